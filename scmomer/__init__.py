@@ -1,0 +1,12 @@
+"""scMomer: multi-omics single-cell embeddings and translation when a modality is missing."""
+
+from importlib.metadata import version
+
+from scmomer import datasets, metrics, pp, tl
+from scmomer._logging import set_up_logging
+from scmomer.model import SCMOMER, load
+
+__version__ = version("scmomer")
+__all__ = ["SCMOMER", "datasets", "load", "metrics", "pp", "tl"]
+
+set_up_logging()

@@ -1,0 +1,38 @@
+"""Every key that scmomer registers with scvi-tools or writes into a container, once."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from scvi import REGISTRY_KEYS
+
+Modality = Literal["rna", "atac"]
+"""A measured modality."""
+
+RNA: Final = "rna"
+ATAC: Final = "atac"
+MODALITIES: Final[tuple[Modality, ...]] = (RNA, ATAC)
+
+
+class _RegistryKeys(NamedTuple):
+    """Names under which fields are registered with :class:`~scvi.data.AnnDataManager`."""
+
+    RNA: str = REGISTRY_KEYS.X_KEY
+    ATAC: str = REGISTRY_KEYS.ATAC_X_KEY
+    BATCH: str = REGISTRY_KEYS.BATCH_KEY
+    LABELS: str = REGISTRY_KEYS.LABELS_KEY
+
+
+class _Keys(NamedTuple):
+    """Names that the ``tl`` functions write."""
+
+    OBSM: str = "X_scmomer"
+    LAYER: str = "scmomer"
+    UNS: str = "scmomer"
+
+
+FIELDS: Final = _RegistryKeys()
+KEYS: Final = _Keys()
+
+STAGES: Final[tuple[str, ...]] = ("rna", "atac", "fusion", "bridge")
+"""Training stages in order: stage 1 is ``rna`` and ``atac``, stage 2 ``fusion``, 3 ``bridge``."""

@@ -1,0 +1,51 @@
+"""Cells of the synthetic data: labels, mixtures, and who is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from ._genome import numbered
+
+MAX_STATE = 0.5  # largest share of a cell that the programme of all types takes
+ROUNDING = 1e-9  # 0.29 * 100 is 28.999... cells
+
+
+def cells(rng: np.random.Generator, n_cells: int, n_types: int, n_batches: int) -> pd.DataFrame:
+    """``obs``: types and batches of equal size in random order, and a state in [0, MAX_STATE)."""
+    turns = np.arange(n_cells)
+    batch, cell_type = rng.permutation(turns % n_batches), rng.permutation(turns % n_types)
+    return pd.DataFrame(
+        {
+            "batch": pd.Categorical.from_codes(batch, numbered("batch", n_batches)),
+            "cell_type": pd.Categorical.from_codes(cell_type, numbered("type", n_types)),
+            "state": rng.uniform(0, MAX_STATE, size=n_cells),
+        },
+        index=numbered("cell", n_cells, at_least=5),
+    )
+
+
+def shares(obs: pd.DataFrame) -> np.ndarray:
+    """Shares of the programmes ``(n_cells, n_types + 1)``: of the cell's type, and the state."""
+    types = np.eye(len(obs["cell_type"].cat.categories))[obs["cell_type"].cat.codes]
+    state = obs["state"].to_numpy()[:, None]
+    return np.hstack([types * (1 - state), state])
+
+
+def presence(
+    rng: np.random.Generator, n_cells: int, missing: Mapping[str, float]
+) -> dict[str, np.ndarray]:
+    """Which cells have each modality, bool ``(n_cells,)``; no cell misses both."""
+    fractions = {"rna": 0.0, "atac": 0.0} | dict(missing)
+    in_range = all(0 <= fraction < 1 for fraction in fractions.values())
+    if len(fractions) > 2 or not in_range or sum(fractions.values()) > 1 + ROUNDING:
+        msg = (
+            "Expected `missing` to map 'rna' and 'atac' to fractions in [0, 1) whose sum is at "
+            f"most 1, found {dict(missing)}."
+        )
+        raise ValueError(msg)
+    n_rna, n_atac = (int(fraction * n_cells + ROUNDING) for fraction in fractions.values())
+    turn = rng.permutation(n_cells)
+    return {"rna": turn >= n_rna, "atac": (turn < n_rna) | (turn >= n_rna + n_atac)}

@@ -1,0 +1,24 @@
+"""AnnData objects to a MuData, the same way for every dataset."""
+
+from __future__ import annotations
+
+import mudata
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy import sparse
+
+
+def modality(X: sparse.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame) -> AnnData:
+    """One modality: counts of shape ``(n_obs, n_vars)`` with their annotation."""
+    return AnnData(X, obs=obs.copy(), var=var)
+
+
+def pair(rna: AnnData, atac: AnnData, obs: pd.DataFrame) -> MuData:
+    """Joins RNA and ATAC, in that order.
+
+    The cells come in the order of ``obs``, which holds the union of both. MuData of its own would
+    put a mosaic's cells in another order, and pull the columns of each modality under a prefix.
+    """
+    with mudata.set_options(pull_on_update=False):
+        return MuData({"rna": rna, "atac": atac}, obs=obs)

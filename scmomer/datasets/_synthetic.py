@@ -1,0 +1,132 @@
+"""Synthetic RNA and ATAC counts with known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from mudata import MuData
+
+from ._cells import cells, presence, shares
+from ._genome import fold_changes, gene_of_peak, genes, peaks
+from ._mudata import modality, pair
+from ._sampling import profiles, sample_counts
+
+
+def synthetic(
+    n_cells: int = 400,
+    n_genes: int = 200,
+    n_peaks: int = 600,
+    *,
+    n_types: int = 4,
+    n_batches: int = 2,
+    n_chroms: int = 4,
+    rna_depth: float = 500.0,
+    atac_depth: float = 300.0,
+    batch_effect: float = 0.2,
+    missing: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> MuData:
+    """Draws RNA and ATAC counts of the same cells from known programmes, as sparse as asked.
+
+    There is one programme per cell type and one, ``"state"``, that all types share. A cell is a
+    mixture of two: a share ``state`` of the latter, the rest of its type's. Each programme has
+    marker genes, which are eight times as active in it; half of the genes are markers. Each peak is
+    linked to one gene and follows its activity. So both modalities tell the cell type *and* the
+    state within a type, which is what a translation has to carry over; depth is drawn per cell and
+    per modality and tells nothing.
+
+    Parameters
+    ----------
+    n_cells, n_genes, n_peaks
+        Size of the data, any positive numbers. Memory follows the depth, not
+        ``n_cells * n_peaks``.
+    n_types, n_batches
+        Number of cell types and of batches, each of about equal size, independent of each other.
+    n_chroms
+        Number of chromosomes. Genes and peaks are in genomic order, a gene's peaks side by side.
+    rna_depth, atac_depth
+        Expected total counts of a cell. The depth of a cell varies by a factor of about 1.35
+        (log-normal) and is at least one count.
+    batch_effect
+        Standard deviation of the log fold change that a batch gives to each gene and each peak.
+        0 is no batch effect.
+    missing
+        Fraction of cells without a modality, as in ``{"rna": 0.2, "atac": 0.3}``. These cells are
+        absent from that modality; no cell misses both. ``None`` is fully paired. The counts do not
+        depend on it: with the same ``seed``, the fully paired data hold what is missing here.
+    seed
+        The same seed and sizes give the same data.
+
+    Returns
+    -------
+    Modalities in this order, both with raw counts (csr, float32):
+
+    - ``mdata["rna"]``: ``X`` of shape ``(n_cells, n_genes)``, genes ``Gene0001`` and so on;
+      ``var["marker_of"]`` is a programme, or missing for genes that are no markers;
+    - ``mdata["atac"]``: ``X`` of shape ``(n_cells, n_peaks)``, peaks ``chr1:1000-1500`` and so on;
+      ``var`` has ``chrom``, ``start``, ``end`` and ``linked_gene``.
+
+    The truth:
+
+    - ``mdata.obs``, and ``obs`` of each modality: ``batch``, ``cell_type`` (categorical) and
+      ``state`` (0 to 0.5);
+    - ``mdata.obsm["programmes"]``: shares of the programmes ``(n_cells, n_types + 1)``, each row
+      sums to 1;
+    - ``mdata.uns["truth"]``: ``programmes`` (names), ``rna`` and ``atac``, the profiles of shape
+      ``(n_types + 1, n_genes)`` and ``(n_types + 1, n_peaks)``, each row sums to 1. Shares times
+      profiles are a cell's expected counts, up to depth and batch.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, or ``missing`` does not fit its description.
+
+    Examples
+    --------
+    >>> mdata = scmomer.datasets.synthetic(1000, missing={"atac": 0.5})
+    >>> mdata["rna"].n_obs, mdata["atac"].n_obs
+    (1000, 500)
+    """
+    _check_positive(
+        n_cells=n_cells,
+        n_genes=n_genes,
+        n_peaks=n_peaks,
+        n_types=n_types,
+        n_batches=n_batches,
+        n_chroms=n_chroms,
+        rna_depth=rna_depth,
+        atac_depth=atac_depth,
+    )
+    # One stream each: the size of one part of the data does not change another part
+    streams = np.random.default_rng(seed).spawn(6)
+    cell_rng, gene_rng, peak_rng, rna_rng, atac_rng, missing_rng = streams
+
+    obs = cells(cell_rng, n_cells, n_types, n_batches)
+    programmes = [*obs["cell_type"].cat.categories, "state"]
+    gene_var = genes(gene_rng, n_genes, programmes)
+    peak_var = peaks(peak_rng, n_peaks, gene_var.index, n_chroms)
+    of_gene = fold_changes(gene_var["marker_of"])
+    of_peak = of_gene[:, gene_of_peak(n_peaks, n_genes)]
+    truth = {"rna": profiles(gene_rng, of_gene), "atac": profiles(peak_rng, of_peak)}
+
+    mixture, batch = shares(obs), obs["batch"].cat.codes.to_numpy()
+    rna = sample_counts(rna_rng, mixture, truth["rna"], batch, rna_depth, batch_effect)
+    atac = sample_counts(atac_rng, mixture, truth["atac"], batch, atac_depth, batch_effect)
+    has = presence(missing_rng, n_cells, missing or {})
+    mdata = pair(
+        modality(rna[has["rna"]], obs[has["rna"]], gene_var),
+        modality(atac[has["atac"]], obs[has["atac"]], peak_var),
+        obs,
+    )
+    mdata.obsm["programmes"] = mixture
+    mdata.uns["truth"] = {"programmes": np.array(programmes)} | truth
+    return mdata
+
+
+def _check_positive(**values: float) -> None:
+    """Refuses the first size or depth that is not positive."""
+    for name, value in values.items():
+        if not value > 0:
+            msg = f"Expected `{name}` to be positive, found {value}."
+            raise ValueError(msg)

@@ -1,0 +1,88 @@
+"""What every metric asks of its arguments, asked at the door."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+#: Anything with cells in rows that a metric takes: dense or any scipy sparse format.
+Matrix: TypeAlias = np.ndarray | sparse.spmatrix | sparse.sparray
+
+
+def check_matrix(name: str, matrix: Matrix) -> Matrix:
+    """Return ``matrix`` as a finite, non-empty array of shape ``(n_cells, n_features)``.
+
+    Parameters
+    ----------
+    name
+        What the error calls it.
+    matrix
+        Values of shape ``(n_cells, n_features)``; a sparse one stays sparse.
+
+    Raises
+    ------
+    ValueError
+        If it is not two-dimensional, is empty, or holds NaN or infinite values.
+    """
+    matrix = matrix if sparse.issparse(matrix) else np.asarray(matrix)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(
+            f"Expected `{name}` to be a non-empty matrix with cells in rows, "
+            f"found shape {matrix.shape}."
+        )
+    # The extremes show NaN and infinities without a boolean copy of the matrix.
+    if not np.isfinite([matrix.min(), matrix.max()]).all():
+        raise ValueError(f"Expected `{name}` to be finite, found NaN or infinite values in it.")
+    return matrix
+
+
+def check_pair(truth: Matrix, score: Matrix) -> tuple[Matrix, Matrix]:
+    """Return both matrices, checked, of one shape ``(n_cells, n_peaks)``.
+
+    Raises
+    ------
+    ValueError
+        If one is no finite matrix, or if their shapes differ.
+    """
+    truth, score = check_matrix("truth", truth), check_matrix("score", score)
+    if truth.shape != score.shape:
+        raise ValueError(
+            f"Expected `score` to have the shape of `truth`, {truth.shape} "
+            f"(cells x peaks), found {score.shape}."
+        )
+    return truth, score
+
+
+def check_per_cell(name: str, values: ArrayLike, n_cells: int) -> NDArray[np.generic]:
+    """Return ``values`` as an array of shape ``(n_cells,)``.
+
+    Raises
+    ------
+    ValueError
+        If there is not one value per cell.
+    """
+    array = np.asarray(values)
+    if array.shape != (n_cells,):
+        raise ValueError(
+            f"Expected `{name}` to have one value per cell, shape ({n_cells},), "
+            f"found {array.shape}."
+        )
+    return array
+
+
+def encode_labels(name: str, labels: ArrayLike, n_cells: int) -> NDArray[np.intp]:
+    """Return labels as codes 0, 1, ... of shape ``(n_cells,)``; a missing label is -1.
+
+    Raises
+    ------
+    ValueError
+        If there is not one label per cell, or if all are missing.
+    """
+    codes = pd.factorize(check_per_cell(name, labels, n_cells))[0]
+    if (codes < 0).all():
+        raise ValueError(f"Expected `{name}` to label some cells, found NaN for all {n_cells}.")
+    return codes

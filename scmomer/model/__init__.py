@@ -1,0 +1,7 @@
+"""The model class: registration, training, results, files. No tensor maths here."""
+
+from scmomer.model._current import resolve_model
+from scmomer.model._io import load
+from scmomer.model._scmomer import SCMOMER
+
+__all__ = ["SCMOMER", "load", "resolve_model"]

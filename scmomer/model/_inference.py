@@ -1,0 +1,178 @@
+"""Embedding and translating cells with a trained network, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scvi import settings
+from torch import Tensor
+
+from scmomer._constants import ATAC, RNA
+from scmomer.module import CellBatch, SCMOMERModule, SparseRows
+from scmomer.train import Cells, cell_loader
+
+Depth = Literal["predicted", "mean"] | float
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings of the same cells, each of shape ``(n_cells, n_latent)``, float32."""
+
+    z: np.ndarray
+    """Fused."""
+    rna: np.ndarray | None
+    """RNA: measured, or predicted from ATAC."""
+    atac: np.ndarray | None
+    """ATAC: measured, or predicted from RNA."""
+    depth: np.ndarray | None
+    """Predicted ATAC depth, standardised log, ``(n_cells,)``; zero for cells without RNA."""
+
+
+def to_device(rows: SparseRows, device: torch.device) -> SparseRows:
+    """Move a minibatch; sparse all the way."""
+    return SparseRows(*(part.to(device) for part in rows))
+
+
+def _groups(cells: Cells, indices: np.ndarray) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """Yield the cells that have the same modalities, and which these are.
+
+    A cell without any modality goes with those of the first one, as an empty cell.
+    """
+    names = list(cells.measured)
+    has = np.stack([cells.measured[m][indices] for m in names], 1)  # (n, n_modalities)
+    has[~has.any(1), 0] = True
+    for pattern in np.unique(has, axis=0):
+        members = np.flatnonzero((has == pattern).all(1))
+        yield tuple(np.array(names)[pattern]), members
+
+
+class Inference:
+    """Runs a network over cells without gradients; results keep the order of the cells.
+
+    Parameters
+    ----------
+    module
+        Trained network.
+    cells
+        What to embed.
+    indices
+        Cells to use; None for all.
+    batch_size
+        Cells at a time; None for :attr:`scvi.settings.batch_size`. Changes speed and memory, not
+        results.
+    """
+
+    def __init__(
+        self,
+        module: SCMOMERModule,
+        cells: Cells,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ):
+        self.module, self.cells = module.eval(), cells
+        self.indices = check_indices(indices, cells.n_cells)
+        self.batch_size = batch_size or settings.batch_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.module.device
+
+    @torch.no_grad()
+    def embed(self, use: tuple[str, ...] | None = None) -> Embeddings:
+        """Return the embeddings of all cells (see :class:`Embeddings`).
+
+        With `use`, other modalities are ignored in cells that have one of these.
+        """
+        n = len(self.indices)
+        shape = {"depth": (n,)}
+        out: dict[str, np.ndarray] = {}
+        for available, members in _groups(self.cells, self.indices):
+            chosen = tuple(m for m in available if use is None or m in use) or available
+            loader = cell_loader(
+                self.cells,
+                self.indices[members],
+                modalities=chosen,
+                batch_size=self.batch_size,
+                with_position=True,
+            )
+            for position, tensors in loader:
+                for key, value in self._embed_batch(tensors, chosen).items():
+                    full = shape.get(key, (n, self.module.config.n_latent))
+                    into = out.setdefault(key, np.zeros(full, np.float32))
+                    into[members[position]] = value.float().cpu().numpy()
+        z = out.get("z", np.zeros((n, self.module.config.n_latent), np.float32))
+        return Embeddings(z, out.get("z_rna"), out.get("z_atac"), out.get("depth"))
+
+    @torch.no_grad()
+    def encode(self, modality: str) -> np.ndarray:
+        """Return what the encoder of one modality gives, ``(n, n_latent)``."""
+        out = np.zeros((len(self.indices), self.module.config.n_latent), np.float32)
+        loader = cell_loader(
+            self.cells,
+            self.indices,
+            modalities=(modality,),
+            batch_size=self.batch_size,
+            with_position=True,
+        )
+        for position, tensors in loader:
+            encoded = self.module.encode(modality, to_device(tensors[modality], self.device))
+            out[position] = encoded.cell.float().cpu().numpy()
+        return out
+
+    def _embed_batch(self, tensors: CellBatch, chosen: tuple[str, ...]) -> dict[str, Tensor]:
+        counts = {m: to_device(tensors[m], self.device) for m in chosen}  # type: ignore[literal-required]
+        result = self.module.inference(**counts)
+        if RNA in counts and self.module.paired:
+            result["depth"] = self.module.predict_depth(result["z"], counts[RNA])
+        return result
+
+    @torch.no_grad()
+    def decode(
+        self,
+        to: str,
+        z: np.ndarray,
+        depth: np.ndarray | None,
+        batch: int | None,
+        columns: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Decode embeddings ``(n, n_latent)`` to expression or probabilities, float32."""
+        decoder = self.module.decoders[to]
+        tensor = torch.from_numpy(z).to(self.device)
+        steps = None if depth is None else torch.from_numpy(depth).to(self.device)
+        code = None if batch is None else torch.full((len(z),), batch, device=self.device)
+        picked = slice(None) if columns is None else torch.from_numpy(columns).to(self.device)
+        values = decoder(tensor, code, steps, picked)
+        if to == ATAC:
+            values = values.sigmoid_()
+        else:
+            values = values.clamp_min_(0)
+        return values.float().cpu().numpy()
+
+    def depths(self, embeddings: Embeddings, depth: Depth) -> np.ndarray | None:
+        """Return the standardised log ATAC depth to speak at, ``(n,)``; None for the mean."""
+        if isinstance(depth, str):
+            return embeddings.depth if depth == "predicted" else None
+        mean, std = self.module.size_stats[0].tolist()
+        return np.full(len(embeddings.z), (np.log1p(depth) - mean) / std, np.float32)
+
+
+def check_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> np.ndarray:
+    """Return valid cell indices as an array; a mask of all cells is one too."""
+    if indices is None:
+        return np.arange(n_cells)
+    array = np.asarray(indices)
+    if array.dtype == bool:
+        if array.shape != (n_cells,):
+            msg = f"Expected a mask of {n_cells} cells, found shape {array.shape}."
+            raise ValueError(msg)
+        return np.flatnonzero(array)
+    array = array.astype(np.int64).ravel()
+    if len(array) and (array.min() < -n_cells or array.max() >= n_cells):
+        msg = f"Expected indices below {n_cells}, found {array.min()}..{array.max()}."
+        raise IndexError(msg)
+    return array % n_cells if n_cells else array

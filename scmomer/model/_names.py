@@ -1,0 +1,147 @@
+"""Feature names: duplicates, peak coordinates, matching a query to the model by name."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scvi import settings
+
+logger = logging.getLogger(__name__)
+
+_PEAK = r"^(?P<chrom>.+)[:_-](?P<start>\d+)[-_](?P<end>\d+)$"
+_FEW_MATCHES = 0.2
+
+
+def check_unique(names: pd.Index, what: str) -> None:
+    """Raise if a name occurs twice."""
+    if names.is_unique:
+        return
+    twice = names[names.duplicated()].unique()
+    msg = (
+        f"Expected unique names in {what}, found {len(twice)} that occur more than once "
+        f"({', '.join(map(str, twice[:5]))}{', ...' if len(twice) > 5 else ''}). "
+        f"Run `{what.split('.')[0]}.{what.split('.')[-1]}_make_unique()` or drop the repeats."
+    )
+    raise ValueError(msg)
+
+
+@dataclass(frozen=True)
+class PeakPositions:
+    """Coordinates of peaks."""
+
+    chromosome: np.ndarray
+    """Code of the chromosome in natural order (chr2 before chr10), ``(n_peaks,)`` int64."""
+    start: np.ndarray
+    """First base, ``(n_peaks,)`` int64."""
+
+
+def looks_like_peaks(names: pd.Index) -> bool:
+    """Say whether most of the first names parse as genomic intervals."""
+    head = names[:200].astype(str)
+    return bool(len(head)) and float(head.str.match(_PEAK).mean()) > 0.5
+
+
+def parse_peaks(names: pd.Index) -> PeakPositions:
+    """Read ``chrom:start-end``, ``chrom_start_end`` or ``chrom-start-end``.
+
+    Raises
+    ------
+    ValueError
+        If a name does not parse, or ends before it starts.
+    """
+    parts = names.to_series().astype(str).str.extract(_PEAK)
+    bad = parts["chrom"].isna().to_numpy()
+    if not bad.any():
+        start, end = (parts[c].astype(np.int64).to_numpy() for c in ("start", "end"))
+        bad = end < start
+    if bad.any():
+        msg = (
+            "Expected peak names such as chr1:1000-1500, chr1_1000_1500 or chr1-1000-1500, found "
+            f"{int(bad.sum())} of {len(names)} that are not: "
+            f"{', '.join(repr(str(n)) for n in names[bad][:5])}. "
+            "Rename them in the ATAC modality's var_names."
+        )
+        raise ValueError(msg)
+    chroms = pd.unique(parts["chrom"])
+    rank = {c: i for i, c in enumerate(sorted(chroms, key=_natural))}
+    return PeakPositions(parts["chrom"].map(rank).to_numpy(np.int64), start)
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(p)) if p.isdigit() else (1, p) for p in parts]
+
+
+def align_by_name(
+    counts: sp.csr_matrix, found: pd.Index, expected: pd.Index, what: str
+) -> sp.csr_matrix:
+    """Bring columns into the model's order by name, as one sparse product.
+
+    Parameters
+    ----------
+    counts
+        Shape ``(n_cells, len(found))``.
+    found, expected
+        Feature names of the query and of the model.
+    what
+        ``"genes"`` or ``"peaks"``, for messages.
+
+    Returns
+    -------
+    csr_matrix
+        Shape ``(n_cells, len(expected))``; features that the query lacks are empty.
+
+    Raises
+    ------
+    ValueError
+        If no name is shared.
+    """
+    if found.equals(expected):
+        return counts
+    check_unique(found, f"the query's {what}")
+    column = expected.get_indexer(found)  # position in the model, -1 if unknown to it
+    known = np.flatnonzero(column >= 0)
+    _report_matches(len(known), found, expected, what)
+    selection = sp.csr_matrix(
+        (np.ones(len(known), counts.dtype), (known, column[known])),
+        shape=(len(found), len(expected)),
+    )
+    aligned = (counts @ selection).tocsr()
+    aligned.sort_indices()
+    return aligned
+
+
+def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str) -> None:
+    n = len(expected)
+    if n_known == 0:
+        msg = (
+            f"Expected {what} of the model such as {_examples(expected)}, found none of its {n} "
+            f"among the query's {len(found)} (such as {_examples(found)}). "
+            f"Check species and naming (symbols or Ensembl ids, peak set) of var_names."
+        )
+        raise ValueError(msg)
+    extra = len(found) - n_known
+    text = (
+        f"{n_known} of the model's {n} {what} found in the query ({n_known / n:.0%}); "
+        f"{n - n_known} missing ones count as zero, {extra} others are left out."
+    )
+    if n_known / n < _FEW_MATCHES:
+        missing = expected[~expected.isin(found)]
+        warnings.warn(
+            f"Only {text} Missing are for example {_examples(missing)}. Results from so few "
+            f"{what} are unreliable.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
+    else:
+        logger.info(text)
+
+
+def _examples(names: pd.Index) -> str:
+    return ", ".join(repr(str(name)) for name in names[:3])

@@ -1,0 +1,263 @@
+"""``SCMOMER.get_*``: embeddings and translations as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import psutil
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._constants import ATAC, MODALITIES, RNA
+from scmomer.model._inference import Depth, Embeddings, Inference
+from scmomer.model._query import read_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scmomer.model._spec import ModelSpec
+    from scmomer.module import SCMOMERModule
+    from scmomer.train import Cells
+
+_UNTRAINED = (
+    "Expected a trained model, found one that was never trained. "
+    "Call model.train(), or load a trained one with scmomer.load(path)."
+)
+
+
+class ResultsMixin:
+    """What a trained model says of cells; arrays in the order of the cells."""
+
+    module: SCMOMERModule
+    spec: ModelSpec
+    stages_: tuple[str, ...]
+
+    def get_latent_representation(
+        self,
+        data: AnnData | MuData | None = None,
+        *,
+        modality: Literal["joint", "rna", "atac"] = "joint",
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return the embedding of each cell.
+
+        Parameters
+        ----------
+        data
+            MuData, or AnnData of one modality, with raw counts; None for the registered data.
+            Needs no set-up: features are matched by name. A missing modality comes from the
+            bridge.
+        modality
+            ``"joint"`` for the multi-omics embedding, ``"rna"`` or ``"atac"`` for that of one
+            modality (predicted for cells in which it was not measured).
+        indices
+            Cells to embed; None for all.
+        batch_size
+            Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(n_cells, n_latent)``, float32. Does not depend on batch size, order or
+            companions of a cell.
+
+        Raises
+        ------
+        RuntimeError
+            If the model, or the stage that this needs, is not trained.
+        """
+        embeddings = self._embed(data, indices, batch_size)
+        if modality == "joint":
+            return embeddings.z
+        if modality not in MODALITIES:
+            msg = f"Expected modality among {['joint', *MODALITIES]}, found {modality!r}."
+            raise ValueError(msg)
+        found = embeddings.rna if modality == RNA else embeddings.atac
+        if found is None:
+            msg = f"Expected a model with {modality!r}, found one of {list(self.spec.modalities)}."
+            raise ValueError(msg)
+        return found
+
+    def get_translated(
+        self,
+        data: AnnData | MuData | None = None,
+        to: Literal["atac", "rna"] = "atac",
+        *,
+        features: Sequence[str] | None = None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        depth: Depth = "predicted",
+        batch: str | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Predict one modality from the other.
+
+        In paired data the measured values of `to` are not looked at, except in cells that have
+        nothing else.
+
+        Parameters
+        ----------
+        data
+            MuData, or AnnData of one modality, with raw counts; None for the registered data.
+        to
+            ``"atac"``: probability that a peak is open, in ``[0, 1]``. ``"rna"``: expression as
+            ``log2(1 + counts / total * target)``, at least 0, with ``model.target_sum`` as
+            target.
+        features
+            Names of the peaks or genes to predict; None for all of the model's, in its order.
+        indices
+            Cells to use; None for all.
+        depth
+            At which sequencing depth accessibility is stated: ``"predicted"`` from RNA for each
+            cell, ``"mean"`` of the training cells, or a number of open peaks.
+        batch
+            Name of a training batch to speak in; None averages over all.
+        batch_size
+            Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape ``(n_cells, n_features)``, float32, dense.
+
+        Raises
+        ------
+        MemoryError
+            If the result would not fit into memory.
+        RuntimeError
+            If the model, or the stage that this needs, is not trained.
+        """
+        translation = self._translation(data, to, features, indices, depth, batch, batch_size)
+        _check_fits(translation.shape)
+        out = np.empty(translation.shape, np.float32)
+        for rows, values in translation.chunks():
+            out[rows] = values
+        return out
+
+    def _embed(
+        self,
+        data: AnnData | MuData | None,
+        indices: Sequence[int] | np.ndarray | None = None,
+        batch_size: int | None = None,
+    ) -> Embeddings:
+        cells = self._cells_of(data)
+        self._require_stages_for(cells)
+        return Inference(self.module, cells, indices, batch_size).embed()
+
+    def _translation(
+        self,
+        data: AnnData | MuData | None,
+        to: str,
+        features: Sequence[str] | None,
+        indices: Sequence[int] | np.ndarray | None,
+        depth: Depth,
+        batch: str | None,
+        batch_size: int | None,
+    ) -> Translation:
+        self._check_trained()
+        if to not in self.spec.features:
+            msg = f"Expected to among {list(self.spec.modalities)}, found {to!r}."
+            raise ValueError(msg)
+        _check_depth(depth)
+        columns = self._columns(to, features)
+        code = self._batch_code(batch)
+        cells = self._cells_of(data)
+        self._require_stages_for(cells, translate=True)
+        run = Inference(self.module, cells, indices, batch_size)
+        source = tuple(m for m in cells.counts if m != to) or None
+        return Translation(
+            run, run.embed(source), to, columns, depth, code, len(self.spec.features[to])
+        )
+
+    def _cells_of(self, data: AnnData | MuData | None) -> Cells:
+        self._check_trained()
+        return self._training_cells() if data is None else read_cells(data, self.spec)
+
+    def _check_trained(self) -> None:
+        if not self.stages_:
+            raise RuntimeError(_UNTRAINED)
+
+    def _require_stages_for(self, cells: Cells, translate: bool = False) -> None:
+        if not self.module.paired:
+            return
+        needed = {*cells.counts, "fusion"}
+        if translate or not cells.paired.all() or len(cells.counts) < len(self.spec.modalities):
+            needed |= {"bridge"}
+        missing = [s for s in ("rna", "atac", "fusion", "bridge") if s in needed - {*self.stages_}]
+        if missing:
+            msg = (
+                f"Expected stages {sorted(needed)} to be trained for these data, found "
+                f"{list(self.stages_)}. Run model.train(resume=True) to train {missing}."
+            )
+            raise RuntimeError(msg)
+
+    def _columns(self, to: str, features: Sequence[str] | None) -> np.ndarray | None:
+        if features is None:
+            return None
+        names = pd.Index(features)
+        columns = self.spec.features[to].get_indexer(names)
+        if (columns < 0).any():
+            unknown = names[columns < 0]
+            msg = (
+                f"Expected features of the model's {to}, found {len(unknown)} that it does not "
+                f"have, such as {unknown[:3].tolist()}."
+            )
+            raise KeyError(msg)
+        return columns
+
+    def _batch_code(self, batch: str | None) -> int | None:
+        if batch is None:
+            return None
+        if batch not in self.spec.batches:
+            msg = f"Expected batch among {self.spec.batches}, found {batch!r}."
+            raise KeyError(msg)
+        return self.spec.batches.index(batch)
+
+
+class Translation:
+    """A translation that is computed chunk by chunk, when it is asked for."""
+
+    def __init__(
+        self,
+        run: Inference,
+        embeddings: Embeddings,
+        to: str,
+        columns: np.ndarray | None,
+        depth: Depth,
+        batch: int | None,
+        n_features: int,
+    ):
+        self.run, self.z, self.to, self.columns = run, embeddings.z, to, columns
+        self.depth = run.depths(embeddings, depth) if to == ATAC else None
+        self.batch = batch
+        self.shape = (len(self.z), n_features if columns is None else len(columns))
+
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield slices of cells and their values, ``(n_chunk, n_features)``."""
+        for start in range(0, self.shape[0], self.run.batch_size):
+            rows = slice(start, start + self.run.batch_size)
+            depth = None if self.depth is None else self.depth[rows]
+            yield rows, self.run.decode(self.to, self.z[rows], depth, self.batch, self.columns)
+
+
+def _check_depth(depth: Depth) -> None:
+    if depth in ("predicted", "mean"):
+        return
+    if isinstance(depth, str) or isinstance(depth, bool) or not np.isfinite(depth) or depth < 0:
+        msg = f"Expected depth 'predicted', 'mean' or a number of open peaks, found {depth!r}."
+        raise ValueError(msg)
+
+
+def _check_fits(shape: tuple[int, int]) -> None:
+    needed, free = 4 * shape[0] * shape[1], psutil.virtual_memory().available
+    if needed > free:
+        msg = (
+            f"A dense result of {shape[0]} cells x {shape[1]} features needs "
+            f"{needed / 1e9:.1f} GB, found {free / 1e9:.1f} GB free. Ask for fewer cells "
+            "(indices=) or features (features=), or write to disk with "
+            "scmomer.tl.translate_atac(..., path='translated.h5ad')."
+        )
+        raise MemoryError(msg)

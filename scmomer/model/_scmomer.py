@@ -1,0 +1,237 @@
+"""The SCMOMER model: registration, construction, save; training and results are mixed in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi import settings
+from scvi.model.base import BaseModelClass
+
+from scmomer._constants import ATAC, RNA, Modality
+from scmomer.model._containers import categories_of, find_column, read_column, resolve_modalities
+from scmomer.model._io import load, write_model
+from scmomer.model._query import read_cells
+from scmomer.model._results import ResultsMixin
+from scmomer.model._setup import anndata_fields, detect_modality, make_manager, mudata_fields
+from scmomer.model._spec import ModelSpec
+from scmomer.model._training import TrainingMixin
+from scmomer.module import ModuleConfig, SCMOMERModule, get_config
+from scmomer.train import Cells
+
+logger = logging.getLogger(__name__)
+
+_NO_DATA_REGISTRY: dict[str, Any] = {
+    "model_name": "SCMOMER",
+    "setup_args": {},
+    "field_registries": {},
+}
+
+
+class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
+    """Multi-omics embeddings and translation when a modality is missing.
+
+    Implements scMomer :cite:p:`scmomer` on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:
+    encoders of RNA and ATAC, fused on paired cells, and bridges that stand in for a missing
+    modality. Registration, trainer and device arguments are those of scvi-tools. New are sparse
+    minibatches up to the device, queries that need no set-up, and model files without pickle.
+
+    Parameters
+    ----------
+    data
+        MuData or AnnData registered with :func:`scmomer.pp.setup_mudata` or
+        :func:`scmomer.pp.setup_anndata`. A model of one modality embeds that modality only.
+    size
+        ``"small"`` trains in minutes on two CPU cores, ``"base"`` is meant for one GPU,
+        ``"paper"`` is the published architecture to the layer. ``"auto"`` is ``"base"`` on a
+        GPU, else ``"small"``.
+    options
+        Fields of :class:`scmomer.module.ModuleConfig` to replace, those of the encoders as
+        ``rna_<field>`` and ``atac_<field>``. Most used: ``tokens="expressed" | "all"``,
+        ``binning="quantile" | "log2"``, ``rna_encoder="performer" | "mlp"``,
+        ``atac_encoder="vit" | "mlp"``, ``n_latent``, ``bridge_input="both" | "embedding" |
+        "expression"``.
+
+    Raises
+    ------
+    TypeError
+        If `data` is neither AnnData nor MuData.
+    ValueError
+        If `data` is not registered, or an option is unknown.
+
+    Examples
+    --------
+    >>> mdata = scmomer.datasets.snareseq_cortex()
+    >>> scmomer.pp.setup_mudata(mdata, batch_key="batch")
+    >>> model = scmomer.SCMOMER(mdata)
+    >>> model.train()
+    >>> mdata.obsm["X_scmomer"] = model.get_latent_representation()
+    """
+
+    _module_cls = SCMOMERModule
+
+    def __init__(
+        self,
+        data: AnnData | MuData | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        size: Literal["auto", "small", "base", "paper"] = "auto",
+        **options: Any,
+    ):
+        if data is None and registry is None:
+            msg = "Expected registered data: scmomer.SCMOMER(mdata). To load: scmomer.load(path)."
+            raise ValueError(msg)
+        super().__init__(data, registry)
+        self.stages_: tuple[str, ...] = ()
+        if data is None:
+            return
+        self.init_params_ = self._get_init_params(locals())
+        config = get_config(size, has_gpu=torch.cuda.is_available(), **options)
+        self._build(_spec_of(data, self.registry["setup_args"]), config)
+
+    def _build(self, spec: ModelSpec, config: ModuleConfig) -> None:
+        self.spec, self.config = spec, config
+        if settings.seed is not None:
+            torch.manual_seed(settings.seed)
+        self.module = spec.build_module(config)
+        n_parameters = sum(p.numel() for p in self.module.parameters())
+        features = ", ".join(
+            f"{len(names)} {'genes' if m == RNA else 'peaks'}" for m, names in spec.features.items()
+        )
+        self._model_summary_string = (
+            f"scMomer model: {features}, {len(spec.batches) or 1} batches, "
+            f"n_latent {config.n_latent}, {n_parameters / 1e6:.1f} M parameters"
+        )
+
+    @classmethod
+    def _from_spec(cls, spec: ModelSpec, config: ModuleConfig) -> SCMOMER:
+        """Build an untrained model without data."""
+        model = cls(registry=dict(_NO_DATA_REGISTRY))
+        model._build(spec, config)
+        return model
+
+    # -- registration
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        rna_layer: str | None = None,
+        atac_layer: str | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        modalities: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Check and register a MuData; see :func:`scmomer.pp.setup_mudata`."""
+        setup_method_args = cls._get_setup_method_args(**locals())
+        if not isinstance(mdata, MuData):
+            msg = (
+                f"Expected a MuData, found {type(mdata).__name__}. For one modality use "
+                "scmomer.pp.setup_anndata."
+            )
+            raise TypeError(msg)
+        layers = {RNA: rna_layer, ATAC: atac_layer}
+        fields = mudata_fields(mdata, layers, batch_key, labels_key, modalities)
+        manager = make_manager(fields, setup_method_args)
+        manager.register_fields(mdata, **kwargs)
+        cls.register_manager(manager)
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        *,
+        modality: Modality | None = None,
+        layer: str | None = None,
+        batch_key: str | None = None,
+        labels_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Check and register an AnnData; see :func:`scmomer.pp.setup_anndata`."""
+        if not isinstance(adata, AnnData):
+            msg = (
+                f"Expected an AnnData, found {type(adata).__name__}. For paired data use "
+                "scmomer.pp.setup_mudata."
+            )
+            raise TypeError(msg)
+        modality = detect_modality(adata, modality)
+        setup_method_args = cls._get_setup_method_args(**locals())
+        fields = anndata_fields(adata, modality, layer, batch_key, labels_key)
+        manager = make_manager(fields, setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    # -- data
+
+    def _training_cells(self) -> Cells:
+        if self.adata is None:
+            msg = (
+                "Expected registered data, found none: this model was loaded from a folder. "
+                "Pass the data to this call."
+            )
+            raise RuntimeError(msg)
+        return read_cells(self.adata, self.spec)
+
+    @property
+    def target_sum(self) -> float:
+        """Counts per cell after normalisation, before the logarithm."""
+        return float(self.module.target_sum)
+
+    # -- saving
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write weights (safetensors) and everything else (JSON) into a folder.
+
+        Parameters
+        ----------
+        path
+            The folder, for example ``"cortex.scmomer"``.
+        overwrite
+            Replace an existing one.
+
+        Raises
+        ------
+        FileExistsError
+            If it exists and `overwrite` is false.
+        """
+        write_model(self, Path(path), overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path, *, accelerator: str = "auto", device: int | str = "auto"):
+        """Load a model folder; the same as :func:`scmomer.load`."""
+        return load(path, accelerator=accelerator, device=device)
+
+
+def _spec_of(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
+    """Read features, batches and labels of registered data."""
+    if isinstance(data, MuData):
+        keys = resolve_modalities(data, setup_args["modalities"])
+        layers = {m: setup_args[f"{m}_layer"] for m in keys}
+        features = {m: pd.Index(data[key].var_names.astype(str)) for m, key in keys.items()}
+    else:
+        keys, modality = {}, setup_args["modality"]
+        layers = {modality: setup_args["layer"]}
+        features = {modality: pd.Index(data.var_names.astype(str))}
+    names = {}
+    for name in ("batch_key", "labels_key"):
+        key = setup_args[name]
+        if key is not None:
+            column = read_column(data, key, find_column(data, key, keys))
+            names[name] = categories_of(column)
+    return ModelSpec(
+        features=features,
+        modality_keys=keys,
+        layers=layers,
+        batch_key=setup_args["batch_key"],
+        labels_key=setup_args["labels_key"],
+        batches=names.get("batch_key", []),
+        labels=names.get("labels_key", []),
+    )

@@ -1,0 +1,112 @@
+"""Registration: check a container and tell scvi-tools' AnnDataManager where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager, fields
+from scvi.data._manager import AnnDataManagerValidationCheck
+
+from scmomer._constants import ATAC, FIELDS, MODALITIES, RNA, Modality
+from scmomer.model._containers import find_column, resolve_modalities
+from scmomer.model._counts import get_counts
+from scmomer.model._names import check_unique, looks_like_peaks, parse_peaks
+
+_FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC}
+
+
+def check_modality(adata: AnnData, modality: str, layer: str | None, where: str) -> None:
+    """Raise if an AnnData cannot serve as `modality`."""
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        msg = f"Expected cells and features in {where}, found shape {adata.shape}."
+        raise ValueError(msg)
+    check_unique(adata.var_names, f"{where}.var_names")
+    check_unique(adata.obs_names, f"{where}.obs_names")
+    if modality == ATAC:
+        parse_peaks(adata.var_names)
+    get_counts(adata, layer, where)
+
+
+def mudata_fields(
+    mdata: MuData,
+    layers: Mapping[str, str | None],
+    batch_key: str | None,
+    labels_key: str | None,
+    modalities: Mapping[str, str] | None,
+) -> list[Any]:
+    """Check a MuData and return the fields to register."""
+    keys = resolve_modalities(mdata, modalities)
+    for modality in MODALITIES:
+        key = keys[modality]
+        check_modality(mdata[key], modality, layers[modality], f"mdata[{key!r}]")
+    in_all = np.logical_and.reduce([mdata.obsmap[key].ravel() > 0 for key in keys.values()])
+    if in_all.sum() < 2:
+        msg = (
+            f"Expected at least 2 cells with both {keys[RNA]!r} and {keys[ATAC]!r}, found "
+            f"{int(in_all.sum())} of {mdata.n_obs}. Cells are matched by obs_names: check that "
+            "both modalities name the same cell the same way."
+        )
+        raise ValueError(msg)
+    return [
+        *(
+            fields.MuDataLayerField(
+                _FIELD_OF[modality],
+                layers[modality],
+                mod_key=keys[modality],
+                is_count_data=False,  # checked above, with better messages
+                correct_data_format=False,  # would rewrite the user's matrix
+                mod_required=True,
+            )
+            for modality in MODALITIES
+        ),
+        *(
+            fields.MuDataCategoricalObsField(
+                field, key, mod_key=None if key is None else find_column(mdata, key, keys)
+            )
+            for field, key in ((FIELDS.BATCH, batch_key), (FIELDS.LABELS, labels_key))
+        ),
+    ]
+
+
+def anndata_fields(
+    adata: AnnData,
+    modality: Modality,
+    layer: str | None,
+    batch_key: str | None,
+    labels_key: str | None,
+) -> list[Any]:
+    """Check an AnnData of one modality and return the fields to register."""
+    check_modality(adata, modality, layer, "adata")
+    for key in (batch_key, labels_key):
+        if key is not None:
+            find_column(adata, key, {})
+    return [
+        fields.LayerField(
+            _FIELD_OF[modality], layer, is_count_data=False, correct_data_format=False
+        ),
+        fields.CategoricalObsField(FIELDS.BATCH, batch_key),
+        fields.CategoricalObsField(FIELDS.LABELS, labels_key),
+    ]
+
+
+def detect_modality(adata: AnnData, modality: str | None) -> Modality:
+    """Return the modality asked for, or the one that the feature names look like."""
+    if modality is None:
+        return ATAC if looks_like_peaks(adata.var_names) else RNA
+    if modality not in MODALITIES:
+        msg = f"Expected modality to be one of {list(MODALITIES)} or None, found {modality!r}."
+        raise ValueError(msg)
+    return modality  # type: ignore[return-value]
+
+
+def make_manager(fields_: list[Any], setup_method_args: dict[str, Any]) -> AnnDataManager:
+    """Return a manager that accepts cells without a partner in the other modality."""
+    return AnnDataManager(
+        fields=fields_,
+        setup_method_args=setup_method_args,
+        validation_checks=AnnDataManagerValidationCheck(check_fully_paired_mudata=False),
+    )

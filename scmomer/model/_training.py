@@ -1,0 +1,194 @@
+"""``SCMOMER.train``: the stages in order, resumable, interruptible."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import torch
+from scvi import settings
+
+from scmomer._constants import ATAC, RNA
+from scmomer.model._current import set_current
+from scmomer.model._inference import Inference
+from scmomer.train import Cells, RunOptions, StageProgress
+from scmomer.train._stages import (
+    Interrupted,
+    Split,
+    configure,
+    possible_stages,
+    run_stage,
+    seed_stage,
+    stage_cells,
+)
+from scmomer.train._splitter import split_cells
+from scmomer.train._warm_start import warm_start
+
+if TYPE_CHECKING:
+    from scmomer.model._spec import ModelSpec
+    from scmomer.module import ModuleConfig, SCMOMERModule
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingMixin:
+    """The three stages of pretraining on the registered data."""
+
+    module: SCMOMERModule
+    config: ModuleConfig
+    spec: ModelSpec
+    stages_: tuple[str, ...]
+    history_: dict[str, pd.DataFrame] | None
+    is_trained_: bool
+
+    def train(
+        self,
+        max_epochs: int | dict[str, int] | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int | dict[str, int] | None = None,
+        early_stopping: bool = True,
+        stages: Sequence[str] | None = None,
+        resume: bool = False,
+        enable_progress_bar: bool = True,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train stage 1 (each encoder alone), 2 (fusion) and 3 (bridges) on the registered data.
+
+        Each stage uses every cell that has what it needs: stage 1 all cells of a modality,
+        stages 2 and 3 the paired ones. A stage ends with the weights of the epoch that had the
+        lowest validation loss. With :attr:`scvi.settings.seed` set, a run repeats exactly on the
+        CPU.
+
+        Parameters
+        ----------
+        max_epochs
+            Epochs of every stage, or of some: ``{"rna": 5, "fusion": 10}``. Stages are
+            ``"rna"``, ``"atac"``, ``"fusion"`` and ``"bridge"``; the defaults are in
+            ``model.config.stages``.
+        accelerator, devices
+            As in scvi-tools: ``"auto"`` takes a GPU if there is one.
+        train_size
+            Share of the cells to train on, default 0.9.
+        validation_size
+            Share of the cells for early stopping, default the rest.
+        shuffle_set_split
+            Draw the split at random; otherwise validation cells are the first ones.
+        batch_size
+            Cells in a minibatch, for every stage or for some, as `max_epochs`.
+        early_stopping
+            End a stage when its validation loss has not improved for some epochs (``patience``
+            of ``model.config.stages``).
+        stages
+            Run only these stages, in the usual order.
+        resume
+            Go on after an interruption: skip stages that are finished.
+        enable_progress_bar
+            Show one progress bar for all stages.
+        plan_kwargs
+            Replace ``lr``, ``weight_decay``, ``patience`` or ``warmup`` of every stage.
+        trainer_kwargs
+            Passed to :class:`scvi.train.Trainer`.
+
+        Raises
+        ------
+        ValueError
+            If a stage is unknown or not possible with the registered modalities.
+        RuntimeError
+            If the model was loaded without data.
+
+        Notes
+        -----
+        Ctrl-C ends training with a warning; stages finished before it are kept and can be used,
+        and ``model.train(resume=True)`` continues with the others.
+        """
+        cells = self._training_cells()
+        wanted = self._wanted_stages(stages, max_epochs, batch_size)
+        done = self.stages_ if resume else ()
+        split = split_cells(
+            cells.n_cells, train_size, validation_size, settings.batch_size, shuffle_set_split
+        )
+        configs = {
+            stage: configure(
+                self.config.stages[stage],
+                stage,
+                max_epochs=max_epochs,
+                batch_size=batch_size,
+                plan_kwargs=plan_kwargs,
+            )
+            for stage in wanted
+            if stage not in done
+        }
+        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
+        if not self.stages_:
+            warm_start(self.module, cells, split[0])
+        self._run(cells, split, configs, options, enable_progress_bar)
+        self.train_indices_, self.validation_indices_, self.test_indices_ = split
+        set_current(self)  # type: ignore[arg-type]
+
+    def _wanted_stages(self, stages: Sequence[str] | None, *per_stage: Any) -> list[str]:
+        possible = possible_stages(self.module)
+        named = [*(stages or ()), *(s for d in per_stage if isinstance(d, dict) for s in d)]
+        if unknown := sorted(set(named) - set(possible)):
+            msg = f"Expected stages among {list(possible)}, found {unknown}."
+            raise ValueError(msg)
+        return [s for s in possible if stages is None or s in stages]
+
+    def _run(
+        self,
+        cells: Cells,
+        split: Split,
+        configs: dict[str, Any],
+        options: RunOptions,
+        show: bool,
+    ) -> None:
+        history = dict(self.history_ or {})
+        done = [s for s in self.stages_ if s not in configs]
+        steps = {
+            stage: config.max_epochs
+            * -(-len(stage_cells(stage, cells, split)[0]) // config.batch_size)
+            for stage, config in configs.items()
+        }
+        progress = StageProgress(steps, enabled=show)
+        before = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        try:
+            for stage, config in configs.items():
+                progress.start(stage)
+                seed_stage(stage)
+                if stage == "bridge":
+                    self._cache_encoders(cells)
+                history[stage] = run_stage(self, cells, split, stage, config, progress, options)
+                progress.finish(stage)
+                done.append(stage)
+                before = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        except Interrupted:
+            self.module.load_state_dict(before)
+            warnings.warn(
+                f"Training was interrupted in stage {stage!r}. Finished stages are kept: "
+                f"{done or 'none'}. Call model.train(resume=True) to go on.",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
+        finally:
+            progress.close()
+            self.stages_ = tuple(s for s in possible_stages(self.module) if s in done)
+            self.history_, self.is_trained_ = history, bool(self.stages_)
+            self.module.eval()
+
+    @torch.no_grad()
+    def _cache_encoders(self, cells: Cells) -> None:
+        """Run the frozen encoders once, for stage 3."""
+        found = {}
+        for modality in (RNA, ATAC):
+            part = Cells({modality: cells.counts[modality]}, {modality: cells.measured[modality]})
+            encoded = Inference(self.module, part).encode(modality)
+            found[f"z_{modality}"] = torch.from_numpy(encoded)
+        cells.embeddings = found

@@ -1,0 +1,72 @@
+"""Attention over padded sets of tokens: FAVOR+ (linear in length) and exact softmax.
+
+Formulas and parameter names follow performer-pytorch (MIT) and Choromanski et al., "Rethinking
+Attention with Performers" (ICLR 2021). What differs: the stabiliser of the keys is the maximum
+over one cell instead of over whatever shares the batch, and padding is left out of the sums.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+_EPS = 1e-4  # added to every random feature, as published
+
+
+def orthogonal_features(n_features: int, dim: int) -> Tensor:
+    """Draw random features: orthogonal blocks, rows scaled by chi-distributed norms.
+
+    Returns
+    -------
+    Tensor
+        Shape ``(n_features, dim)``.
+    """
+    n_blocks = math.ceil(n_features / dim)
+    blocks = [torch.linalg.qr(torch.randn(dim, dim))[0].T for _ in range(n_blocks)]
+    norms = torch.randn(n_features, dim).norm(dim=1, keepdim=True)
+    return norms * torch.cat(blocks)[:n_features]
+
+
+class FavorAttention(nn.Module):
+    """Softmax attention approximated by positive random features, in linear time."""
+
+    projection_matrix: Tensor
+
+    def __init__(self, dim_head: int, n_features: int | None = None):
+        super().__init__()
+        n_features = n_features or int(dim_head * math.log(dim_head))
+        self.register_buffer("projection_matrix", orthogonal_features(n_features, dim_head))
+
+    def _features(self, x: Tensor, over: tuple[int, ...], valid: Tensor) -> Tensor:
+        m, d = self.projection_matrix.shape
+        x = x * d**-0.25
+        projected = x @ self.projection_matrix.T  # (n, h, length, m)
+        norm = x.square().sum(-1, keepdim=True) / 2
+        top = projected.detach().masked_fill(~valid, -torch.inf).amax(over, keepdim=True)
+        top = top.clamp_min(-1e30)  # a cell without tokens has no maximum
+        return m**-0.5 * (torch.exp(projected - norm - top) + _EPS)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
+        """Attend; `q`, `k`, `v` are ``(n, heads, length, dim_head)``, `valid` ``(n, length)``."""
+        keep = valid[:, None, :, None]  # (n, 1, length, 1)
+        phi_q = self._features(q, (-1,), torch.ones_like(keep))  # (n, h, length, m)
+        phi_k = self._features(k, (-1, -2), keep).masked_fill(~keep, 0.0)
+        context = phi_k.transpose(-1, -2) @ v  # (n, h, m, dim_head)
+        total = phi_k.sum(-2)[..., None]  # (n, h, m, 1)
+        return (phi_q @ context) / (phi_q @ total).clamp_min(1e-12)
+
+
+class SoftmaxAttention(nn.Module):
+    """Exact softmax attention, for short sequences."""
+
+    def __init__(self, dim_head: int):
+        super().__init__()
+        self.scale = dim_head**-0.5
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
+        """Attend; `q`, `k`, `v` are ``(n, heads, length, dim_head)``, `valid` ``(n, length)``."""
+        scores = (q * self.scale) @ k.transpose(-1, -2)  # (n, h, length, length)
+        scores = scores.masked_fill(~valid[:, None, None, :], -1e30)
+        return scores.softmax(-1) @ v

@@ -1,0 +1,213 @@
+"""Sizes and switches of the network: frozen records, each value with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+Size = Literal["auto", "small", "base", "paper"]
+Tokens = Literal["expressed", "all"]
+Binning = Literal["log2", "quantile"]
+BridgeInput = Literal["embedding", "expression", "both"]
+
+
+@dataclass(frozen=True)
+class RNAConfig:
+    """RNA encoder: expression tokens, Performer blocks, pooling to one vector per cell."""
+
+    encoder: Literal["performer", "mlp"] = "performer"
+    tokens: Tokens = "expressed"
+    binning: Binning = "quantile"  # log2 of counts per 10k saturates on shallow assays
+    n_bins: int = 5  # expressed genes fall into bins 1..n_bins, 0 is "not expressed"
+    dim: int = 64
+    depth: int = 2
+    heads: int = 4
+    dim_head: int = 16
+    ff_mult: int = 2
+    attention: Literal["favor", "softmax"] = "favor"
+    n_features: int | None = (
+        None  # random features of FAVOR+; None: int(d ln d) as performer-pytorch
+    )
+    pooling: Literal["genes", "attention"] = "genes"  # "genes" is the published conv + linear
+    value_skip: bool = True  # pooled value = expression + what the Performer says of the gene
+    frozen_positions: bool = False  # the published gene2vec table is frozen
+    mlp_hidden: int = 256
+    mlp_dropout: float = 0.3
+
+
+@dataclass(frozen=True)
+class ATACConfig:
+    """ATAC encoder: genomic patches of peaks, ViT blocks, trained pooler."""
+
+    encoder: Literal["vit", "mlp"] = "vit"
+    n_patches: int = 64  # at least one per chromosome
+    patch_weights: Literal["shared", "per_peak"] = "per_peak"  # "shared" is the published one
+    dim: int = 64
+    depth: int = 2
+    heads: int = 4
+    mlp_dim: int = 128
+    peak_skip: bool = True  # a linear map of open peaks beside the pooled class token
+    mlp_hidden: int = 256
+    mlp_dropout: float = 0.3
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """How one training stage runs, unless ``train`` is told otherwise."""
+
+    max_epochs: int
+    lr: float
+    batch_size: int
+    weight_decay: float = 0.01
+    patience: int = 5  # epochs without a better validation loss before early stopping
+    warmup: float = 0.1  # share of the steps over which the learning rate rises
+
+
+def _stages(rna: StageConfig, atac: StageConfig, fusion: StageConfig, bridge: StageConfig):
+    return {"rna": rna, "atac": atac, "fusion": fusion, "bridge": bridge}
+
+
+@dataclass(frozen=True)
+class ModuleConfig:
+    """The whole network.
+
+    Build one with :func:`get_config`; every field can be overridden by keyword, fields of the
+    encoders with the prefix ``rna_`` or ``atac_``.
+    """
+
+    rna: RNAConfig = field(default_factory=RNAConfig)
+    atac: ATACConfig = field(default_factory=ATACConfig)
+    n_latent: int = 128
+    latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
+    bridge_input: BridgeInput = "both"
+    bridge_hidden: int = 256
+    bridge_dropout: float = 0.5  # of the hidden layer
+    bridge_input_dropout: float = 0.6  # of the features; what keeps wide inputs from overfitting
+    latent_dropout: float = 0.0  # of the embedding before the decoders
+    discriminator_hidden: int = 64
+    discriminator_weight: float = 0.1
+    negative_fraction: float = 0.5  # permuted pairs for each real pair in a batch
+    atac_pos_weight: float = 1.0  # 1 keeps probabilities calibrated; published: 20, 5, 5
+    scale_genes: bool = True  # RNA error in units of each gene's spread; published: unscaled
+    rna_weight: float = 1.0
+    atac_weight: float = 1.0
+    distill_weight: float = 1.0
+    warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
+    mask_fraction: float = 0.15
+    input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2
+    depth_term: bool = True
+    target_sum: float | None = None  # None: median total of the training cells; published: 1e4
+    stages: dict[str, StageConfig] = field(
+        default_factory=lambda: _stages(
+            rna=StageConfig(max_epochs=8, lr=1e-3, batch_size=64),
+            atac=StageConfig(max_epochs=8, lr=1e-3, batch_size=64),
+            fusion=StageConfig(max_epochs=12, lr=1e-3, batch_size=64),
+            bridge=StageConfig(max_epochs=20, lr=1e-3, batch_size=128),
+        )
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain nested dictionaries (JSON)."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModuleConfig:
+        """Rebuild a configuration from :meth:`to_dict`."""
+        values = dict(values)
+        values["rna"] = RNAConfig(**values["rna"])
+        values["atac"] = ATACConfig(**values["atac"])
+        values["stages"] = {k: StageConfig(**v) for k, v in values["stages"].items()}
+        return cls(**values)
+
+
+_BASE = ModuleConfig(
+    rna=RNAConfig(dim=128, depth=4, heads=8, ff_mult=4),
+    atac=ATACConfig(n_patches=128, dim=128, depth=4, heads=8, mlp_dim=512),
+)
+# The published architecture to the layer (bioRxiv 2025.08.04.668374 and its scripts).
+_PAPER = ModuleConfig(
+    rna=RNAConfig(
+        tokens="all",
+        binning="log2",
+        dim=200,
+        depth=6,
+        heads=10,
+        dim_head=64,
+        ff_mult=4,
+        value_skip=False,
+        frozen_positions=True,
+    ),
+    atac=ATACConfig(
+        n_patches=128,
+        patch_weights="shared",
+        dim=512,
+        depth=6,
+        heads=8,
+        mlp_dim=2048,
+        peak_skip=False,
+    ),
+    latent_norm="layer",
+    target_sum=1e4,
+    bridge_input="expression",
+    bridge_dropout=0.1,
+    bridge_input_dropout=0.0,
+    scale_genes=False,
+    warm_start=False,
+    discriminator_weight=1.0,
+    atac_pos_weight=5.0,
+    input_dropout=0.0,
+    depth_term=False,
+    stages=_stages(
+        rna=StageConfig(max_epochs=100, lr=1e-4, batch_size=3, weight_decay=0.0, patience=3),
+        atac=StageConfig(max_epochs=100, lr=1e-4, batch_size=32, weight_decay=0.0, patience=3),
+        fusion=StageConfig(max_epochs=100, lr=1e-4, batch_size=3, weight_decay=0.0, patience=3),
+        bridge=StageConfig(max_epochs=100, lr=1e-4, batch_size=128, weight_decay=0.0, patience=10),
+    ),
+)
+_SIZES: dict[str, ModuleConfig] = {"small": ModuleConfig(), "base": _BASE, "paper": _PAPER}
+
+
+def _prefixed(record: type, prefix: str) -> dict[str, str]:
+    return {f"{prefix}_{f.name}": f.name for f in fields(record)}
+
+
+def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) -> ModuleConfig:
+    """Return the configuration of a size, with some fields replaced.
+
+    Parameters
+    ----------
+    size
+        ``"small"`` trains in minutes on two CPU cores, ``"base"`` is meant for one GPU,
+        ``"paper"`` is the published architecture; ``"auto"`` is ``"base"`` if `has_gpu`,
+        else ``"small"``.
+    has_gpu
+        Whether training will run on a GPU.
+    overrides
+        Fields of :class:`ModuleConfig` by name, those of the encoders as ``rna_<field>`` and
+        ``atac_<field>``; ``tokens`` and ``binning`` may stand without prefix.
+
+    Raises
+    ------
+    ValueError
+        For an unknown size or field.
+    """
+    if size == "auto":
+        size = "base" if has_gpu else "small"
+    if size not in _SIZES:
+        msg = f"Expected size to be one of {['auto', *_SIZES]}, found {size!r}."
+        raise ValueError(msg)
+    config = _SIZES[size]
+    overrides = {f"rna_{k}" if k in ("tokens", "binning") else k: v for k, v in overrides.items()}
+    rna_names, atac_names = _prefixed(RNAConfig, "rna"), _prefixed(ATACConfig, "atac")
+    top_names = {f.name for f in fields(ModuleConfig)} - {"rna", "atac", "stages"}
+    unknown = sorted(set(overrides) - set(rna_names) - set(atac_names) - top_names)
+    if unknown:
+        msg = (
+            f"Unknown model option(s) {unknown}. "
+            f"Choose among {sorted({*top_names, *rna_names, *atac_names})}."
+        )
+        raise ValueError(msg)
+    rna = {rna_names[k]: v for k, v in overrides.items() if k in rna_names}
+    atac = {atac_names[k]: v for k, v in overrides.items() if k in atac_names}
+    top = {k: v for k, v in overrides.items() if k in top_names}
+    return replace(config, rna=replace(config.rna, **rna), atac=replace(config.atac, **atac), **top)

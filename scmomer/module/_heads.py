@@ -1,0 +1,139 @@
+"""Small networks between and behind the encoders: fusion, bridge, decoders, discriminator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scmomer.module._config import BridgeInput
+from scmomer.module._rows import SparseRows, drop_entries, sparse_linear
+
+
+class Fusion(nn.Module):
+    """Concatenation and one linear map, as published (ATAC first)."""
+
+    def __init__(self, n_latent: int):
+        super().__init__()
+        self.to_out = nn.Linear(2 * n_latent, n_latent)
+
+    def forward(self, z_rna: Tensor, z_atac: Tensor) -> Tensor:
+        """Fuse two ``(n, n_latent)`` embeddings into one of the same shape."""
+        return self.to_out(torch.cat([z_atac, z_rna], dim=-1))
+
+    @torch.no_grad()
+    def keep_leading_halves(self) -> None:
+        """Start as a concatenation: half of the output is each input's leading half."""
+        n = self.to_out.out_features
+        half = n // 2
+        self.to_out.weight.mul_(0.05)
+        self.to_out.weight[:half, n : n + half] += torch.eye(half)
+        self.to_out.weight[half : 2 * half, :half] += torch.eye(half)
+
+
+class Bridge(nn.Module):
+    """Predict the embedding of a missing modality from what is measured.
+
+    The paper feeds the embedding of the measured modality, the published code its normalised
+    features; ``source`` chooses either or both. The features enter scaled to unit variance.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        n_features: int,
+        n_latent: int,
+        hidden: int,
+        dropout: float,
+        input_dropout: float,
+        source: BridgeInput,
+    ):
+        super().__init__()
+        self.input_dropout = input_dropout
+        self.embedding = nn.Linear(n_latent, hidden) if source != "expression" else None
+        self.features: nn.Parameter | None = None
+        if source != "embedding":
+            self.features = nn.Parameter(torch.randn(n_features, hidden) / n_features**0.5)
+            self.bias = nn.Parameter(torch.zeros(hidden))
+        self.register_buffer("scale", torch.ones(n_features))
+        self.rest = nn.Sequential(
+            nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, n_latent)
+        )
+
+    def forward(self, cell: Tensor, features: SparseRows) -> Tensor:
+        """Map ``(n, n_latent)`` and normalised features to the other embedding."""
+        hidden = cell.new_zeros(())
+        if self.embedding is not None:
+            hidden = hidden + self.embedding(cell)
+        if self.features is not None:
+            features = features._replace(values=features.values * self.scale[features.indices])
+            if self.training:
+                features = drop_entries(features, self.input_dropout)
+                features = features._replace(values=features.values / (1 - self.input_dropout))
+            hidden = hidden + sparse_linear(features, self.features) + self.bias
+        return self.rest(hidden)
+
+
+class Decoder(nn.Module):
+    """One linear map from the fused embedding to all features, as published.
+
+    Added are a bias for each batch and, for accessibility, a slope on the cell's depth, so that
+    the embedding need not carry either. All terms are one product: ``augment(z) @ weights().T``.
+    """
+
+    def __init__(self, n_latent: int, n_features: int, n_batches: int, depth_term: bool):
+        super().__init__()
+        self.linear = nn.Linear(n_latent, n_features)
+        nn.init.normal_(self.linear.weight, std=0.1 / n_latent**0.5)
+        self.n_batches = n_batches if n_batches > 1 else 0
+        self.batch_bias = nn.Parameter(torch.zeros(n_features, self.n_batches))
+        self.depth_slope = nn.Parameter(torch.ones(n_features, 1)) if depth_term else None
+
+    @torch.no_grad()
+    def start_at(self, mean: Tensor) -> None:
+        """Start at the mean profile, ``(n_features,)`` values or logits."""
+        self.linear.bias.copy_(mean)
+
+    def augment(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
+        """Append one, depth and batch to `z`; a negative or missing batch is the average one."""
+        parts = [z, z.new_ones(z.shape[0], 1)]
+        if self.depth_slope is not None:
+            parts.append((z.new_zeros(z.shape[0]) if depth is None else depth)[:, None])
+        if self.n_batches:
+            average = z.new_full((z.shape[0], self.n_batches), 1 / self.n_batches)
+            if batch is not None:
+                known = torch.eye(self.n_batches, device=z.device)[batch.clamp_min(0)]
+                average = torch.where((batch >= 0)[:, None], known, average)
+            parts.append(average)
+        return torch.cat(parts, dim=-1)  # (n, n_latent + 1 [+ 1] [+ n_batches])
+
+    def weights(self, columns: slice = slice(None)) -> Tensor:
+        """Return the weights that belong to :meth:`augment`, ``(n_columns, ...)``."""
+        parts = [self.linear.weight[columns], self.linear.bias[columns, None]]
+        if self.depth_slope is not None:
+            parts.append(self.depth_slope[columns])
+        return torch.cat([*parts, self.batch_bias[columns]], dim=-1)
+
+    def forward(
+        self,
+        z: Tensor,
+        batch: Tensor | None = None,
+        depth: Tensor | None = None,
+        columns: slice = slice(None),
+    ) -> Tensor:
+        """Return values or logits of the features in `columns`, ``(n, n_columns)``."""
+        return self.augment(z, batch, depth) @ self.weights(columns).T
+
+
+class Discriminator(nn.Module):
+    """Tells fused embeddings of real pairs (class 0) from permuted ones (class 1)."""
+
+    def __init__(self, n_latent: int, hidden: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_latent, hidden), nn.Dropout(0.2), nn.ReLU(), nn.Linear(hidden, 2)
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return logits, ``(n, 2)``."""
+        return self.layers(z)

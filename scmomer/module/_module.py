@@ -1,0 +1,198 @@
+"""The network as scvi-tools sees it: inference, generation and the loss of each stage."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import torch
+from scvi.module.base import BaseModuleClass, LossOutput
+from torch import Tensor, nn
+
+from scmomer.module import _objectives
+from scmomer.module._atac import atac_encoder, binarize
+from scmomer.module._config import ModuleConfig
+from scmomer.module._encoders import Encoded
+from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
+from scmomer.module._patches import PatchLayout
+from scmomer.module._rna import rna_encoder
+from scmomer.module._rows import SparseRows, log_normalize, row_sums
+
+
+class CellBatch(TypedDict, total=False):
+    """A minibatch; absent keys are modalities or columns that were not measured."""
+
+    rna: SparseRows
+    atac: SparseRows
+    batch: Tensor
+    labels: Tensor
+    z_rna: Tensor
+    z_atac: Tensor
+
+
+class SCMOMERModule(BaseModuleClass):
+    """Encoders, fusion, bridges and decoders.
+
+    Parameters
+    ----------
+    n_genes, layout
+        Size of the gene vocabulary and the genomic layout of the peaks; 0 and None leave a
+        modality out.
+    n_batches
+        Batches seen in training; decoders learn a bias for each if there are at least two.
+    config
+        Sizes and switches.
+    """
+
+    def __init__(
+        self, n_genes: int, layout: PatchLayout | None, n_batches: int, config: ModuleConfig
+    ):
+        super().__init__()
+        c = config
+        self.config = c
+        self.encoders = nn.ModuleDict()
+        self.decoders = nn.ModuleDict()
+        sizes = {"rna": n_genes, "atac": layout.n_peaks if layout is not None else 0}
+        if n_genes:
+            self.encoders["rna"] = rna_encoder(n_genes, c)
+            self.decoders["rna"] = Decoder(c.n_latent, n_genes, n_batches, depth_term=False)
+        if layout is not None:
+            self.encoders["atac"] = atac_encoder(layout, c)
+            self.decoders["atac"] = Decoder(c.n_latent, layout.n_peaks, n_batches, c.depth_term)
+        self.paired = len(self.encoders) == 2
+        if self.paired:
+            self.fusion = Fusion(c.n_latent)
+            self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
+            self.bridges = nn.ModuleDict(
+                {
+                    source: Bridge(
+                        sizes[source],
+                        c.n_latent,
+                        c.bridge_hidden,
+                        c.bridge_dropout,
+                        c.bridge_input_dropout,
+                        c.bridge_input,
+                    )
+                    for source in ("rna", "atac")
+                }
+            )
+            self.depth_head = nn.Linear(c.n_latent + 2, 1)
+        # Counts per cell after normalisation; the median of the training cells if not configured.
+        self.register_buffer("target_sum", torch.tensor(float(c.target_sum or 1e4)))
+        # One over the variance of each gene's log expression, or ones.
+        self.register_buffer("gene_weight", torch.ones(n_genes))
+        # Loss of the train mean, so that 1.0 means "no better than the mean" in both modalities.
+        self.register_buffer("baseline", torch.ones(2))
+        # Mean and standard deviation over training cells of log open peaks, log RNA counts and
+        # log expressed genes.
+        self.register_buffer("size_stats", torch.tensor([[0.0, 1.0]] * 3))
+
+    # -- encoding
+
+    def encode(self, modality: str, counts: SparseRows) -> Encoded:
+        """Encode raw counts of one modality."""
+        return self.encoders[modality](self.normalize(modality, counts))
+
+    def normalize(self, modality: str, counts: SparseRows) -> SparseRows:
+        """Return what encoders read and decoders predict: log expression, or 1 at open peaks."""
+        if modality == "rna":
+            return log_normalize(counts, self.target_sum)
+        return binarize(counts)
+
+    def bridge(self, source: str, cell: Tensor, counts: SparseRows) -> Tensor:
+        """Predict the other modality's embedding, ``(n, n_latent)``."""
+        return self.bridges[source](cell, self.normalize(source, counts))
+
+    def _standardize(self, sizes: Tensor, which: slice) -> Tensor:
+        mean, std = self.size_stats[which].T  # (k,) each
+        return (torch.log1p(sizes.to(mean.dtype)) - mean) / std
+
+    def depth(self, counts: SparseRows) -> Tensor:
+        """Return the standardised log number of open peaks, ``(n,)``."""
+        return self._standardize(counts.lengths[:, None], slice(0, 1))[:, 0]
+
+    def predict_depth(self, z: Tensor, rna: SparseRows) -> Tensor:
+        """Predict the standardised log ATAC depth from `z` and the RNA depth, ``(n,)``."""
+        sizes = torch.stack([row_sums(rna), rna.lengths.to(z.dtype)], -1)  # (n, 2)
+        features = torch.cat([z, self._standardize(sizes, slice(1, 3)).clamp(-4, 4)], -1)
+        return self.depth_head(features)[:, 0].clamp(-4, 4)
+
+    # -- scvi-tools interface
+
+    def _get_inference_input(self, tensors: CellBatch, **kwargs: Any) -> dict[str, Any]:
+        return {k: tensors.get(k) for k in ("rna", "atac", "z_rna", "z_atac")}
+
+    def inference(
+        self,
+        rna: SparseRows | None = None,
+        atac: SparseRows | None = None,
+        z_rna: Tensor | None = None,
+        z_atac: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Embed a minibatch; a missing modality comes from the bridge.
+
+        Returns
+        -------
+        dict
+            ``z_rna``, ``z_atac`` and ``z``, each ``(n, n_latent)``; a model of one modality
+            gives only that one and ``z``.
+        """
+        if rna is not None and z_rna is None:
+            z_rna = self.encode("rna", rna).cell
+        if atac is not None and z_atac is None:
+            z_atac = self.encode("atac", atac).cell
+        if not self.paired:
+            only = z_rna if z_rna is not None else z_atac
+            return {("z_rna" if z_rna is not None else "z_atac"): only, "z": only}
+        if z_atac is None:
+            z_atac = self.bridge("rna", z_rna, rna)
+        elif z_rna is None:
+            z_rna = self.bridge("atac", z_atac, atac)
+        return {"z_rna": z_rna, "z_atac": z_atac, "z": self.fusion(z_rna, z_atac)}
+
+    def _get_generative_input(
+        self, tensors: CellBatch, inference_outputs: dict[str, Tensor], **kwargs: Any
+    ) -> dict[str, Any]:
+        atac = tensors.get("atac")
+        return {
+            "z": inference_outputs["z"],
+            "batch": tensors.get("batch"),
+            "depth": None if atac is None else self.depth(atac),
+        }
+
+    def generative(
+        self, z: Tensor, batch: Tensor | None = None, depth: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Decode: ``rna`` is log2 expression ``(n, n_genes)``, ``atac`` logits ``(n, n_peaks)``."""
+        return {name: decoder(z, batch, depth) for name, decoder in self.decoders.items()}
+
+    def loss(
+        self, tensors: CellBatch, inference_outputs: Any, generative_outputs: Any, **kwargs: Any
+    ) -> LossOutput:
+        """Loss of stage 2 (reconstruction and pair matching)."""
+        return self.stage_loss("fusion", tensors)
+
+    def stage_loss(self, stage: str, tensors: CellBatch) -> LossOutput:
+        """Loss of a training stage: ``"rna"``, ``"atac"``, ``"fusion"`` or ``"bridge"``."""
+        terms = _objectives.OBJECTIVES[stage](self, tensors)
+        total = torch.stack(list(terms.values())).sum()
+        n = next(tensors[k] for k in ("rna", "atac") if k in tensors).n_rows
+        return LossOutput(
+            loss=total,
+            n_obs_minibatch=n,
+            extra_metrics={k: v.detach() for k, v in terms.items()},
+        )
+
+    def stage_parameters(self, stage: str) -> list[nn.Parameter]:
+        """Parameters that a stage trains; everything else is frozen in it."""
+        if stage in ("rna", "atac"):
+            parts: list[nn.Module] = [self.encoders[stage], self.decoders[stage]]
+        elif stage == "fusion":
+            parts = [self.encoders, self.decoders, self.fusion, self.discriminator]
+        else:
+            parts = [self.bridges, self.decoders, self.fusion, self.depth_head]
+        return [p for part in parts for p in part.parameters() if p.requires_grad]
+
+    def sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Not offered: scMomer is no generative model of counts."""
+        msg = "SCMOMER does not sample counts; use model.get_translated for probabilities."
+        raise NotImplementedError(msg)

@@ -1,0 +1,92 @@
+"""Expression tokens: genes and expression bins of a cell, padded to a rectangle."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scmomer.module._rows import SparseRows, to_dense
+
+
+class ExpressionTokens(NamedTuple):
+    """What the RNA encoder reads of a minibatch."""
+
+    genes: Tensor
+    """Gene of each token, shape ``(n, length)``, int64; 0 at padding."""
+    bins: Tensor
+    """Expression bin, shape ``(n, length)``, int64 in ``0..n_bins`` (or ``n_bins + 1``: masked)."""
+    values: Tensor
+    """Log-normalised expression, shape ``(n, length)``; 0 at padding and where masked."""
+    valid: Tensor
+    """True at tokens, false at padding, shape ``(n, length)``."""
+
+
+def log2_bins(expression: SparseRows, n_bins: int) -> Tensor:
+    """Return published bins: log2 counts per 10k, rounded and capped at `n_bins`.
+
+    The published scripts floor in stage 1 and round afterwards; here it is always rounding
+    (half to even), so that a gene has the same token in every stage.
+    """
+    return expression.values.round().clamp_(0, n_bins).long()  # (nnz,)
+
+
+def quantile_bins(expression: SparseRows, n_bins: int) -> Tensor:
+    """Return bins ``1..n_bins`` by the mid-rank of a gene among its cell's expressed genes.
+
+    Unlike log2 of counts per 10k, ranks do not saturate on gene panels and shallow assays.
+    """
+    rows, values = expression.row_ids, expression.values
+    order = torch.sort(values, stable=True)[1]
+    order = order[torch.sort(rows[order], stable=True)[1]]  # by cell, then by value
+    rows, values = rows[order], values[order]
+    new = torch.ones_like(rows, dtype=torch.bool)  # first of a run of equal values in a cell
+    new[1:] = (rows[1:] != rows[:-1]) | (values[1:] != values[:-1])
+    group = torch.cumsum(new, 0) - 1
+    size = torch.bincount(group) if group.numel() else group
+    first = torch.cumsum(size, 0) - size
+    middle = (first + size / 2)[group] - expression.indptr[rows]  # mid-rank within the cell
+    share = middle / expression.lengths[rows]
+    bins = (share * n_bins).ceil().clamp_(1, n_bins).long()
+    return torch.empty_like(bins).index_put_((order,), bins)
+
+
+def pad_expressed(expression: SparseRows, bins: Tensor) -> ExpressionTokens:
+    """Return one token for each expressed gene, padded to the longest cell of the batch."""
+    n, length = expression.n_rows, max(1, int(expression.lengths.max()))
+    rows = expression.row_ids
+    columns = torch.arange(rows.shape[0], device=rows.device) - expression.indptr[rows]
+
+    def rectangle(flat: Tensor) -> Tensor:
+        out = flat.new_zeros(n, length)
+        return out.index_put_((rows, columns), flat)
+
+    valid = torch.arange(length, device=rows.device) < expression.lengths[:, None]
+    return ExpressionTokens(
+        rectangle(expression.indices), rectangle(bins), rectangle(expression.values), valid
+    )
+
+
+def pad_all(expression: SparseRows, bins: Tensor, n_genes: int) -> ExpressionTokens:
+    """Return one token for every gene of the vocabulary, as published."""
+    values = to_dense(expression, n_genes)  # (n, n_genes)
+    tokens = to_dense(expression._replace(values=bins), n_genes)
+    genes = torch.arange(n_genes, device=values.device).expand_as(tokens)
+    return ExpressionTokens(genes, tokens, values, torch.ones_like(tokens, dtype=torch.bool))
+
+
+def mask_tokens(
+    tokens: ExpressionTokens, fraction: float, mask_bin: int
+) -> tuple[ExpressionTokens, Tensor]:
+    """Hide a random `fraction` of the expressed genes; return also where, ``(n, length)``.
+
+    As published, 90 % of the chosen genes show the mask token and 10 % keep their own.
+    """
+    draw = torch.rand(tokens.bins.shape, device=tokens.bins.device)
+    chosen = (draw < fraction) & tokens.valid & (tokens.values > 0)
+    hidden = chosen & (draw < 0.9 * fraction)
+    return tokens._replace(
+        bins=tokens.bins.masked_fill(hidden, mask_bin),
+        values=tokens.values.masked_fill(hidden, 0.0),
+    ), chosen

@@ -1,0 +1,109 @@
+"""The scanpy-style names of the model's registration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._constants import Modality
+from scmomer.model import SCMOMER
+
+
+def setup_mudata(
+    mdata: MuData,
+    *,
+    rna_layer: str | None = None,
+    atac_layer: str | None = None,
+    batch_key: str | None = None,
+    labels_key: str | None = None,
+    modalities: Mapping[str, str] | None = None,
+) -> None:
+    """Check paired RNA and ATAC counts and register them with scvi-tools.
+
+    Parameters
+    ----------
+    mdata
+        MuData with raw counts of both modalities (sparse or dense, any format). Cells may lack
+        one of them. Peaks are named ``chr1:1000-1500``, ``chr1_1000_1500`` or
+        ``chr1-1000-1500`` and may be in any order.
+    rna_layer, atac_layer
+        Layers that hold the counts; None for ``X``.
+    batch_key
+        Column of samples or batches, looked up in ``mdata.obs`` and then in the modalities'
+        obs. Gives each batch its own bias in the decoders; encoders never see it.
+    labels_key
+        Column of cell types, looked up likewise. Used only to avoid pairs of the same type as
+        false pairs in stage 2.
+    modalities
+        Keys of the modalities in `mdata` if they are not ``rna`` and ``atac``, for example
+        ``{"rna_layer": "gex", "atac_layer": "peaks"}`` as in
+        :meth:`scvi.model.MULTIVI.setup_mudata`.
+
+    Returns
+    -------
+    None
+        Counts are left as they are. Like every scvi-tools model, registration adds
+        ``_scvi_batch`` and ``_scvi_labels`` to ``mdata.obs`` and ids to ``mdata.uns``.
+
+    Raises
+    ------
+    KeyError
+        If a modality, layer or column is absent; lists those present.
+    ValueError
+        If values are not raw counts (NaN, infinite, negative, fractions), names occur twice,
+        peaks do not parse, or fewer than two cells have both modalities.
+
+    Examples
+    --------
+    >>> mdata = scmomer.datasets.snareseq_cortex()
+    >>> scmomer.pp.setup_mudata(mdata, batch_key="batch")
+    """
+    SCMOMER.setup_mudata(
+        mdata,
+        rna_layer=rna_layer,
+        atac_layer=atac_layer,
+        batch_key=batch_key,
+        labels_key=labels_key,
+        modalities=modalities,
+    )
+
+
+def setup_anndata(
+    adata: AnnData,
+    *,
+    modality: Modality | None = None,
+    layer: str | None = None,
+    batch_key: str | None = None,
+    labels_key: str | None = None,
+) -> None:
+    """Check the counts of one modality and register them with scvi-tools.
+
+    Parameters
+    ----------
+    adata
+        AnnData with raw counts of genes or of peaks.
+    modality
+        ``"rna"`` or ``"atac"``; None decides by whether the feature names are intervals.
+    layer
+        Layer that holds the counts; None for ``X``.
+    batch_key, labels_key
+        Columns of ``adata.obs``, as in :func:`setup_mudata`.
+
+    Returns
+    -------
+    None
+        Counts are left as they are; adds ``_scvi_batch`` and ``_scvi_labels`` to ``adata.obs``
+        and ids to ``adata.uns``.
+
+    Raises
+    ------
+    KeyError
+        If a layer or column is absent; lists those present.
+    ValueError
+        If values are not raw counts, names occur twice, or peaks do not parse.
+    """
+    SCMOMER.setup_anndata(
+        adata, modality=modality, layer=layer, batch_key=batch_key, labels_key=labels_key
+    )

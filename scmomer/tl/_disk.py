@@ -1,0 +1,53 @@
+"""Translations that are written chunk by chunk and never held whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from scmomer._constants import KEYS, Modality
+from scmomer.model import SCMOMER
+from scmomer.tl._record import record
+
+
+def write_translation(
+    path: Path,
+    data: AnnData,
+    model: SCMOMER,
+    to: Modality,
+    var: pd.DataFrame,
+    options: dict[str, Any],
+) -> AnnData:
+    """Write a translation into ``path`` (.h5ad) and return it backed.
+
+    ``X`` and ``layers["scmomer"]`` are one dataset on disk.
+    """
+    translation = model._translation(
+        data,
+        to,
+        options["features"],
+        None,
+        options.get("depth", "mean"),
+        options["batch"],
+        options["batch_size"],
+    )
+    shape = translation.shape
+    frame = AnnData(sp.csr_matrix(shape, dtype=np.float32), obs=data.obs.copy(), var=var)
+    record(frame, model, f"translate_{to}", **options)
+    frame.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        del file["X"]
+        chunk = (min(shape[0], 256), min(shape[1], 1024))
+        dataset = file.create_dataset("X", shape, np.float32, chunks=chunk, compression="lzf")
+        dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+        for rows, values in translation.chunks():
+            dataset[rows] = values
+        file["layers"][KEYS.LAYER] = dataset  # a hard link
+    return anndata.read_h5ad(path, backed="r")

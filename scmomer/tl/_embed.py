@@ -1,0 +1,74 @@
+"""Write multi-omics embeddings into a container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._constants import ATAC, KEYS, RNA
+from scmomer.model import SCMOMER, resolve_model
+from scmomer.tl._record import record
+
+Container = TypeVar("Container", AnnData, MuData)
+
+
+def embed(
+    data: Container,
+    model: SCMOMER | str | Path | None = None,
+    *,
+    key_added: str = KEYS.OBSM,
+    batch_size: int | None = None,
+    copy: bool = False,
+) -> Container | None:
+    """Embed cells, whatever modalities they have.
+
+    Parameters
+    ----------
+    data
+        AnnData of one modality or MuData, with raw counts where the model's training data had
+        them. Needs no set-up, labels or batch column; features are matched by name.
+    model
+        Trained model, path of a saved one, or None for the one trained or loaded last.
+    key_added
+        Key in ``obsm``.
+    batch_size
+        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+    copy
+        Return a changed copy instead of changing `data`.
+
+    Returns
+    -------
+    AnnData | MuData | None
+        None, or the copy. Adds, each of shape ``(n_cells, n_latent)`` and float32:
+
+        ``obsm[key_added]``
+            The fused embedding.
+        ``obsm[key_added + "_rna"]``, ``obsm[key_added + "_atac"]``
+            Embeddings of single modalities; predicted where a modality was not measured.
+        ``uns["scmomer"]``
+            Parameters and id of the model.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no model, or it is not trained.
+    ValueError
+        If values are not counts, or no feature is shared.
+
+    Examples
+    --------
+    >>> scmomer.tl.embed(adata, model)
+    >>> sc.pp.neighbors(adata, use_rep="X_scmomer")
+    """
+    model = resolve_model(model)
+    data = data.copy() if copy else data
+    found = model._embed(data, batch_size=batch_size)
+    data.obsm[key_added] = found.z
+    for modality, values in ((RNA, found.rna), (ATAC, found.atac)):
+        if values is not None:
+            data.obsm[f"{key_added}_{modality}"] = values
+    record(data, model, "embed", key_added=key_added)
+    return data if copy else None

@@ -1,0 +1,190 @@
+"""Predict one modality from the other, into a container."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._constants import ATAC, KEYS, RNA, Modality
+from scmomer.model import SCMOMER, resolve_model
+from scmomer.tl._disk import write_translation
+from scmomer.tl._record import record
+
+if TYPE_CHECKING:
+    from scmomer.model._inference import Depth
+
+logger = logging.getLogger(__name__)
+
+
+def translate_atac(
+    data: AnnData | MuData,
+    model: SCMOMER | str | Path | None = None,
+    *,
+    features: Sequence[str] | None = None,
+    depth: Depth = "predicted",
+    batch: str | None = None,
+    batch_size: int | None = None,
+    path: str | Path | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Predict accessibility from RNA.
+
+    Parameters
+    ----------
+    data
+        RNA AnnData, or MuData with RNA and ATAC. Raw counts; needs no set-up.
+    model
+        Trained model, path of a saved one, or None for the one trained or loaded last.
+    features
+        Peaks to predict; None for all of the model's.
+    depth
+        At which depth probabilities are stated: ``"predicted"`` from each cell's RNA,
+        ``"mean"`` of the training cells, or a number of open peaks.
+    batch
+        Training batch to speak in; None averages over all.
+    batch_size
+        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+    path
+        Write the result of an AnnData chunk by chunk into this ``.h5ad`` file and return it
+        backed, so that it never needs to fit into memory.
+    copy
+        For MuData: return a changed copy instead of changing `data`.
+
+    Returns
+    -------
+    AnnData | MuData | None
+        For AnnData a new AnnData, cells x peaks: probabilities in ``[0, 1]``, float32, in ``X``
+        and, the same array, in ``layers["scmomer"]``; obs and obsm of `data`. For MuData None
+        (or the copy); writes ``data["atac"].layers["scmomer"]``, NaN at peaks that the model
+        does not have.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no model, or it is not trained.
+    MemoryError
+        If a dense result does not fit; use `features` or `path`.
+    """
+    return _translate(
+        data,
+        resolve_model(model),
+        ATAC,
+        path=path,
+        copy=copy,
+        features=features,
+        depth=depth,
+        batch=batch,
+        batch_size=batch_size,
+    )
+
+
+def translate_rna(
+    data: AnnData | MuData,
+    model: SCMOMER | str | Path | None = None,
+    *,
+    features: Sequence[str] | None = None,
+    batch: str | None = None,
+    batch_size: int | None = None,
+    path: str | Path | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Predict expression from ATAC.
+
+    Parameters
+    ----------
+    data
+        ATAC AnnData, or MuData with RNA and ATAC. Raw counts; needs no set-up.
+    model, batch, batch_size, path, copy
+        As in :func:`translate_atac`.
+    features
+        Genes to predict; None for all of the model's.
+
+    Returns
+    -------
+    AnnData | MuData | None
+        As in :func:`translate_atac`, with ``log2(1 + counts / total * target)`` (at least 0)
+        instead of probabilities; ``model.target_sum`` is the target.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no model, or it is not trained.
+    MemoryError
+        If a dense result does not fit; use `features` or `path`.
+    """
+    return _translate(
+        data,
+        resolve_model(model),
+        RNA,
+        path=path,
+        copy=copy,
+        features=features,
+        batch=batch,
+        batch_size=batch_size,
+    )
+
+
+def _translate(
+    data: AnnData | MuData,
+    model: SCMOMER,
+    to: Modality,
+    *,
+    path: str | Path | None,
+    copy: bool,
+    **options: Any,
+) -> AnnData | MuData | None:
+    if isinstance(data, MuData):
+        if path is not None:
+            msg = "Expected an AnnData with path=, found a MuData: pass one modality of it."
+            raise ValueError(msg)
+        data = data.copy() if copy else data
+        _write_layer(data, model, to, options)
+        record(data, model, f"translate_{to}", **options)
+        return data if copy else None
+    names = model.spec.features.get(to, pd.Index([])) if options["features"] is None else None
+    var = pd.DataFrame(index=pd.Index(options["features"]) if names is None else names)
+    if path is not None:
+        return write_translation(Path(path), data, model, to, var, options)
+    values = model.get_translated(data, to, **options)
+    out = AnnData(values, obs=data.obs.copy(), var=var, obsm=dict(data.obsm))
+    out.layers[KEYS.LAYER] = values
+    record(out, model, f"translate_{to}", **options)
+    return out
+
+
+def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str, Any]) -> None:
+    """Write the translation into the MuData's own modality, for its cells and features."""
+    key = model.spec.modality_keys.get(to, to)
+    key = key if key in mdata.mod else to
+    if key not in mdata.mod:
+        msg = (
+            f"Expected modality {key!r} in the MuData to write to, found {sorted(mdata.mod)}. "
+            "Pass the other modality as an AnnData to get a new AnnData."
+        )
+        raise KeyError(msg)
+    target = mdata[key]
+    wanted = target.var_names if options["features"] is None else pd.Index(options["features"])
+    shared = wanted[wanted.isin(model.spec.features[to]) & wanted.isin(target.var_names)]
+    if len(shared) < target.n_vars:
+        logger.info(
+            "%d of %d features of mdata[%r] are translated; the others are NaN.",
+            len(shared),
+            target.n_vars,
+            key,
+        )
+    cells = mdata.obs_names.get_indexer(target.obs_names)
+    values = model.get_translated(
+        mdata, to, **{**options, "features": list(shared), "indices": cells}
+    )
+    if not shared.equals(target.var_names):
+        full = np.full(target.shape, np.nan, np.float32)
+        full[:, target.var_names.get_indexer(shared)] = values
+        values = full
+    target.layers[KEYS.LAYER] = values

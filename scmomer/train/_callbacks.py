@@ -1,0 +1,110 @@
+"""Callbacks of a stage: best weights, one progress bar for all stages, epoch checkpoints."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+VALIDATION_LOSS = "validation_loss"
+_NUMBER = {"rna": 1, "atac": 1, "fusion": 2, "bridge": 3}
+
+
+class KeepBest(pl.Callback):
+    """Remembers the weights of the epoch with the lowest validation loss.
+
+    :meth:`restore` puts them back after the stage, also after one that was interrupted. Without
+    validation cells nothing is remembered and the last weights stay.
+    """
+
+    def __init__(self) -> None:
+        self.best_loss = float("inf")
+        self.best_epoch: int | None = None
+        self._weights: dict[str, Tensor] = {}
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights if the loss is the lowest so far."""
+        loss = trainer.callback_metrics.get(VALIDATION_LOSS)
+        if loss is None or trainer.sanity_checking or not float(loss) < self.best_loss:
+            return
+        self.best_loss, self.best_epoch = float(loss), trainer.current_epoch
+        self._weights = {k: v.detach().clone() for k, v in _module(pl_module).state_dict().items()}
+
+    def restore(self, module: torch.nn.Module) -> None:
+        """Load the remembered weights into `module`."""
+        if self._weights:
+            module.load_state_dict(self._weights)
+            self._weights = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """State for a checkpoint."""
+        return {"loss": self.best_loss, "epoch": self.best_epoch, "weights": self._weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.best_loss, self.best_epoch = state_dict["loss"], state_dict["epoch"]
+        self._weights = state_dict["weights"]
+
+
+def _module(plan: pl.LightningModule) -> torch.nn.Module:
+    return plan.module  # type: ignore[return-value]
+
+
+class StageProgress(pl.Callback):
+    """Moves one bar through all stages: stage, epoch, validation loss.
+
+    Parameters
+    ----------
+    n_steps
+        Training steps of each stage at its maximal number of epochs.
+    enabled
+        Show the bar.
+    """
+
+    def __init__(self, n_steps: dict[str, int], enabled: bool) -> None:
+        self._ends = dict(zip(n_steps, _running_sum(n_steps.values()), strict=True))
+        total = sum(n_steps.values())
+        form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self._bar = tqdm(
+            total=total, disable=not enabled, bar_format=form, file=sys.stdout, mininterval=0.5
+        )
+        self._prefix = ""
+
+    def start(self, stage: str) -> None:
+        """Name the stage that begins."""
+        self._prefix = f"stage {_NUMBER[stage]}/3 ({stage})"
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Name the epoch."""
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._bar.set_description_str(f"{self._prefix}, {epoch}", refresh=False)
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Move by one step."""
+        self._bar.update(1)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the validation loss."""
+        loss = trainer.callback_metrics.get(VALIDATION_LOSS)
+        if loss is not None:
+            self._bar.set_postfix_str(f"validation loss {float(loss):.4f}", refresh=False)
+
+    def finish(self, stage: str) -> None:
+        """Jump to where the stage would have ended without early stopping."""
+        self._bar.update(max(0, self._ends[stage] - self._bar.n))
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.close()
+
+
+def _running_sum(values: Any) -> list[int]:
+    sums, total = [], 0
+    for value in values:
+        total += value
+        sums.append(total)
+    return sums

@@ -1,0 +1,64 @@
+"""Cells as arrays: what loaders, stages and inference read, whatever container it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from scmomer.module import CellBatch, SparseRows
+
+
+@dataclass
+class Cells:
+    """Counts of some cells in the model's feature order.
+
+    A cell that lacks a modality has an empty row there and is false in its mask.
+    """
+
+    counts: dict[str, sp.csr_matrix]
+    """Raw counts of each modality, ``(n_cells, n_features)``."""
+    measured: dict[str, np.ndarray]
+    """Which cells have the modality, ``(n_cells,)`` bool."""
+    batch: np.ndarray | None = None
+    """Batch code, ``(n_cells,)`` int64, -1 for a batch that the model does not know."""
+    labels: np.ndarray | None = None
+    """Label code, ``(n_cells,)`` int64."""
+    embeddings: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Cached outputs of frozen encoders by key (``"z_rna"``), ``(n_cells, n_latent)``."""
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return next(iter(self.counts.values())).shape[0]
+
+    @property
+    def paired(self) -> np.ndarray:
+        """Which cells have every modality, ``(n_cells,)`` bool."""
+        return np.logical_and.reduce(list(self.measured.values()))
+
+    def lengths(self, modality: str) -> np.ndarray:
+        """Stored counts of each cell, ``(n_cells,)``."""
+        return np.diff(self.counts[modality].indptr)
+
+    def minibatch(self, cells: Sequence[int] | np.ndarray, modalities: Sequence[str]) -> CellBatch:
+        """Return some cells as tensors; only the `modalities` asked for."""
+        tensors: dict[str, object] = {m: to_rows(self.counts[m][cells]) for m in modalities}
+        index = torch.as_tensor(np.asarray(cells))
+        for name, codes in (("batch", self.batch), ("labels", self.labels)):
+            if codes is not None:
+                tensors[name] = torch.from_numpy(codes)[index]
+        tensors.update({key: values[index] for key, values in self.embeddings.items()})
+        return tensors  # type: ignore[return-value]
+
+
+def to_rows(matrix: sp.csr_matrix) -> SparseRows:
+    """Return a CSR matrix as tensors."""
+    return SparseRows(
+        torch.from_numpy(matrix.indptr.astype(np.int64)),
+        torch.from_numpy(matrix.indices.astype(np.int64)),
+        torch.from_numpy(matrix.data.astype(np.float32)),
+    )

@@ -1,0 +1,92 @@
+"""One training stage as a Lightning module."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from scmomer.module import CellBatch, SCMOMERModule, StageConfig
+
+_VALIDATION_SEED = 0  # the same genes and patches are hidden in every validation epoch
+
+
+def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
+    """Return the factor of the learning rate: linear rise, then half a cosine to 1 %."""
+    n_warm = max(1, int(n_steps * warmup))
+    if step < n_warm:
+        return (step + 1) / n_warm
+    progress = min(1.0, (step - n_warm) / max(1, n_steps - n_warm))
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
+
+
+class StagePlan(pl.LightningModule):
+    """Minimises the loss of one stage with AdamW, warm-up and cosine decay per step.
+
+    Parameters
+    ----------
+    module
+        The network.
+    stage
+        ``"rna"``, ``"atac"``, ``"fusion"`` or ``"bridge"``.
+    config
+        Learning rate, weight decay, warm-up.
+    n_steps
+        Steps of a full run, for the schedule.
+    """
+
+    def __init__(self, module: SCMOMERModule, stage: str, config: StageConfig, n_steps: int):
+        super().__init__()
+        self.module, self.stage, self.stage_config = module, stage, config
+        self.n_steps = n_steps
+
+    def _log(self, batch: CellBatch, split: str) -> Tensor:
+        out = self.module.stage_loss(self.stage, batch)
+        metrics = {f"{split}_loss": out.loss}
+        metrics |= {f"{name}_{split}": value for name, value in out.extra_metrics.items()}
+        # self.log_dict tracks epoch means; no value leaves the device within a step.
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=out.n_obs_minibatch)
+        return out.loss
+
+    def training_step(self, batch: CellBatch, batch_idx: int) -> Tensor:
+        """Loss of a minibatch."""
+        return self._log(batch, "train")
+
+    def validation_step(self, batch: CellBatch, batch_idx: int) -> None:
+        """Loss of a validation minibatch."""
+        self._log(batch, "validation")
+
+    def on_validation_epoch_start(self) -> None:
+        """Fix what validation hides, so that its losses can be compared between epochs."""
+        self._rng = torch.get_rng_state()
+        torch.manual_seed(_VALIDATION_SEED)
+
+    def on_validation_epoch_end(self) -> None:
+        """Give training its random stream back."""
+        torch.set_rng_state(self._rng)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on the parameters of the stage; only matrices decay."""
+        parameters = self.module.stage_parameters(self.stage)
+        groups = _decay_groups(parameters, self.stage_config.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.stage_config.lr)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, self.n_steps, self.stage_config.warmup)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def _decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    matrices = [p for p in parameters if p.ndim >= 2]
+    others = [p for p in parameters if p.ndim < 2]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

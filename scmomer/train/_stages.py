@@ -1,0 +1,184 @@
+"""Running the stages one after another through scvi-tools' TrainRunner and Lightning."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scvi import settings
+from scvi.train import TrainRunner
+
+from scmomer._constants import STAGES
+from scmomer.module import SCMOMERModule, StageConfig
+from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
+from scmomer.train._cells import Cells
+from scmomer.train._plan import StagePlan
+from scmomer.train._splitter import SparseDataSplitter
+
+Split = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How every stage runs."""
+
+    accelerator: str = "auto"
+    devices: int | list[int] | str = "auto"
+    early_stopping: bool = True
+    trainer_kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: it carries a user's Ctrl-C
+    """Training was interrupted by the user within a stage."""
+
+
+def stage_modalities(stage: str) -> tuple[str, ...]:
+    """Return the modalities that a stage reads."""
+    return (stage,) if stage in ("rna", "atac") else ("rna", "atac")
+
+
+def stage_cells(stage: str, cells: Cells, split: Split) -> Split:
+    """Return the part of the split that has what the stage needs."""
+    needed = np.logical_and.reduce([cells.measured[m] for m in stage_modalities(stage)])
+    return tuple(part[needed[part]] for part in split)  # type: ignore[return-value]
+
+
+def possible_stages(module: SCMOMERModule) -> tuple[str, ...]:
+    """Return the stages that a model of these modalities has."""
+    return STAGES if module.paired else tuple(m for m in STAGES if m in module.encoders)
+
+
+def configure(
+    config: StageConfig,
+    stage: str,
+    *,
+    max_epochs: int | dict[str, int] | None,
+    batch_size: int | dict[str, int] | None,
+    plan_kwargs: dict[str, Any] | None,
+) -> StageConfig:
+    """Return a stage's configuration with the user's wishes; dictionaries name stages."""
+    wishes: dict[str, Any] = dict(plan_kwargs or {})
+    for name, value in (("max_epochs", max_epochs), ("batch_size", batch_size)):
+        value = value.get(stage) if isinstance(value, dict) else value
+        if value is not None:
+            wishes[name] = value
+    return replace(config, **wishes)
+
+
+def run_stage(
+    model: Any,
+    cells: Cells,
+    split: Split,
+    stage: str,
+    config: StageConfig,
+    progress: StageProgress,
+    options: RunOptions,
+) -> pd.DataFrame:
+    """Train one stage; return its history, one row for each epoch.
+
+    `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights,
+    also if the stage is interrupted.
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C.
+    """
+    data = SparseDataSplitter(
+        cells,
+        stage_cells(stage, cells, split),
+        modalities=stage_modalities(stage),
+        batch_size=config.batch_size,
+    )
+    n_steps = config.max_epochs * max(1, len(data.train_dataloader()))
+    plan = StagePlan(model.module, stage, config, n_steps)
+    best = KeepBest()
+    stops_early = options.early_stopping and data.n_val > 0
+    model.is_trained_, model.history_ = False, None  # a stage's history starts empty
+    with only_trains(model.module, stage), _quiet_lightning(), _own_interrupt():
+        runner = TrainRunner(
+            model,
+            plan,
+            data,
+            max_epochs=config.max_epochs,
+            accelerator=options.accelerator,
+            devices=options.devices,
+            early_stopping=stops_early,
+            early_stopping_monitor=VALIDATION_LOSS,
+            early_stopping_patience=config.patience,
+            enable_progress_bar=False,
+            simple_progress_bar=False,
+            check_val_every_n_epoch=1 if data.n_val else None,
+            **{
+                "gradient_clip_val": 5.0,
+                **options.trainer_kwargs,
+                "callbacks": [best, progress, *options.trainer_kwargs.get("callbacks", [])],
+            },
+        )
+        runner()
+    best.restore(model.module)
+    return _as_table(model.history_)
+
+
+@contextmanager
+def only_trains(module: SCMOMERModule, stage: str) -> Iterator[None]:
+    """Freeze what the stage does not train, and thaw it afterwards."""
+    trained = {id(p) for p in module.stage_parameters(stage)}
+    frozen = [p for p in module.parameters() if p.requires_grad and id(p) not in trained]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Turn Lightning's answer to Ctrl-C (it exits the process) into :class:`Interrupted`."""
+    before: Callable | int | None = None
+    try:
+        before = signal.getsignal(signal.SIGINT)
+        yield
+    except (KeyboardInterrupt, SystemExit) as stop:
+        raise Interrupted from stop
+    finally:
+        try:
+            signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
+        except (ValueError, TypeError):  # not in the main thread: nothing was changed
+            pass
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    loggers = [logging.getLogger(n) for n in ("lightning.pytorch", "pytorch_lightning")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _as_table(history: dict[str, pd.DataFrame] | None) -> pd.DataFrame:
+    columns = {k: v.iloc[:, 0].astype(float) for k, v in (history or {}).items()}
+    by_epoch = {k: v for k, v in columns.items() if v.index.name == "epoch"}
+    table = pd.DataFrame(by_epoch)
+    table.index.name = "epoch"
+    return table
+
+
+def seed_stage(stage: str) -> None:
+    """Seed a stage from :attr:`scvi.settings.seed`, so that it does not depend on those before."""
+    if settings.seed is not None:
+        torch.manual_seed(settings.seed + STAGES.index(stage))
