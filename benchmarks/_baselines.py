@@ -15,6 +15,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 
 def train_mean(
@@ -71,29 +72,52 @@ def linear(
     return svd.inverse_transform(predicted).astype(np.float32)
 
 
+def rna_depth(rna_test: sparse.csr_matrix, n_peaks: int) -> NDArray[np.float32]:
+    """Total RNA count of the cell at every peak: what sequencing depth alone can rank."""
+    total = np.asarray(rna_test.sum(1), dtype=np.float32).reshape(-1, 1)
+    return np.repeat(total, n_peaks, axis=1)
+
+
 def rna_pca(
-    rna_train: sparse.csr_matrix, rna_test: sparse.csr_matrix, n_comps: int = 50
+    rna_train: sparse.csr_matrix,
+    rna_test: sparse.csr_matrix,
+    n_comps: int = 50,
+    *,
+    target_sum: float | None = 1e4,
+    scale: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """PCs of log-normalised counts, fitted on the training cells.
+
+    Parameters
+    ----------
+    rna_train, rna_test
+        Raw counts.
+    n_comps
+        Number of components.
+    target_sum
+        Counts per cell after normalisation; None for the median of the training cells.
+    scale
+        Divide genes by their standard deviation among the training cells.
 
     Returns
     -------
     Of the training cells ``(n_train, n_comps)`` and, centred and rotated alike, of the test cells
     ``(n_test, n_comps)``.
     """
+    if target_sum is None:
+        target_sum = float(np.median(np.asarray(rna_train.sum(1))))
+    train, test = log_normalise(rna_train, target_sum), log_normalise(rna_test, target_sum)
+    if scale:
+        scaler = StandardScaler(with_mean=False).fit(train)
+        train, test = scaler.transform(train), scaler.transform(test)
     pca = PCA(n_comps, svd_solver="arpack", random_state=0)
-    return pca.fit_transform(log_normalise(rna_train)), pca.transform(log_normalise(rna_test))
+    return pca.fit_transform(train), pca.transform(test)
 
 
-def rna_pca_self(rna: sparse.csr_matrix, n_comps: int = 50) -> NDArray[np.float32]:
-    """PCs of log-normalised counts, fitted on the cells themselves, ``(n_cells, n_comps)``."""
-    return rna_pca(rna, rna, n_comps)[1]
-
-
-def log_normalise(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """``log(1 + counts per 10,000)``, of the shape of ``counts``, which stay as they are."""
+def log_normalise(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.csr_matrix:
+    """``log(1 + counts per target_sum)``, of the shape of ``counts``, which stay as they are."""
     adata = ad.AnnData(counts.astype(np.float32, copy=True))
-    sc.pp.normalize_total(adata, target_sum=1e4)
+    sc.pp.normalize_total(adata, target_sum=target_sum)
     sc.pp.log1p(adata)
     return adata.X
 

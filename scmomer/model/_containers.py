@@ -37,7 +37,7 @@ def resolve_modalities(mdata: MuData, modalities: Mapping[str, str] | None) -> d
     if unknown := sorted(set(names) - allowed):
         msg = f"Expected keys of modalities among {sorted(allowed)}, found {unknown}."
         raise ValueError(msg)
-    chosen = {m: names.get(m, names.get(f"{m}_layer", m)) for m in MODALITIES}
+    chosen: dict[str, str] = {m: names.get(m, names.get(f"{m}_layer", m)) for m in MODALITIES}
     missing = {m: key for m, key in chosen.items() if key not in mdata.mod}
     if missing:
         msg = (
@@ -66,7 +66,10 @@ def find_column(data: AnnData | MuData, key: str, keys: Mapping[str, str]) -> st
             return modality
         places[f"data['{modality}'].obs"] = list(data[modality].obs.columns)
     listing = "; ".join(f"{place} has {columns}" for place, columns in places.items())
-    msg = f"Expected a column {key!r} of obs, found none: {listing}."
+    msg = (
+        f"Expected a column {key!r} of obs, found none: {listing}. "
+        "Name one of these in batch_key= or labels_key=, or leave it out."
+    )
     raise KeyError(msg)
 
 

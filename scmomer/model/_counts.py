@@ -58,6 +58,8 @@ def _to_csr(matrix: Any, place: str) -> sp.csr_matrix:
         if kind not in "fiub":
             msg = f"Expected numbers in {place}, found dtype {matrix.dtype}."
             raise TypeError(msg)
+        if matrix.dtype == np.float16:  # not a sparse type; float32 holds all of its values
+            matrix = matrix.astype(np.float32)
         return sp.csr_matrix(matrix)
     found = "nothing" if matrix is None else f"a {type(matrix).__module__}.{type(matrix).__name__}"
     msg = (

@@ -75,7 +75,10 @@ class Inference:
     ):
         self.module, self.cells = module.eval(), cells
         self.indices = check_indices(indices, cells.n_cells)
-        self.batch_size = batch_size or settings.batch_size
+        self.batch_size = settings.batch_size if batch_size is None else int(batch_size)
+        if self.batch_size < 1:
+            msg = f"Expected batch_size of at least 1, found {batch_size}."
+            raise ValueError(msg)
 
     @property
     def device(self) -> torch.device:
@@ -105,8 +108,10 @@ class Inference:
                     full = shape.get(key, (n, self.module.config.n_latent))
                     into = out.setdefault(key, np.zeros(full, np.float32))
                     into[members[position]] = value.float().cpu().numpy()
-        z = out.get("z", np.zeros((n, self.module.config.n_latent), np.float32))
-        return Embeddings(z, out.get("z_rna"), out.get("z_atac"), out.get("depth"))
+        none = np.zeros((0, self.module.config.n_latent), np.float32)  # of no cells
+        absent = {m: none if m in self.module.encoders else None for m in (RNA, ATAC)}
+        rna, atac = (out.get(f"z_{m}", value) for m, value in absent.items())
+        return Embeddings(out.get("z", none), rna, atac, out.get("depth"))
 
     @torch.no_grad()
     def encode(self, modality: str) -> np.ndarray:
@@ -171,8 +176,11 @@ def check_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> n
             msg = f"Expected a mask of {n_cells} cells, found shape {array.shape}."
             raise ValueError(msg)
         return np.flatnonzero(array)
+    if len(array) and array.dtype.kind not in "iu":
+        msg = f"Expected whole numbers or a mask as indices, found dtype {array.dtype}."
+        raise TypeError(msg)
     array = array.astype(np.int64).ravel()
     if len(array) and (array.min() < -n_cells or array.max() >= n_cells):
-        msg = f"Expected indices below {n_cells}, found {array.min()}..{array.max()}."
+        msg = f"Expected indices of {n_cells} cells, found {array.min()}..{array.max()}."
         raise IndexError(msg)
     return array % n_cells if n_cells else array

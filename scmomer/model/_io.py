@@ -27,9 +27,7 @@ _WEIGHTS, _META = "weights.safetensors", "model.json"
 
 def write_model(model: SCMOMER, path: Path, overwrite: bool) -> None:
     """Write a model folder; an older one is replaced only when the new one is complete."""
-    if path.exists() and not overwrite:
-        msg = f"Expected a new folder, found {str(path)!r}. Pass overwrite=True to replace it."
-        raise FileExistsError(msg)
+    _check_free(path, overwrite)
     draft = path.with_name(f".{path.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -38,9 +36,24 @@ def write_model(model: SCMOMER, path: Path, overwrite: bool) -> None:
     (draft / _META).write_text(json.dumps(_describe(model), indent=1))
     if path.is_dir():
         shutil.rmtree(path)
-    elif path.exists():
-        path.unlink()
     draft.rename(path)
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    """Raise if `path` is taken; only a model folder is ever replaced."""
+    if not path.exists():
+        return
+    if not overwrite:
+        msg = f"Expected a new folder, found {str(path)!r}. Pass overwrite=True to replace it."
+        raise FileExistsError(msg)
+    inside = {p.name for p in path.iterdir()} if path.is_dir() else None
+    if inside is None or inside - {_META, _WEIGHTS}:
+        found = "a file" if inside is None else f"a folder with {sorted(inside)[:5]}"
+        msg = (
+            f"Expected a model folder to overwrite at {str(path)!r}, found {found}. Choose "
+            "another path, or remove it yourself if it is not needed."
+        )
+        raise FileExistsError(msg)
 
 
 def _describe(model: SCMOMER) -> dict[str, Any]:
@@ -90,15 +103,14 @@ def load(path: str | Path, *, accelerator: str = "auto", device: int | str = "au
     meta = _read_meta(path)
     try:
         spec = ModelSpec.from_dict(meta["spec"])
-        config = ModuleConfig.from_dict(meta["config"])
-        stages, history, model_id = meta["stages"], meta["history"], meta["model_id"]
-    except (KeyError, TypeError, AttributeError) as error:
-        msg = f"{_META} of {str(path)!r} is damaged: {error!r}. Save the model again."
-        raise ValueError(msg) from error
-    model = SCMOMER._from_spec(spec, config)
+        model = SCMOMER._from_spec(spec, ModuleConfig.from_dict(meta["config"]))
+        model.id, model.stages_ = meta["model_id"], tuple(meta["stages"])
+        tables = {stage: pd.DataFrame(table) for stage, table in meta["history"].items()}
+        model.history_ = {stage: table.set_index("epoch") for stage, table in tables.items()}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(_damaged(path, error)) from error
     _load_weights(model.module, path / _WEIGHTS)
-    model.id, model.stages_, model.is_trained_ = model_id, tuple(stages), bool(stages)
-    model.history_ = {s: pd.DataFrame(t).set_index("epoch") for s, t in history.items()}
+    model.is_trained_ = bool(model.stages_)
     *_, torch_device = parse_device_args(accelerator, device, return_device="torch")
     model.to_device(torch_device)
     model.module.eval()
@@ -121,19 +133,30 @@ def _read_meta(path: Path) -> dict[str, Any]:
     try:
         meta = json.loads((path / _META).read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        msg = f"{_META} of {str(path)!r} is damaged: {error}. Save the model again."
-        raise ValueError(msg) from error
-    found = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
-    if found != FORMAT:
-        msg = f"Expected format {FORMAT!r} in {_META} of {str(path)!r}, found {found!r}."
-        raise ValueError(msg)
-    if meta["format_version"] > FORMAT_VERSION:
+        raise ValueError(_damaged(path, error)) from error
+    kind = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
+    if kind != FORMAT:
         msg = (
-            f"Expected format version {FORMAT_VERSION} or older, found {meta['format_version']} "
-            f"(written by scmomer {meta.get('scmomer_version')}). Upgrade scmomer."
+            f"Expected format {FORMAT!r} in {_META} of {str(path)!r}, found {kind!r}. Pass a "
+            "folder that model.save(path) wrote."
+        )
+        raise ValueError(msg)
+    version = meta.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        msg = (
+            f"Expected format version {FORMAT_VERSION} or older in {_META} of {str(path)!r}, "
+            f"found {version!r} (written by scmomer {meta.get('scmomer_version')}). Upgrade "
+            "scmomer."
         )
         raise ValueError(msg)
     return meta
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return (
+        f"Expected {_META} of {str(path)!r} as model.save(path) wrote it, found damage: {error!r}. "
+        "Save the model again or fetch a new copy."
+    )
 
 
 def _what_is(path: Path) -> str:
@@ -145,7 +168,10 @@ def _load_weights(module: nn.Module, path: Path) -> None:
     try:
         found = load_file(path)
     except (SafetensorError, OSError) as error:
-        msg = f"{str(path)!r} is damaged or no safetensors file: {error}. Save the model again."
+        msg = (
+            f"Expected safetensors in {str(path)!r}, found a damaged or foreign file: {error}. "
+            "Save the model again or fetch a new copy."
+        )
         raise ValueError(msg) from error
     expected = module.state_dict()
     problems = [f"missing {k}" for k in sorted(expected.keys() - found.keys())]
@@ -157,8 +183,9 @@ def _load_weights(module: nn.Module, path: Path) -> None:
     ]
     if problems:
         msg = (
-            f"The tensors of {str(path)!r} do not fit its {_META} ({len(problems)} problems): "
-            f"{'; '.join(problems[:10])}{'; ...' if len(problems) > 10 else ''}."
+            f"Expected the tensors of {str(path)!r} to fit its {_META}, found {len(problems)} that "
+            f"do not: {'; '.join(problems[:10])}{'; ...' if len(problems) > 10 else ''}. The two "
+            "files are not of the same model: save it again or fetch a new copy."
         )
         raise ValueError(msg)
     module.load_state_dict(found)

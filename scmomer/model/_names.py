@@ -18,15 +18,15 @@ _PEAK = r"^(?P<chrom>.+)[:_-](?P<start>\d+)[-_](?P<end>\d+)$"
 _FEW_MATCHES = 0.2
 
 
-def check_unique(names: pd.Index, what: str) -> None:
-    """Raise if a name occurs twice."""
+def check_unique(names: pd.Index, where: str) -> None:
+    """Raise if a name occurs twice; `where` is the attribute, such as ``adata.var_names``."""
     if names.is_unique:
         return
     twice = names[names.duplicated()].unique()
     msg = (
-        f"Expected unique names in {what}, found {len(twice)} that occur more than once "
+        f"Expected unique names in {where}, found {len(twice)} that occur more than once "
         f"({', '.join(map(str, twice[:5]))}{', ...' if len(twice) > 5 else ''}). "
-        f"Run `{what.split('.')[0]}.{what.split('.')[-1]}_make_unique()` or drop the repeats."
+        f"Run `{where}_make_unique()` or drop the repeats."
     )
     raise ValueError(msg)
 
@@ -79,7 +79,7 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 
 
 def align_by_name(
-    counts: sp.csr_matrix, found: pd.Index, expected: pd.Index, what: str
+    counts: sp.csr_matrix, found: pd.Index, expected: pd.Index, what: str, where: str
 ) -> sp.csr_matrix:
     """Bring columns into the model's order by name, as one sparse product.
 
@@ -91,6 +91,8 @@ def align_by_name(
         Feature names of the query and of the model.
     what
         ``"genes"`` or ``"peaks"``, for messages.
+    where
+        How messages name the query, for example ``mdata['rna']``.
 
     Returns
     -------
@@ -100,11 +102,11 @@ def align_by_name(
     Raises
     ------
     ValueError
-        If no name is shared.
+        If no name is shared, or a name of the query occurs twice.
     """
     if found.equals(expected):
         return counts
-    check_unique(found, f"the query's {what}")
+    check_unique(found, f"{where}.var_names")
     column = expected.get_indexer(found)  # position in the model, -1 if unknown to it
     known = np.flatnonzero(column >= 0)
     _report_matches(len(known), found, expected, what)

@@ -88,7 +88,8 @@ def read_cells(data: AnnData | MuData, spec: ModelSpec) -> Cells:
             layer = None
         matrix = get_counts(adata, layer, where)
         expected = spec.features[modality]
-        matrix = align_by_name(matrix, adata.var_names, expected, _FEATURE_NAMES[modality])
+        what = _FEATURE_NAMES[modality]
+        matrix = align_by_name(matrix, adata.var_names, expected, what, where)
         counts[modality], measured[modality] = _on_all_cells(
             matrix, adata.obs_names, data.obs_names
         )

@@ -35,6 +35,10 @@ class ResultsMixin:
     spec: ModelSpec
     stages_: tuple[str, ...]
 
+    if TYPE_CHECKING:
+
+        def _training_cells(self) -> Cells: ...
+
     def get_latent_representation(
         self,
         data: AnnData | MuData | None = None,
@@ -255,8 +259,8 @@ def _check_fits(shape: tuple[int, int]) -> None:
     needed, free = 4 * shape[0] * shape[1], psutil.virtual_memory().available
     if needed > free:
         msg = (
-            f"A dense result of {shape[0]} cells x {shape[1]} features needs "
-            f"{needed / 1e9:.1f} GB, found {free / 1e9:.1f} GB free. Ask for fewer cells "
+            f"Expected {needed / 1e9:.1f} GB of free memory for a dense result of {shape[0]} "
+            f"cells x {shape[1]} features, found {free / 1e9:.1f} GB. Ask for fewer cells "
             "(indices=) or features (features=), or write to disk with "
             "scmomer.tl.translate_atac(..., path='translated.h5ad')."
         )

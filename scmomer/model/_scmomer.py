@@ -15,7 +15,13 @@ from scvi import settings
 from scvi.model.base import BaseModelClass
 
 from scmomer._constants import ATAC, RNA, Modality
-from scmomer.model._containers import categories_of, find_column, read_column, resolve_modalities
+from scmomer.model._containers import (
+    categories_of,
+    check_container,
+    find_column,
+    read_column,
+    resolve_modalities,
+)
 from scmomer.model._io import load, write_model
 from scmomer.model._query import read_cells
 from scmomer.model._results import ResultsMixin
@@ -85,8 +91,13 @@ class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
         **options: Any,
     ):
         if data is None and registry is None:
-            msg = "Expected registered data: scmomer.SCMOMER(mdata). To load: scmomer.load(path)."
+            msg = (
+                "Expected registered data, found none. Pass them (`scmomer.SCMOMER(mdata)`), or "
+                "load a model with scmomer.load(path)."
+            )
             raise ValueError(msg)
+        if data is not None:
+            self._check_registered(data)
         super().__init__(data, registry)
         self.stages_: tuple[str, ...] = ()
         if data is None:
@@ -169,13 +180,24 @@ class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
 
+    @classmethod
+    def _check_registered(cls, data: AnnData | MuData) -> None:
+        check_container(data)
+        if cls._get_most_recent_anndata_manager(data) is None:
+            kind = type(data).__name__
+            msg = (
+                f"Expected registered data, found data ({kind}) that were not set up for this model. "
+                f"Run `scmomer.pp.setup_{kind.lower()}(data)` first."
+            )
+            raise ValueError(msg)
+
     # -- data
 
     def _training_cells(self) -> Cells:
         if self.adata is None:
             msg = (
                 "Expected registered data, found none: this model was loaded from a folder. "
-                "Pass the data to this call."
+                "Pass the data to this call; to train, build a model with scmomer.SCMOMER(data)."
             )
             raise RuntimeError(msg)
         return read_cells(self.adata, self.spec)
@@ -195,17 +217,19 @@ class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
         path
             The folder, for example ``"cortex.scmomer"``.
         overwrite
-            Replace an existing one.
+            Replace an existing model folder; anything else is never replaced.
 
         Raises
         ------
         FileExistsError
-            If it exists and `overwrite` is false.
+            If it exists and `overwrite` is false, or if it is no model folder.
         """
         write_model(self, Path(path), overwrite)
 
     @classmethod
-    def load(cls, path: str | Path, *, accelerator: str = "auto", device: int | str = "auto"):
+    def load(
+        cls, path: str | Path, *, accelerator: str = "auto", device: int | str = "auto"
+    ) -> SCMOMER:
         """Load a model folder; the same as :func:`scmomer.load`."""
         return load(path, accelerator=accelerator, device=device)
 

@@ -31,6 +31,32 @@ def check_modality(adata: AnnData, modality: str, layer: str | None, where: str)
     get_counts(adata, layer, where)
 
 
+def check_own(data: AnnData | MuData) -> None:
+    """Raise if `data` is a view: registration writes into obs and uns."""
+    if data.is_view:
+        msg = (
+            "Expected data that can be registered, found a view of others, into which nothing "
+            "can be written. Run `data = data.copy()` first."
+        )
+        raise ValueError(msg)
+
+
+def check_column(data: AnnData | MuData, key: str | None, keys: Mapping[str, str]) -> str | None:
+    """Return where a column is (None: in ``data.obs``); raise if it lacks values."""
+    if key is None:
+        return None
+    place = find_column(data, key, keys)
+    column = (data if place is None else data[place]).obs[key]
+    if column.isna().any():
+        msg = (
+            f"Expected a value of {key!r} for every cell, found {int(column.isna().sum())} of "
+            f"{len(column)} missing. Give these cells a name of their own, such as 'unknown', or "
+            "drop them."
+        )
+        raise ValueError(msg)
+    return place
+
+
 def mudata_fields(
     mdata: MuData,
     layers: Mapping[str, str | None],
@@ -39,6 +65,7 @@ def mudata_fields(
     modalities: Mapping[str, str] | None,
 ) -> list[Any]:
     """Check a MuData and return the fields to register."""
+    check_own(mdata)
     keys = resolve_modalities(mdata, modalities)
     for modality in MODALITIES:
         key = keys[modality]
@@ -64,9 +91,7 @@ def mudata_fields(
             for modality in MODALITIES
         ),
         *(
-            fields.MuDataCategoricalObsField(
-                field, key, mod_key=None if key is None else find_column(mdata, key, keys)
-            )
+            fields.MuDataCategoricalObsField(field, key, mod_key=check_column(mdata, key, keys))
             for field, key in ((FIELDS.BATCH, batch_key), (FIELDS.LABELS, labels_key))
         ),
     ]
@@ -80,10 +105,10 @@ def anndata_fields(
     labels_key: str | None,
 ) -> list[Any]:
     """Check an AnnData of one modality and return the fields to register."""
+    check_own(adata)
     check_modality(adata, modality, layer, "adata")
     for key in (batch_key, labels_key):
-        if key is not None:
-            find_column(adata, key, {})
+        check_column(adata, key, {})
     return [
         fields.LayerField(
             _FIELD_OF[modality], layer, is_count_data=False, correct_data_format=False

@@ -15,6 +15,7 @@ from scmomer._constants import ATAC, RNA
 from scmomer.model._current import set_current
 from scmomer.model._inference import Inference
 from scmomer.train import Cells, RunOptions, StageProgress
+from scmomer.train._splitter import split_cells
 from scmomer.train._stages import (
     Interrupted,
     Split,
@@ -24,7 +25,6 @@ from scmomer.train._stages import (
     seed_stage,
     stage_cells,
 )
-from scmomer.train._splitter import split_cells
 from scmomer.train._warm_start import warm_start
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class TrainingMixin:
     stages_: tuple[str, ...]
     history_: dict[str, pd.DataFrame] | None
     is_trained_: bool
+    _is_warm = False
+
+    if TYPE_CHECKING:
+
+        def _training_cells(self) -> Cells: ...
 
     def train(
         self,
@@ -128,8 +133,9 @@ class TrainingMixin:
             if stage not in done
         }
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
-        if not self.stages_:
+        if not self._is_warm:
             warm_start(self.module, cells, split[0])
+            self._is_warm = True
         self._run(cells, split, configs, options, enable_progress_bar)
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
         set_current(self)  # type: ignore[arg-type]
@@ -151,7 +157,7 @@ class TrainingMixin:
         show: bool,
     ) -> None:
         history = dict(self.history_ or {})
-        done = [s for s in self.stages_ if s not in configs]
+        done, outdated = list(self.stages_), set(configs)
         steps = {
             stage: config.max_epochs
             * -(-len(stage_cells(stage, cells, split)[0]) // config.batch_size)
@@ -167,9 +173,10 @@ class TrainingMixin:
                     self._cache_encoders(cells)
                 history[stage] = run_stage(self, cells, split, stage, config, progress, options)
                 progress.finish(stage)
+                done, outdated = [s for s in done if s not in outdated], set()
                 done.append(stage)
                 before = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             self.module.load_state_dict(before)
             warnings.warn(
                 f"Training was interrupted in stage {stage!r}. Finished stages are kept: "

@@ -81,8 +81,8 @@ class ViTEncoder(nn.Module):
         return Encoded(self.norm(cell), hidden[:, 1:])
 
     @torch.no_grad()
-    def start_at(self, weights: Tensor) -> None:
-        """Start at a linear map from the mean of open peaks, ``(n_peaks, k)``."""
+    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+        """Start at a linear map from the mean of open peaks, ``(n_peaks, k)``; without a bias."""
         if self.peak_skip is not None:
             self.peak_skip.mul_(0.01)
             self.peak_skip[:, : weights.shape[1]] = weights

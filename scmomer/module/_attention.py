@@ -43,8 +43,9 @@ class FavorAttention(nn.Module):
         m, d = self.projection_matrix.shape
         x = x * d**-0.25
         projected = x @ self.projection_matrix.T  # (n, h, length, m)
+        projected = projected.masked_fill(~valid, -torch.inf)  # exp and its gradient: 0, not nan
         norm = x.square().sum(-1, keepdim=True) / 2
-        top = projected.detach().masked_fill(~valid, -torch.inf).amax(over, keepdim=True)
+        top = projected.detach().amax(over, keepdim=True)
         top = top.clamp_min(-1e30)  # a cell without tokens has no maximum
         return m**-0.5 * (torch.exp(projected - norm - top) + _EPS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 Size = Literal["auto", "small", "base", "paper"]
 Tokens = Literal["expressed", "all"]
@@ -63,7 +63,9 @@ class StageConfig:
     warmup: float = 0.1  # share of the steps over which the learning rate rises
 
 
-def _stages(rna: StageConfig, atac: StageConfig, fusion: StageConfig, bridge: StageConfig):
+def _stages(
+    rna: StageConfig, atac: StageConfig, fusion: StageConfig, bridge: StageConfig
+) -> dict[str, StageConfig]:
     return {"rna": rna, "atac": atac, "fusion": fusion, "bridge": bridge}
 
 
@@ -79,7 +81,8 @@ class ModuleConfig:
     atac: ATACConfig = field(default_factory=ATACConfig)
     n_latent: int = 128
     latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
-    bridge_input: BridgeInput = "both"
+    bridge_input: BridgeInput = "both"  # of RNA -> ATAC
+    bridge_input_atac: BridgeInput = "embedding"  # of ATAC -> RNA; peaks overfit
     bridge_hidden: int = 256
     bridge_dropout: float = 0.5  # of the hidden layer
     bridge_input_dropout: float = 0.6  # of the features; what keeps wide inputs from overfitting
@@ -93,6 +96,7 @@ class ModuleConfig:
     atac_weight: float = 1.0
     distill_weight: float = 1.0
     warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
+    warm_lr: float = 0.1  # learning rate of warm-started maps, relative to the rest
     mask_fraction: float = 0.15
     input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2
     depth_term: bool = True
@@ -167,6 +171,14 @@ _PAPER = ModuleConfig(
 _SIZES: dict[str, ModuleConfig] = {"small": ModuleConfig(), "base": _BASE, "paper": _PAPER}
 
 
+def _check_choices(prefix: str, record: object) -> None:
+    for name, hint in get_type_hints(type(record)).items():
+        found = getattr(record, name)
+        if get_origin(hint) is Literal and found not in get_args(hint):
+            msg = f"Expected {prefix}{name} to be one of {list(get_args(hint))}, found {found!r}."
+            raise ValueError(msg)
+
+
 def _prefixed(record: type, prefix: str) -> dict[str, str]:
     return {f"{prefix}_{f.name}": f.name for f in fields(record)}
 
@@ -189,7 +201,7 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
     Raises
     ------
     ValueError
-        For an unknown size or field.
+        For an unknown size, field or choice.
     """
     if size == "auto":
         size = "base" if has_gpu else "small"
@@ -210,4 +222,13 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
     rna = {rna_names[k]: v for k, v in overrides.items() if k in rna_names}
     atac = {atac_names[k]: v for k, v in overrides.items() if k in atac_names}
     top = {k: v for k, v in overrides.items() if k in top_names}
-    return replace(config, rna=replace(config.rna, **rna), atac=replace(config.atac, **atac), **top)
+    config = replace(
+        config,
+        rna=replace(config.rna, **rna),
+        atac=replace(config.atac, **atac),
+        stages=dict(config.stages),  # a copy: what a caller changes there stays theirs
+        **top,
+    )
+    for prefix, record in (("", config), ("rna_", config.rna), ("atac_", config.atac)):
+        _check_choices(prefix, record)
+    return config

@@ -34,6 +34,10 @@ class Encoder(Protocol):
         """Encode with a `fraction` hidden; return also the loss of predicting what was hidden."""
         ...
 
+    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+        """Begin near a linear map from features, ``(n_features, k)`` and ``(k,)``, if possible."""
+        ...
+
 
 class LatentNorm(nn.Module):
     """Published normalisation of a cell embedding: L2, then layer norm; or none.

@@ -79,7 +79,9 @@ def linear_bce(z: Tensor, weight: Tensor, targets: SparseRows, pos_weight: float
     pos_weight
         Weight of the open entries.
     """
-    total = _LinearBCE.apply(z, weight, targets.row_ids, targets.indices, pos_weight)
+    with torch.autocast(z.device.type, enabled=False):  # sums over all peaks stay in fp32
+        z = z.to(weight.dtype)
+        total = _LinearBCE.apply(z, weight, targets.row_ids, targets.indices, pos_weight)
     return torch.as_tensor(total) / max(z.shape[0], 1)
 
 

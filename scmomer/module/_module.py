@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import torch
 from scvi.module.base import BaseModuleClass, LossOutput
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scmomer.module import _objectives
 from scmomer.module._atac import atac_encoder, binarize
 from scmomer.module._config import ModuleConfig
-from scmomer.module._encoders import Encoded
+from scmomer.module._encoders import Encoded, Encoder
 from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
 from scmomer.module._patches import PatchLayout
 from scmomer.module._rna import rna_encoder
@@ -70,9 +70,12 @@ class SCMOMERModule(BaseModuleClass):
                         c.bridge_hidden,
                         c.bridge_dropout,
                         c.bridge_input_dropout,
-                        c.bridge_input,
+                        source_input,
                     )
-                    for source in ("rna", "atac")
+                    for source, source_input in (
+                        ("rna", c.bridge_input),
+                        ("atac", c.bridge_input_atac),
+                    )
                 }
             )
             self.depth_head = nn.Linear(c.n_latent + 2, 1)
@@ -86,11 +89,25 @@ class SCMOMERModule(BaseModuleClass):
         # log expressed genes.
         self.register_buffer("size_stats", torch.tensor([[0.0, 1.0]] * 3))
 
+    # -- parts, with their types
+
+    def encoder(self, modality: str) -> Encoder:
+        """Return the encoder of a modality."""
+        return cast(Encoder, self.encoders[modality])
+
+    def decoder(self, modality: str) -> Decoder:
+        """Return the decoder of a modality."""
+        return cast(Decoder, self.decoders[modality])
+
+    def bridge_from(self, source: str) -> Bridge:
+        """Return the bridge that starts from a modality."""
+        return cast(Bridge, self.bridges[source])
+
     # -- encoding
 
     def encode(self, modality: str, counts: SparseRows) -> Encoded:
         """Encode raw counts of one modality."""
-        return self.encoders[modality](self.normalize(modality, counts))
+        return self.encoder(modality)(self.normalize(modality, counts))
 
     def normalize(self, modality: str, counts: SparseRows) -> SparseRows:
         """Return what encoders read and decoders predict: log expression, or 1 at open peaks."""
@@ -100,7 +117,7 @@ class SCMOMERModule(BaseModuleClass):
 
     def bridge(self, source: str, cell: Tensor, counts: SparseRows) -> Tensor:
         """Predict the other modality's embedding, ``(n, n_latent)``."""
-        return self.bridges[source](cell, self.normalize(source, counts))
+        return self.bridge_from(source)(cell, self.normalize(source, counts))
 
     def _standardize(self, sizes: Tensor, which: slice) -> Tensor:
         mean, std = self.size_stats[which].T  # (k,) each
@@ -141,12 +158,13 @@ class SCMOMERModule(BaseModuleClass):
         if atac is not None and z_atac is None:
             z_atac = self.encode("atac", atac).cell
         if not self.paired:
-            only = z_rna if z_rna is not None else z_atac
-            return {("z_rna" if z_rna is not None else "z_atac"): only, "z": only}
+            found = {"z_rna": z_rna, "z_atac": z_atac}
+            only = {key: value for key, value in found.items() if value is not None}
+            return {**only, "z": next(iter(only.values()))}
         if z_atac is None:
-            z_atac = self.bridge("rna", z_rna, rna)
+            z_atac = self.bridge("rna", *_measured(z_rna, rna))
         elif z_rna is None:
-            z_rna = self.bridge("atac", z_atac, atac)
+            z_rna = self.bridge("atac", *_measured(z_atac, atac))
         return {"z_rna": z_rna, "z_atac": z_atac, "z": self.fusion(z_rna, z_atac)}
 
     def _get_generative_input(
@@ -192,7 +210,21 @@ class SCMOMERModule(BaseModuleClass):
             parts = [self.bridges, self.decoders, self.fusion, self.depth_head]
         return [p for part in parts for p in part.parameters() if p.requires_grad]
 
+    def warm_parameters(self) -> list[nn.Parameter]:
+        """Maps that begin as principal components and move slowly from there."""
+        names = ("pool.projection", "pool.bias", "peak_skip")
+        found = self.encoders.named_parameters()
+        return [p for name, p in found if self.config.warm_start and name.endswith(names)]
+
     def sample(self, *args: Any, **kwargs: Any) -> Tensor:
         """Not offered: scMomer is no generative model of counts."""
         msg = "SCMOMER does not sample counts; use model.get_translated for probabilities."
         raise NotImplementedError(msg)
+
+
+def _measured(cell: Tensor | None, counts: SparseRows | None) -> tuple[Tensor, SparseRows]:
+    """Return what a bridge starts from."""
+    if cell is None or counts is None:
+        msg = "Expected the counts of a modality to bridge from, found none."
+        raise ValueError(msg)
+    return cell, counts

@@ -25,7 +25,7 @@ def reconstruction(module: SCMOMERModule, modality: str, z: Tensor, tensors: Cel
     """Error of decoding one measured modality from `z`, relative to the train mean."""
     counts = tensors["rna"] if modality == "rna" else tensors["atac"]
     target = module.normalize(modality, counts)
-    decoder, batch, config = module.decoders[modality], tensors.get("batch"), module.config
+    decoder, batch, config = module.decoder(modality), tensors.get("batch"), module.config
     z = F.dropout(z, config.latent_dropout, module.training)
     if modality == "rna":
         error = sparse_mse(decoder(z, batch), target, module.gene_weight)
@@ -45,7 +45,7 @@ def unimodal(modality: str) -> Callable[[SCMOMERModule, CellBatch], Terms]:
     def objective(module: SCMOMERModule, tensors: CellBatch) -> Terms:
         counts = tensors["rna"] if modality == "rna" else tensors["atac"]
         features = module.normalize(modality, counts)
-        encoded, masked = module.encoders[modality].masked(features, module.config.mask_fraction)
+        encoded, masked = module.encoder(modality).masked(features, module.config.mask_fraction)
         return {
             "masked": masked,
             f"{modality}_reconstruction": reconstruction(module, modality, encoded.cell, tensors),

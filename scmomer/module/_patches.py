@@ -45,7 +45,7 @@ def patch_layout(chromosome: np.ndarray, start: np.ndarray, n_patches: int) -> P
     """Cut peaks in genomic order into patches of about equal size.
 
     A patch never crosses a chromosome. Each chromosome gets a number of patches in proportion to
-    its peaks, at least one, so the result has `n_patches` patches or, with more chromosomes than
+    its peaks, and at least one, so the result has `n_patches` patches or, with more chromosomes than
     that, one for each chromosome.
 
     Parameters
@@ -73,11 +73,8 @@ def patch_layout(chromosome: np.ndarray, start: np.ndarray, n_patches: int) -> P
 
 
 def _apportion(sizes: np.ndarray, total: int) -> np.ndarray:
-    """Share `total` patches among chromosomes: largest remainders, at least one, at most size."""
-    parts = np.maximum(1, np.floor(sizes / sizes.sum() * total).astype(np.int64))
-    parts = np.minimum(parts, sizes)
-    spare = total - parts.sum()
-    if spare > 0:
-        remainder = np.where(parts < sizes, sizes / sizes.sum() * total - parts, -np.inf)
-        parts[np.argsort(-remainder, kind="stable")[:spare]] += 1
-    return np.minimum(parts, sizes)
+    """Share `total` patches among chromosomes so that the largest patch is as small as can be."""
+    parts = np.ones(len(sizes), np.int64)
+    for _ in range(total - len(sizes)):
+        parts[np.argmax(sizes / parts)] += 1
+    return parts

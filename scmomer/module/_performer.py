@@ -52,28 +52,60 @@ class FeedForward(nn.Module):
         return self.w2(F.gelu(self.w1(x)))
 
 
-class _PreNorm(nn.Module):
-    """Layer norm before a sublayer (`fn`), as performer-pytorch names it."""
+# What follows, up to the Performer, only gives parameters their published names.
 
-    def __init__(self, dim: int, fn: nn.Module):
+
+class _AttentionLayer(nn.Module):
+    def __init__(self, config: RNAConfig):
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.fn = fn
+        self.norm = nn.LayerNorm(config.dim)
+        self.fn = SelfAttention(config)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        return x + self.fn(self.norm(x), valid)
 
 
-def _named(**children: nn.Module) -> nn.Module:
-    """Return a module that only holds children: the levels of published parameter names."""
-    parent = nn.Module()
-    for name, child in children.items():
-        parent.add_module(name, child)
-    return parent
+class _Chunked(nn.Module):
+    def __init__(self, config: RNAConfig):
+        super().__init__()
+        self.fn = FeedForward(config.dim, config.ff_mult)
 
 
-def _block(config: RNAConfig) -> nn.ModuleList:
-    feed_forward = _named(fn=FeedForward(config.dim, config.ff_mult))
-    return nn.ModuleList(
-        [_PreNorm(config.dim, SelfAttention(config)), _PreNorm(config.dim, feed_forward)]
-    )
+class _FeedForwardLayer(nn.Module):
+    def __init__(self, config: RNAConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim)
+        self.fn = _Chunked(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.fn.fn(self.norm(x))
+
+
+class _Block(nn.ModuleList):
+    def __init__(self, config: RNAConfig):
+        super().__init__([_AttentionLayer(config), _FeedForwardLayer(config)])
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        attention, feed_forward = self
+        return feed_forward(attention(x, valid))
+
+
+class _Net(nn.Module):
+    def __init__(self, config: RNAConfig):
+        super().__init__()
+        self.layers = nn.ModuleList([_Block(config) for _ in range(config.depth)])
+
+
+class _Stack(nn.Module):
+    def __init__(self, config: RNAConfig):
+        super().__init__()
+        self.net = _Net(config)
+
+
+class _Positions(nn.Module):
+    def __init__(self, n_positions: int, dim: int):
+        super().__init__()
+        self.emb = nn.Embedding(n_positions, dim)
 
 
 class Performer(nn.Module):
@@ -89,10 +121,9 @@ class Performer(nn.Module):
         self.mask_bin = config.n_bins + 1
         self.token_emb = nn.Embedding(config.n_bins + 2, config.dim)
         # One row more than genes: the published table ends in a row for an unused token.
-        self.pos_emb = _named(emb=nn.Embedding(n_genes + 1, config.dim))
+        self.pos_emb = _Positions(n_genes + 1, config.dim)
         self.pos_emb.emb.weight.requires_grad_(not config.frozen_positions)
-        blocks = nn.ModuleList([_block(config) for _ in range(config.depth)])
-        self.performer = _named(net=_named(layers=blocks))
+        self.performer = _Stack(config)
         self.norm = nn.LayerNorm(config.dim)
         self.to_out = nn.Linear(config.dim, config.n_bins + 2)
         for table in (self.token_emb, self.pos_emb.emb):
@@ -101,9 +132,8 @@ class Performer(nn.Module):
     def forward(self, tokens: ExpressionTokens) -> Tensor:
         """Return the contextual gene embeddings, shape ``(n, length, dim)``."""
         x = self.token_emb(tokens.bins) + self.pos_emb.emb(tokens.genes)  # (n, length, dim)
-        for attention, feed_forward in self.performer.net.layers:
-            x = x + attention.fn(attention.norm(x), tokens.valid)
-            x = x + feed_forward.fn.fn(feed_forward.norm(x))
+        for block in self.performer.net.layers:
+            x = block(x, tokens.valid)
         return self.norm(x)
 
     def bin_loss(self, hidden: Tensor, bins: Tensor, chosen: Tensor) -> Tensor:

@@ -91,13 +91,14 @@ class PerformerEncoder(nn.Module):
         return Encoded(self.norm(self.pool(hidden, tokens)), hidden)
 
     @torch.no_grad()
-    def start_at(self, weights: Tensor, bias: Tensor) -> None:
+    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
         """Start at a linear map from log expression, ``(n_genes, k)`` and ``(k,)``."""
         if isinstance(self.pool, GenePooling) and self.pool.value_skip:
             k = weights.shape[1]
             self.pool.projection.mul_(0.01)
             self.pool.projection[:, :k] = weights
-            self.pool.bias[:k] = bias
+            if bias is not None:
+                self.pool.bias[:k] = bias
 
     def forward(self, expression: SparseRows) -> Encoded:
         """Encode log-normalised expression."""

@@ -56,10 +56,8 @@ def log_normalize(rows: SparseRows, target_sum: float) -> SparseRows:
 
 def keep_entries(rows: SparseRows, keep: Tensor) -> SparseRows:
     """Return the rows with only the stored counts for which `keep` (``(nnz,)``, bool) is true."""
-    kept = torch.zeros_like(rows.indptr)
-    kept[1:] = torch.cumsum(keep, 0)[rows.indptr[1:] - 1]
-    kept[1:][rows.indptr[1:] == 0] = 0
-    return SparseRows(kept, rows.indices[keep], rows.values[keep])
+    kept_before = torch.nn.functional.pad(torch.cumsum(keep, 0), (1, 0))  # (nnz + 1,)
+    return SparseRows(kept_before[rows.indptr], rows.indices[keep], rows.values[keep])
 
 
 def drop_entries(rows: SparseRows, fraction: float) -> SparseRows:

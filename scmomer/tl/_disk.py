@@ -39,7 +39,8 @@ def write_translation(
         options["batch_size"],
     )
     shape = translation.shape
-    frame = AnnData(sp.csr_matrix(shape, dtype=np.float32), obs=data.obs.copy(), var=var)
+    empty = sp.csr_matrix(shape, dtype=np.float32)
+    frame = AnnData(empty, obs=data.obs.copy(), var=var, obsm=dict(data.obsm))
     record(frame, model, f"translate_{to}", **options)
     frame.write_h5ad(path)
     with h5py.File(path, "r+") as file:

@@ -171,6 +171,7 @@ def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str,
         raise KeyError(msg)
     target = mdata[key]
     wanted = target.var_names if options["features"] is None else pd.Index(options["features"])
+    model._columns(to, options["features"])  # an unknown feature that was asked for is an error
     shared = wanted[wanted.isin(model.spec.features[to]) & wanted.isin(target.var_names)]
     if len(shared) < target.n_vars:
         logger.info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from typing import Any
 
 import lightning.pytorch as pl
@@ -61,17 +62,18 @@ class StagePlan(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Fix what validation hides, so that its losses can be compared between epochs."""
-        self._rng = torch.get_rng_state()
+        devices = [self.device] if self.device.type == "cuda" else []
+        self._validation = ExitStack()
+        self._validation.enter_context(torch.random.fork_rng(devices))
         torch.manual_seed(_VALIDATION_SEED)
 
     def on_validation_epoch_end(self) -> None:
         """Give training its random stream back."""
-        torch.set_rng_state(self._rng)
+        self._validation.close()
 
     def configure_optimizers(self) -> Any:
         """AdamW on the parameters of the stage; only matrices decay."""
-        parameters = self.module.stage_parameters(self.stage)
-        groups = _decay_groups(parameters, self.stage_config.weight_decay)
+        groups = self._groups()
         optimizer = torch.optim.AdamW(groups, lr=self.stage_config.lr)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, self.n_steps, self.stage_config.warmup)
@@ -81,12 +83,18 @@ class StagePlan(pl.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-
-def _decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    matrices = [p for p in parameters if p.ndim >= 2]
-    others = [p for p in parameters if p.ndim < 2]
-    groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    def _groups(self) -> list[dict[str, Any]]:
+        """Matrices decay, other parameters do not; warm-started maps learn slowly."""
+        slow = {id(p) for p in self.module.warm_parameters()}
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for p in self.module.stage_parameters(self.stage):
+            groups.setdefault((p.ndim >= 2, id(p) in slow), []).append(p)
+        config = self.stage_config
+        return [
+            {
+                "params": parameters,
+                "weight_decay": config.weight_decay if decays else 0.0,
+                "lr": config.lr * (self.module.config.warm_lr if is_slow else 1.0),
+            }
+            for (decays, is_slow), parameters in groups.items()
+        ]

@@ -35,7 +35,7 @@ class RunOptions:
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: it carries a user's Ctrl-C
+class Interrupted(Exception):
     """Training was interrupted by the user within a stage."""
 
 

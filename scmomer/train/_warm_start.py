@@ -68,12 +68,12 @@ def _start_rna(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
     module.baseline[0] = max(float((np.maximum(variance, 0) * weight).sum()), 1e-6)
     module.size_stats[1] = _log_stats(totals)
     module.size_stats[2] = _log_stats(np.diff(counts.indptr))
-    module.decoders["rna"].start_at(torch.from_numpy(mean))
+    module.decoder("rna").start_at(torch.from_numpy(mean))
     if module.paired:
-        module.bridges["rna"].scale.copy_(torch.from_numpy(1 / std))
+        module.bridge_from("rna").scale.copy_(torch.from_numpy(1 / std))
     if module.config.warm_start:
         weights, bias = _principal_components(expression, mean, std, module.config.n_latent // 2)
-        module.encoders["rna"].start_at(weights, bias)
+        module.encoder("rna").start_at(weights, bias)
 
 
 def _principal_components(
@@ -119,13 +119,13 @@ def _start_atac(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     module.baseline[1] = max(float(entropy.sum()), 1e-6)
     module.size_stats[0] = _log_stats(n_open)
-    decoder = module.decoders["atac"]
+    decoder = module.decoder("atac")
     decoder.start_at(torch.from_numpy(np.log(rate / (1 - rate))))
     if decoder.depth_slope is not None:  # twice the depth: twice as likely to be open
         decoder.depth_slope.data.fill_(float(module.size_stats[0, 1]))
     if module.config.warm_start:
         weights = _semantic_indexing(open_peaks, rate, module.config.n_latent // 2)
-        module.encoders["atac"].start_at(weights)
+        module.encoder("atac").start_at(weights)
 
 
 def _semantic_indexing(

@@ -1,0 +1,131 @@
+"""Fusion, bridge, decoder and discriminator against their plain formulas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def test_fusion_is_published_atac_first():
+    fusion, z_rna, z_atac = Fusion(4), torch.randn(3, 4), torch.randn(3, 4)
+    weight, bias = fusion.to_out.weight, fusion.to_out.bias
+    expected = z_atac @ weight[:, :4].T + z_rna @ weight[:, 4:].T + bias
+    torch.testing.assert_close(fusion(z_rna, z_atac), expected)
+
+
+@pytest.mark.parametrize("n_latent", [8, 7, 2])
+def test_fusion_can_start_as_concatenation(n_latent):
+    fusion, half = Fusion(n_latent), n_latent // 2
+    torch.nn.init.zeros_(fusion.to_out.weight)
+    torch.nn.init.zeros_(fusion.to_out.bias)
+    fusion.keep_leading_halves()
+    z_rna, z_atac = torch.randn(3, n_latent), torch.randn(3, n_latent)
+    z = fusion(z_rna, z_atac)
+    torch.testing.assert_close(z[:, : 2 * half], torch.cat([z_rna[:, :half], z_atac[:, :half]], 1))
+
+
+def decoder(n_batches: int, depth_term: bool) -> Decoder:
+    """A decoder of five features with random weights everywhere."""
+    made = Decoder(4, 5, n_batches, depth_term)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter)
+    return made
+
+
+@pytest.mark.parametrize("depth_term", [False, True])
+@pytest.mark.parametrize("n_batches", [0, 1, 2, 3])
+def test_decoder_is_its_plain_formula(n_batches, depth_term):
+    made = decoder(n_batches, depth_term)
+    z, depth = torch.randn(6, 4), torch.randn(6)
+    batch = torch.tensor([0, 1, 2, 0, -1, -1]).clamp_max(max(n_batches - 1, 0))
+    expected = z @ made.linear.weight.T + made.linear.bias
+    if depth_term:
+        expected = expected + depth[:, None] * made.depth_slope[:, 0]
+    if n_batches > 1:
+        bias = torch.cat([made.batch_bias.T, made.batch_bias.mean(1)[None]])  # -1: the average
+        expected = expected + bias[batch]
+    torch.testing.assert_close(made(z, batch, depth), expected)
+
+
+@pytest.mark.parametrize("n_batches", [1, 3])
+def test_decoder_without_batch_or_depth_speaks_of_the_average(n_batches):
+    made, z = decoder(n_batches, True), torch.randn(6, 4)
+    unknown = torch.full((6,), -1)
+    torch.testing.assert_close(made(z), made(z, unknown, torch.zeros(6)))
+    each = [made(z, torch.full((6,), b)) for b in range(n_batches)]
+    torch.testing.assert_close(made(z), torch.stack(each).mean(0))
+
+
+@pytest.mark.parametrize("columns", [slice(1, 4), torch.tensor([4, 0, 0])], ids=["slice", "index"])
+def test_decoder_of_some_features(columns):
+    made, z = decoder(3, True), torch.randn(6, 4)
+    batch, depth = torch.arange(6) % 3, torch.randn(6)
+    found = made(z, batch, depth, columns)
+    torch.testing.assert_close(found, made(z, batch, depth)[:, columns])
+
+
+def test_decoder_starts_at_the_mean():
+    made, mean = Decoder(4, 5, 2, False), torch.randn(5)
+    made.start_at(mean)
+    torch.testing.assert_close(made(torch.zeros(2, 4)), mean.expand(2, -1))
+
+
+def make_bridge(source: str) -> Bridge:
+    """A bridge of ten features with heavy dropout."""
+    return Bridge(10, 4, 16, dropout=0.5, input_dropout=0.5, source=source)
+
+
+@pytest.mark.parametrize(
+    ("source", "reads"),
+    [("embedding", {"cell"}), ("expression", {"features"}), ("both", {"cell", "features"})],
+)
+def test_bridge_reads_its_sources(counts, sparse, source, reads):
+    bridge = make_bridge(source).eval()
+    cell, other = torch.randn(5, 4), torch.randn(5, 4)
+    one, two = sparse(counts(5, 10, seed=1)), sparse(counts(5, 10, seed=2))
+    start = bridge(cell, one)
+    assert start.shape == (5, 4)
+    assert torch.equal(bridge(other, one), start) == ("cell" not in reads)
+    assert torch.equal(bridge(cell, two), start) == ("features" not in reads)
+
+
+@pytest.mark.parametrize("source", ["embedding", "expression", "both"])
+def test_bridge_is_random_only_in_training(counts, sparse, source):
+    bridge, cell, rows = make_bridge(source), torch.randn(5, 4), sparse(counts(5, 10, empty=(1,)))
+    assert not torch.equal(bridge(cell, rows), bridge(cell, rows))
+    bridge.eval()
+    assert torch.equal(bridge(cell, rows), bridge(cell, rows))
+
+
+def test_bridge_scales_features(counts, sparse):
+    bridge, cell, table = make_bridge("both").eval(), torch.randn(5, 4), counts(5, 10)
+    scale = torch.rand(10) + 0.5
+    expected = bridge(cell, sparse(table * scale))
+    bridge.scale.copy_(scale)
+    torch.testing.assert_close(bridge(cell, sparse(table)), expected)
+
+
+def test_input_dropout_keeps_the_expected_input(counts, sparse):
+    bridge = Bridge(10, 4, 16, dropout=0.0, input_dropout=0.5, source="expression")
+    bridge.rest = torch.nn.Identity()
+    rows = sparse(counts(3, 10))
+    mean = torch.stack([bridge(torch.zeros(3, 4), rows) for _ in range(3000)]).mean(0)
+    expected = bridge.eval()(torch.zeros(3, 4), rows)
+    torch.testing.assert_close(mean, expected, rtol=0, atol=0.05 * float(expected.abs().max()))
+
+
+def test_published_sizes():
+    """method.md A4: the student has 4,361,600 parameters, the discriminator 128-64-2."""
+    with torch.device("meta"):
+        student = Bridge(16906, 128, 256, 0.1, 0.0, "expression")
+        discriminator, decoder = Discriminator(128, 64), Decoder(128, 16906, 1, False)
+    assert sum(p.numel() for p in student.parameters()) == 4_361_600
+    assert [tuple(p.shape) for p in discriminator.parameters()] == [(64, 128), (64,), (2, 64), (2,)]
+    assert sum(p.numel() for p in decoder.parameters()) == 129 * 16906
