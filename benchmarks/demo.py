@@ -18,7 +18,6 @@ from typing import Any
 
 import _baselines as baselines
 import _demo_plots as plots
-import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 import scvi

@@ -42,6 +42,20 @@ TINY = {
 }
 
 
+_NOISE = (
+    "ignore:From 0.4 .update:FutureWarning",  # mudata, whenever a MuData is built
+    "ignore:`isinstance.treespec",  # lightning's use of torch
+    "ignore:The number of training batches",
+    "ignore:.*names are not unique:UserWarning",  # anndata and mudata, in tests of just that
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave warnings of other packages out of the report."""
+    for line in _NOISE:
+        config.addinivalue_line("filterwarnings", line)
+
+
 @pytest.fixture
 def make_mdata() -> Callable[..., MuData]:
     """Tiny synthetic data; the same arguments give the same data."""

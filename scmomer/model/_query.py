@@ -13,7 +13,7 @@ from mudata import MuData
 from scmomer._constants import ATAC, RNA
 from scmomer.model._containers import check_container, codes, find_column, read_column
 from scmomer.model._counts import get_counts
-from scmomer.model._names import align_by_name, looks_like_peaks
+from scmomer.model._names import align_by_name, check_unique, looks_like_peaks
 from scmomer.model._spec import ModelSpec
 from scmomer.train import Cells
 
@@ -60,10 +60,13 @@ def _modality_adatas(data: AnnData | MuData, spec: ModelSpec) -> dict[str, tuple
     return found
 
 
-def _on_all_cells(counts: sp.csr_matrix, names: pd.Index, all_names: pd.Index) -> tuple:
+def _on_all_cells(
+    counts: sp.csr_matrix, names: pd.Index, all_names: pd.Index, where: str
+) -> tuple[sp.csr_matrix, np.ndarray]:
     """Give cells without the modality an empty row; return also which cells have it."""
     if names.equals(all_names):
         return counts, np.ones(len(all_names), bool)
+    check_unique(names, f"{where}.obs_names")
     row = names.get_indexer(all_names)  # -1 where the modality lacks the cell
     has = row >= 0
     pick = sp.csr_matrix(
@@ -91,7 +94,7 @@ def read_cells(data: AnnData | MuData, spec: ModelSpec) -> Cells:
         what = _FEATURE_NAMES[modality]
         matrix = align_by_name(matrix, adata.var_names, expected, what, where)
         counts[modality], measured[modality] = _on_all_cells(
-            matrix, adata.obs_names, data.obs_names
+            matrix, adata.obs_names, data.obs_names, where
         )
     return Cells(
         counts,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
@@ -28,7 +29,7 @@ from scmomer.model._results import ResultsMixin
 from scmomer.model._setup import anndata_fields, detect_modality, make_manager, mudata_fields
 from scmomer.model._spec import ModelSpec
 from scmomer.model._training import TrainingMixin
-from scmomer.module import ModuleConfig, SCMOMERModule, get_config
+from scmomer.module import ModuleConfig, SCMOMERModule, get_config, resolve_attention
 from scmomer.train import Cells
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,11 @@ class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
             return
         self.init_params_ = self._get_init_params(locals())
         config = get_config(size, has_gpu=torch.cuda.is_available(), **options)
-        self._build(_spec_of(data, self.registry["setup_args"]), config)
+        spec = _spec_of(data, self.registry["setup_args"])
+        if RNA in spec.features:
+            lengths = read_cells(data, spec).lengths(RNA)
+            config = resolve_attention(config, float(np.median(lengths)))
+        self._build(spec, config)
 
     def _build(self, spec: ModelSpec, config: ModuleConfig) -> None:
         self.spec, self.config = spec, config

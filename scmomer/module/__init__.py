@@ -1,6 +1,13 @@
 """Pure torch: tokens, attention, encoders, fusion, bridge, decoders, losses. No AnnData here."""
 
-from scmomer.module._config import ATACConfig, ModuleConfig, RNAConfig, StageConfig, get_config
+from scmomer.module._config import (
+    ATACConfig,
+    ModuleConfig,
+    RNAConfig,
+    StageConfig,
+    get_config,
+    resolve_attention,
+)
 from scmomer.module._module import CellBatch, SCMOMERModule
 from scmomer.module._patches import PatchLayout, patch_layout
 from scmomer.module._rows import SparseRows
@@ -16,4 +23,5 @@ __all__ = [
     "StageConfig",
     "get_config",
     "patch_layout",
+    "resolve_attention",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+_LONG = 1000  # expressed genes per cell from which FAVOR+ is used
 Size = Literal["auto", "small", "base", "paper"]
 Tokens = Literal["expressed", "all"]
 Binning = Literal["log2", "quantile"]
@@ -24,7 +25,7 @@ class RNAConfig:
     heads: int = 4
     dim_head: int = 16
     ff_mult: int = 2
-    attention: Literal["favor", "softmax"] = "favor"
+    attention: Literal["auto", "favor", "softmax"] = "auto"  # see resolve_attention
     n_features: int | None = (
         None  # random features of FAVOR+; None: int(d ln d) as performer-pytorch
     )
@@ -84,9 +85,11 @@ class ModuleConfig:
     bridge_input: BridgeInput = "both"  # of RNA -> ATAC
     bridge_input_atac: BridgeInput = "embedding"  # of ATAC -> RNA; peaks overfit
     bridge_hidden: int = 256
-    bridge_dropout: float = 0.5  # of the hidden layer
-    bridge_input_dropout: float = 0.6  # of the features; what keeps wide inputs from overfitting
-    latent_dropout: float = 0.0  # of the embedding before the decoders
+    bridge_dropout: float = 0.3  # of the hidden layer
+    bridge_input_dropout: float = 0.5  # of the features; what keeps wide inputs from overfitting
+    latent_dropout: float = 0.3  # of the embedding before the decoders
+    decoder_hidden: int = 128  # hidden units before the linear decoders; 0 is published
+    decoder_dropout: float = 0.5  # of these hidden units
     discriminator_hidden: int = 64
     discriminator_weight: float = 0.1
     negative_fraction: float = 0.5  # permuted pairs for each real pair in a batch
@@ -96,17 +99,17 @@ class ModuleConfig:
     atac_weight: float = 1.0
     distill_weight: float = 1.0
     warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
-    warm_lr: float = 0.1  # learning rate of warm-started maps, relative to the rest
+    warm_lr: float = 0.05  # learning rate of warm-started maps, relative to the rest
     mask_fraction: float = 0.15
     input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2
     depth_term: bool = True
     target_sum: float | None = None  # None: median total of the training cells; published: 1e4
     stages: dict[str, StageConfig] = field(
         default_factory=lambda: _stages(
-            rna=StageConfig(max_epochs=8, lr=1e-3, batch_size=64),
-            atac=StageConfig(max_epochs=8, lr=1e-3, batch_size=64),
-            fusion=StageConfig(max_epochs=12, lr=1e-3, batch_size=64),
-            bridge=StageConfig(max_epochs=20, lr=1e-3, batch_size=128),
+            rna=StageConfig(max_epochs=3, lr=1e-3, batch_size=64),
+            atac=StageConfig(max_epochs=3, lr=1e-3, batch_size=64),
+            fusion=StageConfig(max_epochs=4, lr=1e-3, batch_size=64),
+            bridge=StageConfig(max_epochs=8, lr=2e-3, batch_size=128),
         )
     )
 
@@ -133,6 +136,7 @@ _PAPER = ModuleConfig(
     rna=RNAConfig(
         tokens="all",
         binning="log2",
+        attention="favor",
         dim=200,
         depth=6,
         heads=10,
@@ -153,7 +157,10 @@ _PAPER = ModuleConfig(
     latent_norm="layer",
     target_sum=1e4,
     bridge_input="expression",
+    bridge_input_atac="expression",
     bridge_dropout=0.1,
+    latent_dropout=0.0,
+    decoder_hidden=0,
     bridge_input_dropout=0.0,
     scale_genes=False,
     warm_start=False,
@@ -177,6 +184,19 @@ def _check_choices(prefix: str, record: object) -> None:
         if get_origin(hint) is Literal and found not in get_args(hint):
             msg = f"Expected {prefix}{name} to be one of {list(get_args(hint))}, found {found!r}."
             raise ValueError(msg)
+
+
+def resolve_attention(config: ModuleConfig, n_expressed: float) -> ModuleConfig:
+    """Settle ``attention="auto"`` for cells with `n_expressed` genes in the median.
+
+    Exact softmax attention is faster up to about 1,000 tokens, FAVOR+ beyond. The choice is made
+    once for a model, never by batch, because the two give different embeddings.
+    """
+    if config.rna.attention != "auto":
+        return config
+    short = config.rna.tokens == "expressed" and n_expressed <= _LONG
+    attention: Literal["softmax", "favor"] = "softmax" if short else "favor"
+    return replace(config, rna=replace(config.rna, attention=attention))
 
 
 def _prefixed(record: type, prefix: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmomer.module._config import BridgeInput
@@ -74,6 +75,27 @@ class Bridge(nn.Module):
         return self.rest(hidden)
 
 
+class DecoderInput(nn.Module):
+    """What a decoder makes of the fused embedding first: a linear map and a hidden layer.
+
+    It starts as the identity. With it a decoder can weigh the directions of the embedding as it
+    needs, while the embedding keeps the distances that clustering needs.
+    """
+
+    def __init__(self, n_latent: int, hidden: int, dropout: float):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(n_latent, n_latent, bias=False)
+        self.w1 = nn.Linear(n_latent, hidden)
+        self.w2 = nn.Linear(hidden, n_latent, bias=False)
+        nn.init.eye_(self.linear.weight)
+        nn.init.zeros_(self.w2.weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map ``(n, n_latent)`` to the same shape."""
+        return self.linear(z) + self.w2(self.dropout(F.gelu(self.w1(z))))
+
+
 class Decoder(nn.Module):
     """One linear map from the fused embedding to all features, as published.
 
@@ -81,8 +103,17 @@ class Decoder(nn.Module):
     the embedding need not carry either. All terms are one product: ``augment(z) @ weights().T``.
     """
 
-    def __init__(self, n_latent: int, n_features: int, n_batches: int, depth_term: bool):
+    def __init__(
+        self,
+        n_latent: int,
+        n_features: int,
+        n_batches: int,
+        depth_term: bool,
+        hidden: int = 0,
+        dropout: float = 0.0,
+    ):
         super().__init__()
+        self.input = DecoderInput(n_latent, hidden, dropout) if hidden else nn.Identity()
         self.linear = nn.Linear(n_latent, n_features)
         nn.init.normal_(self.linear.weight, std=0.1 / n_latent**0.5)
         self.n_batches = n_batches if n_batches > 1 else 0
@@ -96,7 +127,7 @@ class Decoder(nn.Module):
 
     def augment(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
         """Append one, depth and batch to `z`; a negative or missing batch is the average one."""
-        parts = [z, z.new_ones(z.shape[0], 1)]
+        parts = [self.input(z), z.new_ones(z.shape[0], 1)]
         if self.depth_slope is not None:
             parts.append((z.new_zeros(z.shape[0]) if depth is None else depth)[:, None])
         if self.n_batches:

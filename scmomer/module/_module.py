@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypedDict, cast
 
 import torch
@@ -52,12 +53,19 @@ class SCMOMERModule(BaseModuleClass):
         self.encoders = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
         sizes = {"rna": n_genes, "atac": layout.n_peaks if layout is not None else 0}
+        decoder = partial(
+            Decoder,
+            c.n_latent,
+            n_batches=n_batches,
+            hidden=c.decoder_hidden,
+            dropout=c.decoder_dropout,
+        )
         if n_genes:
             self.encoders["rna"] = rna_encoder(n_genes, c)
-            self.decoders["rna"] = Decoder(c.n_latent, n_genes, n_batches, depth_term=False)
+            self.decoders["rna"] = decoder(n_features=n_genes, depth_term=False)
         if layout is not None:
             self.encoders["atac"] = atac_encoder(layout, c)
-            self.decoders["atac"] = Decoder(c.n_latent, layout.n_peaks, n_batches, c.depth_term)
+            self.decoders["atac"] = decoder(n_features=layout.n_peaks, depth_term=c.depth_term)
         self.paired = len(self.encoders) == 2
         if self.paired:
             self.fusion = Fusion(c.n_latent)
@@ -212,9 +220,10 @@ class SCMOMERModule(BaseModuleClass):
 
     def warm_parameters(self) -> list[nn.Parameter]:
         """Maps that begin as principal components and move slowly from there."""
-        names = ("pool.projection", "pool.bias", "peak_skip")
-        found = self.encoders.named_parameters()
-        return [p for name, p in found if self.config.warm_start and name.endswith(names)]
+        if not self.config.warm_start:
+            return []
+        names = ("pool.projection", "pool.bias", "peak_skip", "fusion.to_out.weight")
+        return [p for name, p in self.named_parameters() if name.endswith(names)]
 
     def sample(self, *args: Any, **kwargs: Any) -> Tensor:
         """Not offered: scMomer is no generative model of counts."""

@@ -19,10 +19,10 @@ class SelfAttention(nn.Module):
         inner = config.heads * config.dim_head
         self.heads = config.heads
         self.fast_attention: FavorAttention | SoftmaxAttention
-        if config.attention == "favor":
-            self.fast_attention = FavorAttention(config.dim_head, config.n_features)
-        else:
+        if config.attention == "softmax":
             self.fast_attention = SoftmaxAttention(config.dim_head)
+        else:
+            self.fast_attention = FavorAttention(config.dim_head, config.n_features)
         self.to_q = nn.Linear(config.dim, inner, bias=False)
         self.to_k = nn.Linear(config.dim, inner, bias=False)
         self.to_v = nn.Linear(config.dim, inner, bias=False)

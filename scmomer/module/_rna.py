@@ -39,7 +39,7 @@ class GenePooling(nn.Module):
         weight = F.relu(self.conv1(hidden)[..., 0])  # (n, length)
         if self.value_skip:
             weight = weight + tokens.values
-        weight = weight * tokens.valid
+        weight = (weight * tokens.valid).to(self.projection.dtype)  # under mixed precision
         pooled = F.embedding_bag(
             tokens.genes, self.projection, mode="sum", per_sample_weights=weight
         )

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
-
-from anndata import AnnData
-from mudata import MuData
 
 from scmomer._constants import ATAC, KEYS, RNA
 from scmomer.model import SCMOMER, resolve_model
+from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
-
-Container = TypeVar("Container", AnnData, MuData)
 
 
 def embed(
@@ -64,7 +59,7 @@ def embed(
     >>> sc.pp.neighbors(adata, use_rep="X_scmomer")
     """
     model = resolve_model(model)
-    data = data.copy() if copy else data
+    data = copied(data) if copy else data
     found = model._embed(data, batch_size=batch_size)
     data.obsm[key_added] = found.z
     for modality, values in ((RNA, found.rna), (ATAC, found.atac)):

@@ -14,6 +14,7 @@ from mudata import MuData
 
 from scmomer._constants import ATAC, KEYS, RNA, Modality
 from scmomer.model import SCMOMER, resolve_model
+from scmomer.tl._copy import copied
 from scmomer.tl._disk import write_translation
 from scmomer.tl._record import record
 
@@ -144,7 +145,7 @@ def _translate(
         if path is not None:
             msg = "Expected an AnnData with path=, found a MuData: pass one modality of it."
             raise ValueError(msg)
-        data = data.copy() if copy else data
+        data = copied(data) if copy else data
         _write_layer(data, model, to, options)
         record(data, model, f"translate_{to}", **options)
         return data if copy else None

@@ -17,8 +17,8 @@ _NUMBER = {"rna": 1, "atac": 1, "fusion": 2, "bridge": 3}
 class KeepBest(pl.Callback):
     """Remembers the weights of the epoch with the lowest validation loss.
 
-    :meth:`restore` puts them back after the stage, also after one that was interrupted. Without
-    validation cells nothing is remembered and the last weights stay.
+    :meth:`restore` puts them back after the stage. Without validation cells nothing is remembered
+    and the last weights stay.
     """
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ class Cells:
     def minibatch(self, cells: Sequence[int] | np.ndarray, modalities: Sequence[str]) -> CellBatch:
         """Return some cells as tensors; only the `modalities` asked for."""
         tensors: dict[str, object] = {m: to_rows(self.counts[m][cells]) for m in modalities}
-        index = torch.as_tensor(np.asarray(cells))
+        index = torch.from_numpy(np.array(cells, np.int64))
         for name, codes in (("batch", self.batch), ("labels", self.labels)):
             if codes is not None:
                 tensors[name] = torch.from_numpy(codes)[index]

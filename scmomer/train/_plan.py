@@ -74,7 +74,7 @@ class StagePlan(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW on the parameters of the stage; only matrices decay."""
         groups = self._groups()
-        optimizer = torch.optim.AdamW(groups, lr=self.stage_config.lr)
+        optimizer = torch.optim.AdamW(groups, lr=self.stage_config.lr, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, self.n_steps, self.stage_config.warmup)
         )

@@ -83,13 +83,12 @@ def run_stage(
 ) -> pd.DataFrame:
     """Train one stage; return its history, one row for each epoch.
 
-    `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights,
-    also if the stage is interrupted.
+    `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights.
 
     Raises
     ------
     Interrupted
-        On Ctrl-C.
+        On Ctrl-C; the module is left as it was at that moment.
     """
     data = SparseDataSplitter(
         cells,
@@ -102,6 +101,7 @@ def run_stage(
     best = KeepBest()
     stops_early = options.early_stopping and data.n_val > 0
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
+    model.module.train()  # Lightning keeps the mode that it finds
     with only_trains(model.module, stage), _quiet_lightning(), _own_interrupt():
         runner = TrainRunner(
             model,

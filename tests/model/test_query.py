@@ -12,10 +12,6 @@ from anndata import AnnData
 from mudata import MuData
 
 ALL = ("joint", "rna", "atac")
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:From 0.4:FutureWarning",  # building a MuData
-    "ignore:Variable names are not unique",
-)
 
 
 def embeddings(model, data, **kwargs) -> np.ndarray:
@@ -245,7 +241,6 @@ def test_repeated_features_are_refused(trained, query, refuses):
         trained.get_latent_representation(twice)
 
 
-@pytest.mark.filterwarnings("ignore:Observation names are not unique")
 def test_repeated_cells_of_one_modality_are_accepted(trained, query):
     """Nothing has to be matched by the names of cells, as in concatenated samples."""
     expected = trained.get_latent_representation(query)
@@ -332,3 +327,11 @@ def test_a_model_of_one_modality_reads_it_from_any_container(
     other = "atac" if name == "rna" else "rna"
     with refuses(ValueError, f"'{other}'", f"['{name}']"):
         model.get_latent_representation(mdata, modality=other)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicated obs_names:UserWarning")
+def test_repeated_cells_cannot_be_matched_between_modalities(trained, mdata, refuses):
+    rna = mdata["rna"][:15].copy()
+    rna.obs_names = [rna.obs_names[0], *rna.obs_names[:14]]
+    with refuses(ValueError, "mdata['rna'].obs_names", "found 1", rna.obs_names[0], "_make_unique"):
+        trained.get_latent_representation(MuData({"rna": rna, "atac": mdata["atac"]}))

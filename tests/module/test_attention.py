@@ -48,6 +48,17 @@ def test_favor_equals_performer_pytorch(shape, scale):
         torch.testing.assert_close(mine, reference, rtol=1e-8, atol=1e-10)
 
 
+@torch.no_grad()
+def test_padding_is_no_part_of_the_maximum():
+    q, k, v = draw((1, 2, 3, 8))
+    attention = FavorAttention(8).double()
+    attention.projection_matrix.abs_().neg_()
+    k = k.abs()  # every projection is negative, that of padding is zero
+    alone = attention(q, k, v, everywhere(q))
+    padded = attention(*(F.pad(x, (0, 0, 0, 1)) for x in (q, k, v)), torch.arange(4)[None] < 3)
+    torch.testing.assert_close(padded[:, :, :3], alone, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", [FavorAttention, SoftmaxAttention])
 def test_padding_changes_nothing(kind):
     q, k, v = draw((2, 3, 6, 8))

@@ -112,6 +112,7 @@ def test_bridge_scales_features(counts, sparse):
     torch.testing.assert_close(bridge(cell, sparse(table)), expected)
 
 
+@torch.no_grad()
 def test_input_dropout_keeps_the_expected_input(counts, sparse):
     bridge = Bridge(10, 4, 16, dropout=0.0, input_dropout=0.5, source="expression")
     bridge.rest = torch.nn.Identity()

@@ -12,7 +12,6 @@ from mudata import MuData
 import scmomer
 from scmomer.pp import setup_anndata, setup_mudata
 
-pytestmark = pytest.mark.filterwarnings("ignore:From 0.4:FutureWarning")  # building a MuData
 RNA_MATRIX, ATAC_MATRIX, ALONE = "mdata['rna'].X", "mdata['atac'].X", "adata.X"
 
 
@@ -138,7 +137,6 @@ def test_duplicated_features_are_refused(case, refuses):
         set_up(data)
 
 
-@pytest.mark.filterwarnings("ignore:Observation names are not unique")
 def test_duplicated_cells_are_refused(case, refuses):
     data, adata, place = case
     names = adata.obs_names.tolist()

@@ -1,0 +1,172 @@
+"""The network as a whole: any subset of modalities in, and no cell sees another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from scmomer.module import SCMOMERModule
+
+KINDS = {
+    "small": {},
+    "all tokens": {"tokens": "all", "binning": "log2"},
+    "softmax": {"rna_attention": "softmax", "rna_pooling": "attention"},
+    "layer norm": {"latent_norm": "layer", "rna_value_skip": False, "atac_peak_skip": False},
+    "mlp": {"rna_encoder": "mlp", "atac_encoder": "mlp"},
+    "embedding to bridge": {"bridge_input": "embedding"},
+    "expression to bridge": {"bridge_input": "expression"},
+}
+INPUTS = [("rna",), ("atac",), ("rna", "atac")]
+N = 9
+
+
+@pytest.fixture
+def tables(counts) -> dict[str, torch.Tensor]:
+    """Dense counts of nine cells; 0 and 8 are empty, 4 has no ATAC, 5 no RNA."""
+    return {
+        "rna": counts(N, 30, empty=(0, 5, 8)),
+        "atac": counts(N, 40, seed=1, empty=(0, 4, 8)),
+    }
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+def options(request) -> dict[str, Any]:
+    """What differs from the small size."""
+    return request.param
+
+
+@pytest.fixture
+def module(options, make_module) -> SCMOMERModule:
+    """An untrained network."""
+    return make_module(n_batches=2, **options).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("available", INPUTS, ids="+".join)
+def test_any_subset_of_modalities_gives_an_embedding(module, tables, sparse, available):
+    out = module.inference(**{m: sparse(tables[m]) for m in available})
+    assert set(out) == {"z_rna", "z_atac", "z"}
+    assert all(z.shape == (N, 8) and z.isfinite().all() for z in out.values())
+    assert torch.equal(out["z"], module.fusion(out["z_rna"], out["z_atac"]))
+    for m in ("rna", "atac"):
+        if m in available:
+            expected = module.encode(m, sparse(tables[m])).cell
+        else:
+            (other,) = available
+            features = module.normalize(other, sparse(tables[other]))  # not raw counts
+            expected = module.bridge_from(other)(out[f"z_{other}"], features)
+        torch.testing.assert_close(out[f"z_{m}"], expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("available", INPUTS, ids="+".join)
+def test_a_cell_does_not_see_its_batch(module, tables, sparse, available):
+    def embed(cells) -> torch.Tensor:
+        return module.inference(**{m: sparse(tables[m][cells]) for m in available})["z"]
+
+    together = embed(slice(None))
+    for i in range(N):
+        torch.testing.assert_close(embed([i]), together[i : i + 1], rtol=0, atol=1e-5)
+    order = torch.randperm(N)
+    torch.testing.assert_close(embed(order), together[order], rtol=0, atol=1e-5)
+    twice = embed([1, 1, 3])
+    torch.testing.assert_close(twice[0], twice[1], rtol=0, atol=1e-5)
+    assert torch.pdist(together[[1, 2, 3, 6, 7]]).min() > 1e-3  # else this would be empty
+
+
+@torch.no_grad()
+def test_inference_repeats_exactly(module, tables, sparse):
+    rows = sparse(tables["rna"])
+    assert torch.equal(module.inference(rna=rows)["z"], module.inference(rna=rows)["z"])
+
+
+@torch.no_grad()
+def test_cached_embeddings_replace_encoders(make_module, tables, sparse):
+    module = make_module().eval()
+    rows = {m: sparse(t) for m, t in tables.items()}
+    out = module.inference(**rows)
+    cached = {k: out[k] for k in ("z_rna", "z_atac")}
+    module.encoders = torch.nn.ModuleDict()  # not needed any more
+    torch.testing.assert_close(module.inference(**cached)["z"], out["z"])
+    torch.testing.assert_close(module.inference(**rows, **cached)["z"], out["z"])
+
+
+def test_nothing_to_embed_is_an_error(make_module):
+    module = make_module()
+    with pytest.raises(ValueError, match="Expected the counts of a modality"):
+        module.inference()
+    with pytest.raises(ValueError, match="Expected the counts of a modality"):
+        module.inference(z_rna=torch.zeros(2, 8))
+
+
+@pytest.mark.parametrize("only", ["rna", "atac"])
+def test_a_model_of_one_modality(make_module, tables, sparse, only):
+    module = make_module(**{"n_peaks" if only == "rna" else "n_genes": 0})
+    assert not module.paired and list(module.encoders) == [only]
+    out = module.inference(**{only: sparse(tables[only])})
+    assert set(out) == {f"z_{only}", "z"} and torch.equal(out["z"], out[f"z_{only}"])
+    assert set(module.generative(out["z"])) == {only}
+    loss = module.stage_loss(only, {only: sparse(tables[only])}).loss
+    assert loss.isfinite() and len(module.stage_parameters(only)) > 0
+
+
+@torch.no_grad()
+def test_scvi_forward(make_module, tables, sparse):
+    module = make_module(n_batches=2).eval()
+    tensors = {m: sparse(t) for m, t in tables.items()} | {"batch": torch.arange(N) % 2}
+    inference, generative, out = module(tensors)
+    assert generative["rna"].shape == (N, 30) and generative["atac"].shape == (N, 40)
+    z, depth = inference["z"], module.depth(tensors["atac"])
+    torch.testing.assert_close(
+        generative["atac"], module.decoder("atac")(z, tensors["batch"], depth)
+    )
+    assert out.loss.isfinite()
+    with pytest.raises(NotImplementedError, match="get_translated"):
+        module.sample()
+
+
+def test_expression_is_normalized_to_the_target_sum(make_module, tables, sparse):
+    module = make_module()
+    module.target_sum.fill_(500.0)
+    values = module.normalize("rna", sparse(tables["rna"]))
+    totals = torch.zeros(N).index_add_(0, values.row_ids, 2**values.values - 1)
+    torch.testing.assert_close(totals[[1, 2, 3]], torch.full((3,), 500.0))
+
+
+@torch.no_grad()
+def test_depth_is_standardized(make_module, tables, sparse):
+    module = make_module().eval()
+    n_open = (tables["atac"] > 0).sum(1).double()
+    logs = n_open.log1p()
+    module.size_stats[0] = torch.tensor([logs.mean(), logs.std()])
+    depth = module.depth(sparse(tables["atac"]))
+    torch.testing.assert_close(depth.double(), (logs - logs.mean()) / logs.std())
+
+
+@torch.no_grad()
+def test_predicted_depth_reads_rna_depth_and_is_bounded(make_module, tables, sparse):
+    module = make_module().eval()
+    rows = sparse(tables["rna"])
+    z = module.inference(rna=rows)["z"]
+    depth = module.predict_depth(z, rows)
+    assert depth.shape == (N,) and depth.isfinite().all()
+    deeper = rows._replace(values=rows.values * 100)
+    assert (module.predict_depth(z, deeper) != depth)[rows.lengths > 0].any()
+    module.depth_head.weight.fill_(1e6)
+    assert module.predict_depth(z, deeper).abs().max() <= 4
+
+
+def test_statistics_are_saved(make_module):
+    saved = {"target_sum", "gene_weight", "baseline", "size_stats", "bridges.rna.scale"}
+    assert saved <= set(make_module().state_dict())
+
+
+def test_weights_hold_the_whole_state(module, options, make_module, tables, sparse):
+    rows = {m: sparse(t) for m, t in tables.items()}
+    module.target_sum.fill_(77.0)
+    other = make_module(n_batches=2, seed=1, **options).eval()
+    assert not torch.allclose(other.inference(**rows)["z"], module.inference(**rows)["z"])
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(other.inference(**rows)["z"], module.inference(**rows)["z"])

@@ -1,0 +1,92 @@
+"""Loaders: every cell once, little padding, an order that a seed decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scmomer.train import cell_loader
+from scmomer.train._loader import BucketSampler
+
+
+def skewed(n: int = 3000) -> np.ndarray:
+    """Numbers of expressed genes as in a real assay: median 1,000, some five times as many."""
+    return np.random.default_rng(0).lognormal(np.log(1000), 0.5, n).astype(int)
+
+
+def padding(batches: list[np.ndarray], lengths: np.ndarray) -> float:
+    """Share of the padded rectangles that is padding."""
+    cells = [lengths[batch] for batch in batches]
+    area = sum(part.max() * len(part) for part in cells)
+    return 1 - sum(part.sum() for part in cells) / area
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("n", "size"), [(1000, 64), (128, 64), (5, 64), (7, 1), (0, 4), (65, 8)])
+def test_every_cell_once(n, size, shuffle):
+    sampler = BucketSampler(skewed(n), size, shuffle)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == -(-n // size)
+    assert sorted(np.concatenate([np.empty(0, int), *batches])) == list(range(n))
+    assert all(0 < len(batch) <= size for batch in batches)
+    assert sum(len(batch) < size for batch in batches) <= 1
+
+
+def test_sorting_leaves_little_padding():
+    lengths = skewed()
+    torch.manual_seed(0)
+    at_random = list(torch.randperm(3000).numpy().reshape(-1, 50))
+    assert padding(at_random, lengths) > 0.5
+    assert padding(list(BucketSampler(lengths, 50, shuffle=False)), lengths) < 0.1
+    assert padding(list(BucketSampler(lengths, 50, shuffle=True)), lengths) < 0.3
+
+
+def test_shuffling_depends_on_the_seed_alone():
+    sampler = BucketSampler(skewed(), 64, shuffle=True)
+
+    def epoch(seed: int) -> list[list[int]]:
+        torch.manual_seed(seed)
+        return [batch.tolist() for batch in sampler]
+
+    assert epoch(0) == epoch(0) != epoch(1)
+    torch.manual_seed(0)
+    first, second = ([batch.tolist() for batch in sampler] for _ in range(2))
+    assert first != second
+    neighbours = [set(batch) for batch in first]
+    assert not any(set(batch) in neighbours for batch in second)  # batches are mixed anew
+    sizes = np.array([np.median(skewed()[batch]) for batch in first])
+    assert 0.25 < (np.diff(sizes) > 0).mean() < 0.75  # and do not come by size
+
+
+def test_without_shuffling_the_order_is_fixed():
+    sampler = BucketSampler(skewed(), 64, shuffle=False)
+    assert [b.tolist() for b in sampler] == [b.tolist() for b in sampler]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_positions_lead_back_to_cells(make_cells, shuffle):
+    cells = make_cells()
+    indices = np.random.default_rng(0).permutation(60)[:23]
+    found = np.zeros((23, 30), np.float32)
+    loader = cell_loader(
+        cells,
+        indices,
+        modalities=("rna", "atac"),
+        batch_size=5,
+        shuffle=shuffle,
+        with_position=True,
+    )
+    for position, tensors in loader:
+        assert tensors["atac"].n_rows == len(position)
+        rows = tensors["rna"]
+        found[position[rows.row_ids.numpy()], rows.indices.numpy()] = rows.values.numpy()
+    np.testing.assert_array_equal(found, cells.counts["rna"][indices].toarray())
+
+
+def test_loader_without_positions_gives_minibatches(make_cells):
+    loader = cell_loader(make_cells(), np.arange(10), modalities=("atac",), batch_size=4)
+    batches = list(loader)
+    assert len(loader) == len(batches) == 3
+    assert [set(tensors) for tensors in batches] == [{"atac"}] * 3
+    assert sum(tensors["atac"].n_rows for tensors in batches) == 10

@@ -1,0 +1,254 @@
+"""Running a stage: what it trains, which weights remain, how it ends."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from types import SimpleNamespace
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from scvi import settings
+
+from scmomer.module import StageConfig
+from scmomer.train import (
+    RunOptions,
+    StageProgress,
+    possible_stages,
+    run_stage,
+    split_cells,
+)
+from scmomer.train._callbacks import VALIDATION_LOSS
+from scmomer.train._splitter import SparseDataSplitter
+from scmomer.train._stages import (
+    Interrupted,
+    configure,
+    only_trains,
+    seed_stage,
+    stage_cells,
+    stage_modalities,
+)
+
+STAGES = ("rna", "atac", "fusion", "bridge")
+
+
+@pytest.fixture(autouse=True)
+def seed(monkeypatch):
+    """Splits are drawn from scvi-tools' seed."""
+    monkeypatch.setattr(type(settings), "seed", 3)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Lightning's advice on workers and versions is not what is tested."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def run(module, cells, stage: str, *, split=None, callbacks=(), **config):
+    """Run a stage on the CPU; return its history."""
+    config = {"max_epochs": 2, "lr": 1e-2, "batch_size": 16} | config
+    model = SimpleNamespace(
+        module=module, is_trained_=False, history_=None, to_device=lambda device: None
+    )
+    if stage == "bridge":
+        with torch.no_grad():
+            every = cells.minibatch(np.arange(cells.n_cells), ("rna", "atac"))
+            cells.embeddings = {f"z_{m}": module.eval().encode(m, every[m]).cell for m in every}
+    split = split or split_cells(cells.n_cells, 0.7, None, 16)
+    return run_stage(
+        model,
+        cells,
+        split,
+        stage,
+        StageConfig(**config),
+        StageProgress({stage: 1}, enabled=False),
+        RunOptions("cpu", 1, True, {"callbacks": list(callbacks)}),
+    )
+
+
+def snapshot(module) -> dict[str, torch.Tensor]:
+    """A copy of all weights and statistics."""
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+@torch.no_grad()
+def validation_loss(module, cells, stage: str, split, batch_size: int = 16) -> float:
+    """The loss that the plan computes in validation."""
+    data = SparseDataSplitter(
+        cells,
+        stage_cells(stage, cells, split),
+        modalities=stage_modalities(stage),
+        batch_size=batch_size,
+    )
+    batches = list(data.val_dataloader())
+    torch.manual_seed(0)
+    outs = [module.eval().stage_loss(stage, tensors) for tensors in batches]
+    total = sum(float(out.loss) * out.n_obs_minibatch for out in outs)
+    return total / sum(out.n_obs_minibatch for out in outs)
+
+
+# -- what a stage needs
+
+
+def test_cells_of_a_stage(make_cells):
+    cells = make_cells(without={"rna": [0, 1, 2], "atac": [2, 3, 50]})
+    split = (np.arange(10), np.arange(10, 40), np.arange(40, 60))
+    assert [part.tolist() for part in stage_cells("rna", cells, split)][0] == list(range(3, 10))
+    assert stage_cells("atac", cells, split)[0].tolist() == [0, 1, 4, 5, 6, 7, 8, 9]
+    for stage in ("fusion", "bridge"):
+        train, validation, test = stage_cells(stage, cells, split)
+        assert train.tolist() == list(range(4, 10))
+        assert len(validation) == 30 and 50 not in test
+
+
+def test_possible_stages(make_module):
+    assert possible_stages(make_module()) == STAGES
+    assert possible_stages(make_module(n_peaks=0)) == ("rna",)
+    assert possible_stages(make_module(n_genes=0)) == ("atac",)
+
+
+def test_configure_takes_wishes_for_all_or_some_stages():
+    config = StageConfig(max_epochs=8, lr=1e-3, batch_size=64)
+
+    def wish(stage: str, **kwargs) -> StageConfig:
+        nothing = {"max_epochs": None, "batch_size": None, "plan_kwargs": None}
+        return configure(config, stage, **(nothing | kwargs))
+
+    assert wish("rna") == config
+    assert wish("rna", max_epochs=3).max_epochs == 3
+    assert wish("rna", max_epochs={"atac": 3}).max_epochs == 8
+    assert wish("atac", max_epochs={"atac": 3}, batch_size=7).batch_size == 7
+    assert wish("rna", plan_kwargs={"lr": 1.0, "patience": 2}).lr == 1.0
+
+
+def test_seed_of_a_stage_does_not_depend_on_those_before():
+    draws = []
+    for stages in (("rna", "fusion"), ("fusion",)):
+        for stage in stages:
+            seed_stage(stage)
+            draw = torch.rand(3)
+        draws.append(draw)
+    assert torch.equal(*draws)
+    seed_stage("rna")
+    assert not torch.equal(torch.rand(3), draws[0])
+
+
+# -- freezing
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_only_trains_freezes_and_thaws(make_module, stage):
+    module = make_module(rna_frozen_positions=True)
+    before = {k: p.requires_grad for k, p in module.named_parameters()}
+    trained = {id(p) for p in module.stage_parameters(stage)}
+    with only_trains(module, stage):
+        free = {id(p) for p in module.parameters() if p.requires_grad}
+        assert free == trained
+    assert {k: p.requires_grad for k, p in module.named_parameters()} == before
+    with pytest.raises(RuntimeError, match="broken"), only_trains(module, stage):
+        raise RuntimeError("broken")
+    assert {k: p.requires_grad for k, p in module.named_parameters()} == before
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_changes_only_its_parameters(make_module, make_cells, stage):
+    module, cells = make_module(), make_cells(without={"rna": [3], "atac": [4]})
+    before = snapshot(module)
+    names = {id(p): k for k, p in module.named_parameters()}
+    trained = {names[id(p)] for p in module.stage_parameters(stage)}
+    history = run(module, cells, stage)
+    changed = {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed and changed <= trained
+    assert len(history) == 2 and history.index.name == "epoch"
+    assert {"train_loss", VALIDATION_LOSS} <= set(history) and history.notna().all().all()
+    assert not module.training
+
+
+class _Modes(pl.Callback):
+    """Notes whether dropout is on."""
+
+    def __init__(self) -> None:
+        self.train, self.validation = [], []
+
+    def on_train_batch_start(self, trainer, pl_module, *args) -> None:
+        self.train += [m.training for m in pl_module.module.modules()]
+
+    def on_validation_batch_start(self, trainer, pl_module, *args) -> None:
+        self.validation += [m.training for m in pl_module.module.modules()]
+
+
+def test_a_stage_trains_in_training_mode(make_module, make_cells):
+    """Also if the network was used before: Lightning keeps the mode that it finds."""
+    module, modes = make_module().eval(), _Modes()
+    run(module, make_cells(), "fusion", callbacks=[modes])
+    assert modes.train and all(modes.train)
+    assert modes.validation and not any(modes.validation)
+
+
+# -- how it ends
+
+
+class _Spoil(pl.Callback):
+    """Worsens the network from the third epoch on."""
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        if trainer.current_epoch >= 2:
+            for decoder in pl_module.module.decoders.values():
+                decoder.linear.bias.data += 100
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_best_weights_remain(make_module, make_cells, stage):
+    module, cells = make_module(), make_cells()
+    split = split_cells(60, 0.5, None, 16)
+    history = run(module, cells, stage, split=split, max_epochs=4, callbacks=[_Spoil()])
+    losses = history[VALIDATION_LOSS]
+    assert losses.idxmin() < 2 and losses[3] > 1.5 * losses.min()
+    found = validation_loss(module, cells, stage, split)
+    assert found == pytest.approx(losses.min(), rel=1e-4)
+
+
+@pytest.mark.parametrize("stage", ["rna", "atac"])
+def test_validation_hides_the_same_in_every_epoch(make_module, make_cells, stage):
+    history = run(make_module(), make_cells(), stage, max_epochs=3, lr=0.0)
+    assert history[VALIDATION_LOSS].nunique() == 1
+    assert history["train_loss"].nunique() == 3
+
+
+def test_early_stopping(make_module, make_cells):
+    history = run(make_module(), make_cells(), "atac", max_epochs=40, lr=0.3, patience=2)
+    assert len(history) < 40
+    assert history[VALIDATION_LOSS].idxmin() == len(history) - 3
+
+
+def test_without_validation_cells_all_epochs_run(make_module, make_cells):
+    split = split_cells(60, 1.0, None, 16)
+    history = run(make_module(), make_cells(), "rna", split=split, max_epochs=3)
+    assert len(history) == 3 and VALIDATION_LOSS not in history
+
+
+def test_a_run_repeats(make_module, make_cells):
+    ends = []
+    for _ in range(2):
+        module = make_module()
+        torch.manual_seed(0)
+        run(module, make_cells(), "fusion")
+        ends.append(snapshot(module))
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
+
+
+class _CtrlC(pl.Callback):
+    def on_train_batch_end(self, *args, **kwargs) -> None:
+        raise KeyboardInterrupt
+
+
+def test_interruption(make_module, make_cells):
+    module, handler = make_module(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted):
+        run(module, make_cells(), "bridge", callbacks=[_CtrlC()])
+    assert all(p.requires_grad for p in module.parameters())
+    assert signal.getsignal(signal.SIGINT) is handler
