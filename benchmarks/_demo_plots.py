@@ -14,8 +14,9 @@ import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
-N_TYPES = 8  # most frequent ones, shown in the translation picture
-N_PEAKS = 12  # top differential peaks of each
+N_TYPES = 6  # most frequent ones, shown in the translation picture
+N_PEAKS = 20  # top differential peaks of each
+MIN_RATE = 0.01  # predicted mean accessibility of a peak that is shown
 
 
 def umap_picture(query: AnnData, path: Path) -> None:
@@ -60,7 +61,7 @@ def translation_picture(
     types = names[np.argsort(-counts)[:N_TYPES]].tolist()
     measured = _by_type((truth > 0).astype(np.float32), labels, types)
     translated = _by_type(predicted, labels, types)
-    contrast = translated - translated.mean(0)
+    contrast = np.where(translated.mean(0) >= MIN_RATE, translated - translated.mean(0), -1)
     peaks = np.concatenate([np.argsort(-row)[:N_PEAKS] for row in contrast])
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.6), width_ratios=(1, 1, 0.8))
     for ax, values, title in zip(

@@ -14,82 +14,22 @@ import resource
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import _baselines as baselines
 import _demo_plots as plots
-import numpy as np
-import scipy.sparse as sp
 import scvi
+from _held_out import compare_embeddings, compare_translations, hold_out
 
 import scmomer
-from scmomer import metrics
-
-N_KMEANS = 5  # k-means runs whose agreement is averaged
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
-    parser.add_argument("--batch", default="09J", help="batch that becomes the query")
+    parser.add_argument("--batch", default="09B", help="batch that becomes the query")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
-
-
-def score_translation(
-    truth: sp.csr_matrix, score: np.ndarray, labels: np.ndarray
-) -> dict[str, float]:
-    """Say how well cells are ranked within peaks, and how well types differ."""
-    return {
-        "auroc_within_depth": metrics.peak_auroc_within_depth(truth, score),
-        "auroc": metrics.peak_auroc(truth, score),
-        "pseudobulk_pearson": metrics.pseudobulk_pearson(truth, score, labels),
-    }
-
-
-def score_embedding(embedding: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Agreement of k-means with the labels, mean over starts; unassigned cells are left out."""
-    known = labels != "Mis"
-    runs = [
-        metrics.clustering_agreement(embedding[known], labels[known], random_state=seed)
-        for seed in range(N_KMEANS)
-    ]
-    return {key: float(np.mean([run[key] for run in runs])) for key in ("ari", "ami")}
-
-
-def compare_translations(
-    train: Any, query: Any, translated: np.ndarray, labels: np.ndarray
-) -> dict[str, dict[str, float]]:
-    """Score scMomer and the baselines on the same cells and peaks."""
-    rna, atac, test = train["rna"].X, train["atac"].X, query["rna"].X
-    types = train.obs["cell_subtype"].to_numpy()
-    predictions = {
-        "scMomer": lambda: translated,
-        "train mean": lambda: baselines.train_mean(rna, atac, test),
-        "kNN, 50 cells": lambda: baselines.knn(rna, atac, test, k=50),
-        "kNN, 200 cells": lambda: baselines.knn(rna, atac, test, k=200),
-        "linear, rank 64": lambda: baselines.linear(rna, atac, test, rank=64),
-        "true type's mean (oracle)": lambda: baselines.cell_type_mean(atac, types, labels),
-        "total RNA count alone": lambda: baselines.rna_depth(test, atac.shape[1]),
-    }
-    truth = query["atac"].X
-    return {name: score_translation(truth, make(), labels) for name, make in predictions.items()}
-
-
-def compare_embeddings(
-    train: Any, query: Any, embedded: Any, labels: np.ndarray
-) -> dict[str, dict[str, float]]:
-    """Score scMomer's embedding of RNA alone and RNA principal components."""
-    rna, test = train["rna"].X, query["rna"].X
-    embeddings = {
-        "scMomer": embedded.obsm["X_scmomer"],
-        "50 RNA PCs": baselines.rna_pca(rna, test)[1],
-        "50 RNA PCs, median target, scaled": baselines.rna_pca(
-            rna, test, target_sum=None, scale=True
-        )[1],
-    }
-    return {name: score_embedding(values, labels) for name, values in embeddings.items()}
 
 
 def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
@@ -107,11 +47,7 @@ def main() -> None:
     started = time.perf_counter()
     scvi.settings.seed = args.seed
 
-    mdata = scmomer.datasets.snareseq_cortex()
-    held_out = (mdata.obs["batch"] == args.batch).to_numpy()
-    if not held_out.any():
-        raise SystemExit(f"Expected a batch among {sorted(set(mdata.obs['batch']))}.")
-    train, truth = mdata[~held_out].copy(), mdata[held_out].copy()
+    train, truth = hold_out(scmomer.datasets.snareseq_cortex(), args.batch)
     query = truth["rna"].copy()  # RNA only: the missing-modality case
 
     scmomer.pp.setup_mudata(train, batch_key="batch")
@@ -126,11 +62,12 @@ def main() -> None:
     finished = time.perf_counter()
 
     labels = query.obs["cell_subtype"].astype(str).to_numpy()
+    types = query.obs["cell_type"].astype(str).to_numpy()
     translation = compare_translations(train, truth, probabilities, labels)
-    embedding = compare_embeddings(train, truth, query, labels)
+    embedding = compare_embeddings(train, truth, query.obsm["X_scmomer"], labels)
     query.obsm["X_pca"] = baselines.rna_pca(train["rna"].X, query.X)[1]
     plots.umap_picture(query, args.out / "umap.png")
-    plots.translation_picture(truth["atac"].X, probabilities, labels, args.out / "translation.png")
+    plots.translation_picture(truth["atac"].X, probabilities, types, args.out / "translation.png")
 
     query.write_h5ad(args.out / "query.h5ad")
     seconds = {

@@ -256,7 +256,10 @@ def as_container(request, tmp_path) -> Callable[[AnnData], AnnData]:
 def _snapshot(adata: AnnData) -> dict[str, Any]:
     matrices = {"X": adata.X, **{k: v for k, v in adata.layers.items() if k is not None}}
     dense = {k: v.toarray() if sp.issparse(v) else np.array(v) for k, v in matrices.items()}
-    types = {k: (type(v), v.dtype) for k, v in matrices.items()}
+    order = {
+        k: getattr(getattr(v, "flags", None), "c_contiguous", None) for k, v in matrices.items()
+    }
+    types = {k: (type(v), v.dtype, order[k]) for k, v in matrices.items()}
     return {"dense": dense, "types": types, "var": adata.var.copy(), "obs": adata.obs.copy()}
 
 

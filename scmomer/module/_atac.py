@@ -18,9 +18,13 @@ def binarize(counts: SparseRows) -> SparseRows:
     return counts._replace(values=(counts.values > 0).to(counts.values.dtype))
 
 
-def mean_per_peak(open_peaks: SparseRows) -> SparseRows:
-    """Return rows that sum to one, so that a cell's depth does not set its scale."""
-    share = 1.0 / open_peaks.lengths.clamp_min(1)
+def mean_per_peak(open_peaks: SparseRows, prior: Tensor | float = 0.0) -> SparseRows:
+    """Return rows that sum to ``n / (n + prior)`` for a cell with ``n`` open peaks.
+
+    A cell's depth does not set its scale, and a `prior` keeps cells with few peaks, which are
+    mostly noise, near zero.
+    """
+    share = 1.0 / (open_peaks.lengths + prior).clamp_min(1)
     return open_peaks._replace(values=open_peaks.values * share[open_peaks.row_ids])
 
 
@@ -55,6 +59,8 @@ class PatchEmbedding(nn.Module):
 class ViTEncoder(nn.Module):
     """Patches -> ViT -> trained pooler -> projection -> L2 norm -> layer norm."""
 
+    typical_depth: Tensor
+
     def __init__(self, layout: PatchLayout, config: ModuleConfig):
         super().__init__()
         atac = config.atac
@@ -65,6 +71,7 @@ class ViTEncoder(nn.Module):
         self.pooler = nn.Linear(atac.dim, atac.dim)
         self.projection = nn.Linear(atac.dim, config.n_latent, bias=False)
         self.decoder_pred = nn.Linear(atac.dim, layout.patch_size)
+        self.register_buffer("typical_depth", torch.tensor(0.0))
         self.peak_skip: nn.Parameter | None = None
         if atac.peak_skip:
             self.peak_skip = nn.Parameter(torch.randn(layout.n_peaks, config.n_latent) * 0.1)
@@ -77,7 +84,9 @@ class ViTEncoder(nn.Module):
         hidden = self.vit(tokens)  # (n, 1 + n_patches, dim)
         cell = self.projection(torch.tanh(self.pooler(hidden[:, 0])))  # (n, n_latent)
         if self.peak_skip is not None:
-            cell = cell + sparse_linear(mean_per_peak(open_peaks), self.peak_skip)
+            cell = cell + sparse_linear(
+                mean_per_peak(open_peaks, self.typical_depth), self.peak_skip
+            )
         return Encoded(self.norm(cell), hidden[:, 1:])
 
     @torch.no_grad()

@@ -138,7 +138,7 @@ class Decoder(nn.Module):
             parts.append(average)
         return torch.cat(parts, dim=-1)  # (n, n_latent + 1 [+ 1] [+ n_batches])
 
-    def weights(self, columns: slice = slice(None)) -> Tensor:
+    def weights(self, columns: slice | Tensor = slice(None)) -> Tensor:
         """Return the weights that belong to :meth:`augment`, ``(n_columns, ...)``."""
         parts = [self.linear.weight[columns], self.linear.bias[columns, None]]
         if self.depth_slope is not None:
@@ -150,7 +150,7 @@ class Decoder(nn.Module):
         z: Tensor,
         batch: Tensor | None = None,
         depth: Tensor | None = None,
-        columns: slice = slice(None),
+        columns: slice | Tensor = slice(None),
     ) -> Tensor:
         """Return values or logits of the features in `columns`, ``(n, n_columns)``."""
         return self.augment(z, batch, depth) @ self.weights(columns).T

@@ -70,7 +70,11 @@ class StageProgress(pl.Callback):
         total = sum(n_steps.values())
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         self._bar = tqdm(
-            total=total, disable=not enabled, bar_format=form, file=sys.stdout, mininterval=0.5
+            total=total,
+            disable=not enabled,
+            bar_format=form,
+            file=sys.stdout,
+            mininterval=0.5 if sys.stdout.isatty() else 10,
         )
         self._prefix = ""
 

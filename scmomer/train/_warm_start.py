@@ -12,10 +12,13 @@ import torch
 from sklearn.utils.extmath import randomized_svd
 
 from scmomer.module import SCMOMERModule
+from scmomer.module._atac import ViTEncoder
 from scmomer.train._cells import Cells
 
 _MIN_STD = 0.05  # of a gene's log expression; rarer genes would dominate otherwise
 _START_STD = 1.0  # spread of the first component; sets the scale of all embeddings
+_DEPTH_CORRELATION = 0.5  # beyond this a component is depth
+_SPARE = 3  # components computed in excess, to replace those
 _MAX_CELLS = 20_000  # enough for the leading components
 
 
@@ -124,20 +127,32 @@ def _start_atac(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
     if decoder.depth_slope is not None:  # twice the depth: twice as likely to be open
         decoder.depth_slope.data.fill_(float(module.size_stats[0, 1]))
     if module.config.warm_start:
-        weights = _semantic_indexing(open_peaks, rate, module.config.n_latent // 2)
-        module.encoder("atac").start_at(weights)
+        depth = float(np.median(n_open))
+        weights = _semantic_indexing(open_peaks, rate, depth, module.config.n_latent // 2)
+        encoder = module.encoder("atac")
+        if isinstance(encoder, ViTEncoder):
+            encoder.typical_depth.fill_(depth)
+        encoder.start_at(weights)
 
 
 def _semantic_indexing(
-    open_peaks: sp.csr_matrix, rate: np.ndarray, n_components: int
+    open_peaks: sp.csr_matrix, rate: np.ndarray, depth: float, n_components: int
 ) -> torch.Tensor:
-    """Return the linear map from the mean of open peaks to LSI components, ``(n_peaks, k)``."""
+    """Return the linear map from shrunken means of peaks to LSI components, ``(n_peaks, k)``.
+
+    Components that follow the cell's depth are left out, as is usual; the first one, the mean
+    profile, always.
+    """
     picked = _subsample(open_peaks)
+    n_open = np.diff(picked.indptr)
     idf = np.log(1 + 1 / rate)
-    per_cell = 1 / np.maximum(np.diff(picked.indptr), 1)
-    weighted = sp.diags(per_cell) @ picked @ sp.diags(idf)
-    k = min(n_components, *(n - 2 for n in picked.shape))
+    weighted = sp.diags(1 / np.maximum(n_open + depth, 1)) @ picked @ sp.diags(idf)
+    k = min(n_components + _SPARE, *(n - 2 for n in picked.shape))
     u, s, vt = randomized_svd(weighted, k + 1, random_state=0)
-    # The first component is the mean profile and depth.
-    spread = max(float(u[:, 1].std() * s[1]), 1e-6)
-    return torch.from_numpy((vt[1:] * idf).T * (_START_STD / 2 / spread)).float()
+    scores = np.column_stack([np.log1p(n_open), u])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        follows = np.abs(np.corrcoef(scores.T)[0, 1:]) > _DEPTH_CORRELATION
+    follows[0] = True
+    kept = np.flatnonzero(~follows)[:n_components]
+    spread = max(float((u[:, kept].std(0) * s[kept]).max(initial=0)), 1e-6)
+    return torch.from_numpy((vt[kept] * idf).T * (_START_STD / 2 / spread)).float()

@@ -213,6 +213,14 @@ def test_unknown_targets_are_refused(trained, trained_rna, mdata, refuses):
         trained_rna.get_translated(mdata["rna"], "atac")
 
 
+def test_no_expression_is_below_zero(saved, mdata):
+    model = scmomer.load(saved)
+    middle = float(np.median(model.get_translated(mdata, "rna")))
+    model.module.decoders["rna"].linear.bias.data -= middle  # now half of the raw values are
+    found = model.get_translated(mdata, "rna")
+    assert found.min() == 0 and found.max() > 0
+
+
 # -- depth
 
 

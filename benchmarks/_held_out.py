@@ -1,0 +1,75 @@
+"""One batch held out: scMomer and the baselines on the same cells, peaks and labels."""
+
+from __future__ import annotations
+
+import _baselines as baselines
+import numpy as np
+import scipy.sparse as sp
+from mudata import MuData
+
+from scmomer import metrics
+
+N_KMEANS = 5  # k-means runs whose agreement is averaged
+
+
+def hold_out(mdata: MuData, batch: str) -> tuple[MuData, MuData]:
+    """Return the cells of all other batches, and those of `batch`."""
+    chosen = (mdata.obs["batch"] == batch).to_numpy()
+    if not chosen.any():
+        raise SystemExit(f"Expected a batch among {sorted(set(mdata.obs['batch']))}.")
+    return mdata[~chosen].copy(), mdata[chosen].copy()
+
+
+def score_translation(
+    truth: sp.csr_matrix, score: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Say how well cells are ranked within peaks, and how well types differ."""
+    return {
+        "auroc_within_depth": metrics.peak_auroc_within_depth(truth, score),
+        "auroc": metrics.peak_auroc(truth, score),
+        "pseudobulk_pearson": metrics.pseudobulk_pearson(truth, score, labels),
+    }
+
+
+def score_embedding(embedding: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Agreement of k-means with the labels, mean over starts; unassigned cells are left out."""
+    known = labels != "Mis"
+    runs = [
+        metrics.clustering_agreement(embedding[known], labels[known], random_state=seed)
+        for seed in range(N_KMEANS)
+    ]
+    return {key: float(np.mean([run[key] for run in runs])) for key in ("ari", "ami")}
+
+
+def compare_translations(
+    train: MuData, query: MuData, translated: np.ndarray, labels: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Score scMomer and the baselines on the same cells and peaks."""
+    rna, atac, test = train["rna"].X, train["atac"].X, query["rna"].X
+    types = train.obs["cell_subtype"].to_numpy()
+    predictions = {
+        "scMomer": lambda: translated,
+        "train mean": lambda: baselines.train_mean(rna, atac, test),
+        "kNN, 50 cells": lambda: baselines.knn(rna, atac, test, k=50),
+        "kNN, 200 cells": lambda: baselines.knn(rna, atac, test, k=200),
+        "linear, rank 64": lambda: baselines.linear(rna, atac, test, rank=64),
+        "true type's mean (oracle)": lambda: baselines.cell_type_mean(atac, types, labels),
+        "total RNA count alone": lambda: baselines.rna_depth(test, atac.shape[1]),
+    }
+    truth = query["atac"].X
+    return {name: score_translation(truth, make(), labels) for name, make in predictions.items()}
+
+
+def compare_embeddings(
+    train: MuData, query: MuData, embedded: np.ndarray, labels: np.ndarray
+) -> dict[str, dict[str, float]]:
+    """Score scMomer's embedding of RNA alone and RNA principal components."""
+    rna, test = train["rna"].X, query["rna"].X
+    embeddings = {
+        "scMomer": embedded,
+        "50 RNA PCs": baselines.rna_pca(rna, test)[1],
+        "50 RNA PCs, median target, scaled": baselines.rna_pca(
+            rna, test, target_sum=None, scale=True
+        )[1],
+    }
+    return {name: score_embedding(values, labels) for name, values in embeddings.items()}
