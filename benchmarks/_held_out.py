@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import _baselines as baselines
+import mudata
 import numpy as np
 import scipy.sparse as sp
 from mudata import MuData
 
 from scmomer import metrics
 
+mudata.set_options(pull_on_update=False)  # obs stays as it is when cells are subset
 N_KMEANS = 5  # k-means runs whose agreement is averaged
 
 

@@ -44,6 +44,7 @@ class TrainingMixin:
     history_: dict[str, pd.DataFrame] | None
     is_trained_: bool
     _is_warm = False
+    _split: Split | None = None
 
     if TYPE_CHECKING:
 
@@ -118,9 +119,10 @@ class TrainingMixin:
         cells = self._training_cells()
         wanted = self._wanted_stages(stages, max_epochs, batch_size)
         done = self.stages_ if resume else ()
-        split = split_cells(
-            cells.n_cells, train_size, validation_size, settings.batch_size, shuffle_set_split
-        )
+        split = split_cells(cells.n_cells, train_size, validation_size, shuffle_set_split)
+        if done and self._split is not None:
+            split = self._split  # an unseeded draw would differ
+        self._split = split
         configs = {
             stage: configure(
                 self.config.stages[stage],

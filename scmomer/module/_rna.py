@@ -32,7 +32,7 @@ class GenePooling(nn.Module):
         self.value_skip = value_skip
         self.conv1 = nn.Linear(dim, 1)  # the published Conv2d(1, 1, (1, dim))
         self.projection = nn.Parameter(torch.randn(n_genes, n_latent) / n_latent**0.5)
-        self.bias = nn.Parameter(torch.zeros(n_latent))
+        self.bias = nn.Parameter(torch.zeros(n_latent)) if value_skip else None
 
     def forward(self, hidden: Tensor, tokens: ExpressionTokens) -> Tensor:
         """Pool ``(n, length, dim)`` to ``(n, n_latent)``."""
@@ -43,7 +43,7 @@ class GenePooling(nn.Module):
         pooled = F.embedding_bag(
             tokens.genes, self.projection, mode="sum", per_sample_weights=weight
         )
-        return pooled + self.bias
+        return pooled if self.bias is None else pooled + self.bias
 
 
 class AttentionPooling(nn.Module):
@@ -97,7 +97,7 @@ class PerformerEncoder(nn.Module):
             k = weights.shape[1]
             self.pool.projection.mul_(0.01)
             self.pool.projection[:, :k] = weights
-            if bias is not None:
+            if bias is not None and self.pool.bias is not None:
                 self.pool.bias[:k] = bias
 
     def forward(self, expression: SparseRows) -> Encoded:

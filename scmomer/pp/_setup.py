@@ -53,7 +53,10 @@ def setup_mudata(
         If a modality, layer or column is absent; lists those present.
     ValueError
         If values are not raw counts (NaN, infinite, negative, fractions), names occur twice,
-        peaks do not parse, or fewer than two cells have both modalities.
+        peaks do not parse, a column lacks values, fewer than two cells have both modalities, or
+        `mdata` is a view.
+    TypeError
+        If `mdata` is no MuData, or a matrix holds no numbers.
 
     Examples
     --------
@@ -102,7 +105,10 @@ def setup_anndata(
     KeyError
         If a layer or column is absent; lists those present.
     ValueError
-        If values are not raw counts, names occur twice, or peaks do not parse.
+        If values are not raw counts, names occur twice, peaks do not parse, a column lacks
+        values, or `adata` is a view.
+    TypeError
+        If `adata` is no AnnData, or its matrix holds no numbers.
     """
     SCMOMER.setup_anndata(
         adata, modality=modality, layer=layer, batch_key=batch_key, labels_key=labels_key

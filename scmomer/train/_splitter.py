@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import lightning.pytorch as pl
 import numpy as np
 from scvi import settings
-from scvi.dataloaders._data_splitting import validate_data_split
 from torch.utils.data import DataLoader
 
 from scmomer.train._cells import Cells
@@ -14,19 +15,43 @@ from scmomer.train._loader import cell_loader
 
 def split_cells(
     n_cells: int,
-    train_size: float | None,
-    validation_size: float | None,
-    batch_size: int,
+    train_size: float | None = None,
+    validation_size: float | None = None,
     shuffle: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return train, validation and test cells, drawn as scvi-tools' ``DataSplitter`` does.
+    """Return train, validation and test cells, in sizes as scvi-tools' ``DataSplitter``.
 
     The draw depends on :attr:`scvi.settings.seed` alone, so all stages share one split.
+
+    Parameters
+    ----------
+    n_cells
+        Cells to split.
+    train_size
+        Share to train on, above 0 and at most 1; None for 0.9.
+    validation_size
+        Share for validation; None for all others.
+    shuffle
+        Draw at random; otherwise validation cells are the first ones.
+
+    Raises
+    ------
+    ValueError
+        If shares are out of range or sum to more than 1, or there is no cell.
     """
     share = 0.9 if train_size is None else float(train_size)
-    n_train, n_val = validate_data_split(
-        n_cells, share, validation_size, batch_size, False, train_size is None
-    )
+    rest = 1 - share if validation_size is None else float(validation_size)
+    if not 0 < share <= 1 or not 0 <= rest < 1 or share + rest > 1 + 1e-9:
+        msg = (
+            "Expected 0 < train_size <= 1, 0 <= validation_size < 1 and a sum of at most 1, "
+            f"found train_size={train_size} and validation_size={validation_size}."
+        )
+        raise ValueError(msg)
+    if n_cells < 1:
+        msg = "Expected cells to split into training and validation, found none."
+        raise ValueError(msg)
+    n_train = math.ceil(round(share * n_cells, 6))
+    n_val = n_cells - n_train if validation_size is None else math.floor(rest * n_cells)
     order = np.arange(n_cells)
     if shuffle:
         order = np.random.RandomState(settings.seed).permutation(order)

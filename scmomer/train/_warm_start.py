@@ -72,7 +72,7 @@ def _start_rna(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
     module.size_stats[1] = _log_stats(totals)
     module.size_stats[2] = _log_stats(np.diff(counts.indptr))
     module.decoder("rna").start_at(torch.from_numpy(mean))
-    if module.paired:
+    if module.paired and module.config.scale_genes:
         module.bridge_from("rna").scale.copy_(torch.from_numpy(1 / std))
     if module.config.warm_start:
         weights, bias = _principal_components(expression, mean, std, module.config.n_latent // 2)

@@ -92,6 +92,9 @@ def test_binarize_and_mean(counts, sparse):
     assert torch.equal(to_dense(rows, 40), (table > 0).float())
     totals = to_dense(mean_per_peak(rows), 40).sum(1)
     torch.testing.assert_close(totals, torch.tensor([1.0, 0, 1, 1, 1]))
+    n = rows.lengths
+    shrunken = to_dense(mean_per_peak(rows, torch.tensor(7.0)), 40).sum(1)
+    torch.testing.assert_close(shrunken, n / (n + 7))
 
 
 def test_what_is_hidden_cannot_be_seen(make_module, counts, sparse):

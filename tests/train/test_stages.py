@@ -58,7 +58,7 @@ def run(module, cells, stage: str, *, split=None, callbacks=(), **config):
         with torch.no_grad():
             every = cells.minibatch(np.arange(cells.n_cells), ("rna", "atac"))
             cells.embeddings = {f"z_{m}": module.eval().encode(m, every[m]).cell for m in every}
-    split = split or split_cells(cells.n_cells, 0.7, None, 16)
+    split = split or split_cells(cells.n_cells, 0.7)
     return run_stage(
         model,
         cells,
@@ -204,7 +204,7 @@ class _Spoil(pl.Callback):
 @pytest.mark.parametrize("stage", STAGES)
 def test_best_weights_remain(make_module, make_cells, stage):
     module, cells = make_module(), make_cells()
-    split = split_cells(60, 0.5, None, 16)
+    split = split_cells(60, 0.5)
     history = run(module, cells, stage, split=split, max_epochs=4, callbacks=[_Spoil()])
     losses = history[VALIDATION_LOSS]
     assert losses.idxmin() < 2 and losses[3] > 1.5 * losses.min()
@@ -226,7 +226,7 @@ def test_early_stopping(make_module, make_cells):
 
 
 def test_without_validation_cells_all_epochs_run(make_module, make_cells):
-    split = split_cells(60, 1.0, None, 16)
+    split = split_cells(60, 1.0)
     history = run(make_module(), make_cells(), "rna", split=split, max_epochs=3)
     assert len(history) == 3 and VALIDATION_LOSS not in history
 

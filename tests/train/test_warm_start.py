@@ -68,10 +68,13 @@ def test_atac_encoder_starts_as_latent_semantic_indexing(make_module, make_cells
     silence(module)
     z = encode(module, cells, "atac")[:, :2]
     open_peaks = (cells.counts["atac"].toarray() > 0).astype(float)
-    share = open_peaks / open_peaks.sum(1, keepdims=True).clip(1)
+    n_open = open_peaks.sum(1)
+    share = open_peaks / (n_open + np.median(n_open))[:, None]
     idf = np.log(1 + 301 / (open_peaks.sum(0) + 0.5))
-    lsi = TruncatedSVD(3, algorithm="arpack", random_state=0).fit_transform(share * idf)
-    assert (correlations(z, lsi[:, 1:]) > 0.99).all()
+    lsi = TruncatedSVD(6, algorithm="arpack", random_state=0).fit_transform(share * idf)
+    depth = np.corrcoef(np.column_stack([np.log1p(n_open), lsi]).T)[0, 1:]
+    kept = [j for j in range(1, 6) if abs(depth[j]) < 0.5][:2]  # the first is the mean profile
+    assert (correlations(z, lsi[:, kept]) > 0.99).all()
 
 
 @pytest.mark.parametrize("scale_genes", [True, False])
