@@ -44,7 +44,7 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
     """Multi-omics embeddings and translation when a modality is missing.
 
-    Implements scMomer :cite:p:`scmomer` on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:
+    Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:
     encoders of RNA and ATAC, fused on paired cells, and bridges that stand in for a missing
     modality. Registration, trainer and device arguments are those of scvi-tools. New are sparse
     minibatches up to the device, queries that need no set-up, and model files without pickle.
@@ -191,8 +191,8 @@ class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
         if cls._get_most_recent_anndata_manager(data) is None:
             kind = type(data).__name__
             msg = (
-                f"Expected registered data, found data ({kind}) that were not set up for this model. "
-                f"Run `scmomer.pp.setup_{kind.lower()}(data)` first."
+                f"Expected registered data, found data ({kind}) that were not set up for this "
+                f"model. Run `scmomer.pp.setup_{kind.lower()}(data)` first."
             )
             raise ValueError(msg)
 
