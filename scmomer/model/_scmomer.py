@@ -121,7 +121,7 @@ class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
             f"{len(names)} {'genes' if m == RNA else 'peaks'}" for m, names in spec.features.items()
         )
         self._model_summary_string = (
-            f"scMomer model: {features}, {len(spec.batches) or 1} batches, "
+            f"scMomer model: {features}, {len(spec.batches)} named batches, "
             f"n_latent {config.n_latent}, {n_parameters / 1e6:.1f} M parameters"
         )
 

@@ -102,7 +102,8 @@ class TrainingMixin:
         plan_kwargs
             Replace ``lr``, ``weight_decay``, ``patience`` or ``warmup`` of every stage.
         trainer_kwargs
-            Passed to :class:`scvi.train.Trainer`.
+            Passed to :class:`scvi.train.Trainer`, for example ``precision`` or ``callbacks``;
+            ``early_stopping_patience`` and ``early_stopping_min_delta`` hold for every stage.
 
         Raises
         ------

@@ -63,8 +63,9 @@ def translate_atac(
     AnnData | MuData | None
         For AnnData a new AnnData, cells x peaks: probabilities in ``[0, 1]``, float32, in ``X``
         and, the same array, in ``layers["scmomer"]``; obs and obsm of `data`. For MuData None
-        (or the copy); writes ``data["atac"].layers["scmomer"]``, NaN at peaks that the model
-        does not have.
+        (or the copy); writes ``data["atac"].layers["scmomer"]`` for the cells that are in
+        ``data["atac"]``, NaN at peaks that the model does not have. For cells that have RNA
+        only, pass ``data["rna"]``.
 
     Raises
     ------

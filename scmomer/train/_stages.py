@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from scvi import settings
 from scvi.train import TrainRunner
 
@@ -100,7 +101,6 @@ def run_stage(
     n_steps = config.max_epochs * max(1, len(data.train_dataloader()))
     plan = StagePlan(model.module, stage, config, n_steps)
     best = KeepBest()
-    stops_early = options.early_stopping and data.n_val > 0
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
     model.module.train()  # Lightning keeps the mode that it finds
     with only_trains(model.module, stage), _quiet_lightning(), _own_interrupt():
@@ -111,21 +111,32 @@ def run_stage(
             max_epochs=config.max_epochs,
             accelerator=options.accelerator,
             devices=options.devices,
-            early_stopping=stops_early,
-            early_stopping_monitor=VALIDATION_LOSS,
-            early_stopping_patience=config.patience,
-            enable_progress_bar=False,
-            simple_progress_bar=False,
-            check_val_every_n_epoch=1 if data.n_val else None,
-            **{
-                "gradient_clip_val": 5.0,
-                **options.trainer_kwargs,
-                "callbacks": [best, progress, *options.trainer_kwargs.get("callbacks", [])],
-            },
+            **_trainer_kwargs(options, config, [best, progress], validates=data.n_val > 0),
         )
         runner()
     best.restore(model.module)
     return _as_table(model.history_)
+
+
+def _trainer_kwargs(
+    options: RunOptions, config: StageConfig, callbacks: list[Callback], *, validates: bool
+) -> dict[str, Any]:
+    """Return what the Trainer gets: the stage's needs, the user's wishes above them."""
+    wishes = dict(options.trainer_kwargs)
+    patience = wishes.pop("early_stopping_patience", config.patience)
+    min_delta = wishes.pop("early_stopping_min_delta", 0.0)
+    if options.early_stopping and validates:
+        # Not scvi-tools' own, which prints into the progress bar.
+        callbacks = [*callbacks, EarlyStopping(VALIDATION_LOSS, min_delta, patience)]
+    return {
+        "gradient_clip_val": 5.0,
+        "check_val_every_n_epoch": 1 if validates else None,
+        "log_every_n_steps": 1,
+        **wishes,
+        "enable_progress_bar": False,
+        "simple_progress_bar": False,
+        "callbacks": [*callbacks, *wishes.get("callbacks", [])],
+    }
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def _principal_components(
         1, the others as much less as they explain less.
     """
     picked = _subsample(expression)
-    k = min(n_components, *(n - 1 for n in picked.shape))
+    k = max(0, min(n_components, *(n - 1 for n in picked.shape)))
     scaled = (picked @ sp.diags(1 / std)).tocsr()
     shift = mean / std
     gram = (scaled.T @ scaled).toarray() if scaled.shape[1] <= 4000 else None
@@ -148,6 +148,8 @@ def _semantic_indexing(
     idf = np.log(1 + 1 / rate)
     weighted = sp.diags(1 / np.maximum(n_open + depth, 1)) @ picked @ sp.diags(idf)
     k = min(n_components + _SPARE, *(n - 2 for n in picked.shape))
+    if k < 1:  # too few peaks or cells for a component
+        return torch.zeros(picked.shape[1], 0)
     u, s, vt = randomized_svd(weighted, k + 1, random_state=0)
     scores = np.column_stack([np.log1p(n_open), u])
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -42,7 +42,7 @@ def test_file_is_small_and_holds_no_pickle():
 def test_loads_fast():
     start = time.perf_counter()
     snareseq_cortex()
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 10  # 0.2 s on an idle machine
 
 
 def test_modalities_and_shapes(mdata):
