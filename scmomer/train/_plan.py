@@ -74,7 +74,10 @@ class StagePlan(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW on the parameters of the stage; only matrices decay."""
         groups = self._groups()
-        optimizer = torch.optim.AdamW(groups, lr=self.stage_config.lr, fused=True)
+        # One fused kernel for all parameters; Lightning cannot clip gradients for it when mixed.
+        precision = self._trainer.precision if self._trainer is not None else "32-true"
+        fused = "mixed" not in precision and self.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.AdamW(groups, lr=self.stage_config.lr, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, self.n_steps, self.stage_config.warmup)
         )

@@ -8,6 +8,8 @@ import scipy.sparse as sp
 import torch
 from mudata import MuData
 
+import scmomer
+
 STAGES = ("rna", "atac", "fusion", "bridge")
 
 
@@ -156,3 +158,29 @@ def test_labels_and_batches_are_optional(make_mdata, make_model, train):
     train(model)
     assert model.spec.batches == model.spec.labels == []
     assert model.get_translated(MuData({"rna": make_mdata()["rna"]})).shape == (120, 200)
+
+
+# -- trainer
+
+
+def test_mixed_precision_trains(mdata, make_model, train):
+    model = make_model(mdata)
+    train(model, precision="bf16-mixed", accelerator="cpu")
+    assert model.stages_ == STAGES
+    assert np.isfinite(model.get_latent_representation()).all()
+
+
+def test_early_stopping_takes_scvi_names_and_prints_nothing(mdata, make_model, train, capsys):
+    model = make_model(mdata)
+    train(model, max_epochs=8, early_stopping_patience=1, early_stopping_min_delta=1e3)
+    assert all(len(table) == 2 for table in model.history.values())
+    assert "Monitored metric" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("n_genes", "n_peaks"), [(1, 1), (1, 20), (20, 1), (2, 2)])
+def test_very_few_features(make_model, train, n_genes, n_peaks):
+    full = scmomer.datasets.synthetic(40, 20, 20)
+    few = MuData({"rna": full["rna"][:, :n_genes].copy(), "atac": full["atac"][:, :n_peaks].copy()})
+    model = make_model(few)
+    train(model)
+    assert np.isfinite(model.get_latent_representation(few["rna"])).all()
