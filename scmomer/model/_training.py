@@ -24,6 +24,7 @@ from scmomer.train._stages import (
     run_stage,
     seed_stage,
     stage_cells,
+    typical_tokens,
 )
 from scmomer.train._warm_start import warm_start
 
@@ -89,7 +90,8 @@ class TrainingMixin:
         shuffle_set_split
             Draw the split at random; otherwise validation cells are the first ones.
         batch_size
-            Cells in a minibatch, for every stage or for some, as `max_epochs`.
+            Cells in a minibatch, for every stage or for some, as `max_epochs`. The default is
+            in ``model.config.stages``, less where cells express thousands of genes.
         early_stopping
             End a stage when its validation loss has not improved for some epochs (``patience``
             of ``model.config.stages``).
@@ -124,6 +126,7 @@ class TrainingMixin:
         if done and self._split is not None:
             split = self._split  # an unseeded draw would differ
         self._split = split
+        n_tokens = typical_tokens(self.module, cells)
         configs = {
             stage: configure(
                 self.config.stages[stage],
@@ -131,6 +134,7 @@ class TrainingMixin:
                 max_epochs=max_epochs,
                 batch_size=batch_size,
                 plan_kwargs=plan_kwargs,
+                n_tokens=n_tokens,
             )
             for stage in wanted
             if stage not in done

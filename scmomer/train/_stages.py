@@ -24,6 +24,8 @@ from scmomer.train._cells import Cells
 from scmomer.train._plan import StagePlan
 from scmomer.train._splitter import SparseDataSplitter
 
+_TOKENS_PER_BATCH = 2**15  # about 1.5 GB of activations in the small size
+_MIN_BATCH = 4
 Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -52,6 +54,16 @@ def stage_cells(stage: str, cells: Cells, split: Split) -> Split:
     return tuple(part[needed[part]] for part in split)  # type: ignore[return-value]
 
 
+def typical_tokens(module: SCMOMERModule, cells: Cells) -> float:
+    """Return the tokens of a typical cell in the RNA transformer; 0 without one."""
+    rna = module.config.rna
+    if "rna" not in cells.counts or rna.encoder != "performer":
+        return 0.0
+    if rna.tokens == "all":
+        return float(cells.counts["rna"].shape[1])
+    return float(np.quantile(cells.lengths("rna"), 0.9))
+
+
 def possible_stages(module: SCMOMERModule) -> tuple[str, ...]:
     """Return the stages that a model of these modalities has."""
     return STAGES if module.paired else tuple(m for m in STAGES if m in module.encoders)
@@ -64,9 +76,17 @@ def configure(
     max_epochs: int | dict[str, int] | None,
     batch_size: int | dict[str, int] | None,
     plan_kwargs: dict[str, Any] | None,
+    n_tokens: float = 0.0,
 ) -> StageConfig:
-    """Return a stage's configuration with the user's wishes; dictionaries name stages."""
+    """Return a stage's configuration with the user's wishes; dictionaries name stages.
+
+    Without a wish the batch is made smaller where cells have many tokens (`n_tokens` of a
+    typical cell), because training memory grows with both.
+    """
     wishes: dict[str, Any] = dict(plan_kwargs or {})
+    if n_tokens > 0 and stage in ("rna", "fusion"):
+        fits = max(_MIN_BATCH, int(_TOKENS_PER_BATCH / n_tokens))
+        wishes["batch_size"] = min(config.batch_size, fits)
     for name, value in (("max_epochs", max_epochs), ("batch_size", batch_size)):
         value = value.get(stage) if isinstance(value, dict) else value
         if value is not None:

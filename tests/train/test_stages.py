@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import warnings
+from functools import partial
 from types import SimpleNamespace
 
 import lightning.pytorch as pl
@@ -29,6 +30,7 @@ from scmomer.train._stages import (
     seed_stage,
     stage_cells,
     stage_modalities,
+    typical_tokens,
 )
 
 STAGES = ("rna", "atac", "fusion", "bridge")
@@ -252,3 +254,18 @@ def test_interruption(make_module, make_cells):
         run(module, make_cells(), "bridge", callbacks=[_CtrlC()])
     assert all(p.requires_grad for p in module.parameters())
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize(("n_tokens", "expected"), [(0, 64), (100, 64), (4096, 8), (1e6, 4)])
+def test_batches_shrink_for_long_cells_unless_asked(n_tokens, expected):
+    default = StageConfig(max_epochs=1, lr=1e-3, batch_size=64)
+    made = partial(configure, default, max_epochs=None, plan_kwargs=None, n_tokens=n_tokens)
+    assert made("rna", batch_size=None).batch_size == expected
+    assert made("fusion", batch_size=None).batch_size == expected
+    assert made("bridge", batch_size=None).batch_size == 64
+    assert made("rna", batch_size=32).batch_size == 32
+
+
+def test_typical_tokens(make_cells, make_module):
+    cells, module = make_cells(), make_module()
+    assert typical_tokens(module, cells) == np.quantile(cells.lengths("rna"), 0.9)
