@@ -15,8 +15,8 @@ N_KMEANS = 5  # k-means runs whose agreement is averaged
 
 
 def hold_out(mdata: MuData, batch: str) -> tuple[MuData, MuData]:
-    """Return the cells of all other batches, and those of `batch`."""
-    chosen = (mdata.obs["batch"] == batch).to_numpy()
+    """Return the cells of all other batches, and those of `batch` (several: ``09F+09H``)."""
+    chosen = mdata.obs["batch"].isin(batch.split("+")).to_numpy()
     if not chosen.any():
         raise SystemExit(f"Expected a batch among {sorted(set(mdata.obs['batch']))}.")
     return mdata[~chosen].copy(), mdata[chosen].copy()

@@ -83,6 +83,15 @@ def make_unseen(mdata) -> Callable[..., MuData]:
     return make
 
 
+@pytest.fixture(params=["MuData", "mosaic", "AnnData-rna", "AnnData-atac"])
+def data(request, make_unseen) -> AnnData | MuData:
+    """Cells that training never saw, in each kind of container."""
+    if request.param == "mosaic":
+        return make_unseen(missing={"rna": 0.3, "atac": 0.3})
+    mdata = make_unseen()
+    return mdata if request.param == "MuData" else mdata[request.param[8:]].copy()
+
+
 @pytest.fixture
 def make_model() -> Callable[..., scmomer.SCMOMER]:
     """Registers data and builds a tiny, untrained model."""

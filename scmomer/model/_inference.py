@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +85,18 @@ class Inference:
         """Where the network is."""
         return self.module.device
 
+    def _batches(
+        self, indices: np.ndarray, modalities: tuple[str, ...]
+    ) -> Iterable[tuple[np.ndarray, CellBatch]]:
+        """Yield positions in `indices` and the minibatch of these cells."""
+        return cell_loader(
+            self.cells,
+            indices,
+            modalities=modalities,
+            batch_size=self.batch_size,
+            with_position=True,
+        )
+
     @torch.no_grad()
     def embed(self, use: tuple[str, ...] | None = None) -> Embeddings:
         """Return the embeddings of all cells (see :class:`Embeddings`).
@@ -96,14 +108,7 @@ class Inference:
         out: dict[str, np.ndarray] = {}
         for available, members in _groups(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
-            loader = cell_loader(
-                self.cells,
-                self.indices[members],
-                modalities=chosen,
-                batch_size=self.batch_size,
-                with_position=True,
-            )
-            for position, tensors in loader:
+            for position, tensors in self._batches(self.indices[members], chosen):
                 for key, value in self._embed_batch(tensors, chosen).items():
                     full = shape.get(key, (n, self.module.config.n_latent))
                     into = out.setdefault(key, np.zeros(full, np.float32))
@@ -117,20 +122,18 @@ class Inference:
     def encode(self, modality: str) -> np.ndarray:
         """Return what the encoder of one modality gives, ``(n, n_latent)``."""
         out = np.zeros((len(self.indices), self.module.config.n_latent), np.float32)
-        loader = cell_loader(
-            self.cells,
-            self.indices,
-            modalities=(modality,),
-            batch_size=self.batch_size,
-            with_position=True,
-        )
-        for position, tensors in loader:
-            encoded = self.module.encode(modality, to_device(tensors[modality], self.device))
+        for position, tensors in self._batches(self.indices, (modality,)):
+            counts = self._counts(tensors, (modality,))[modality]
+            encoded = self.module.encode(modality, counts)
             out[position] = encoded.cell.float().cpu().numpy()
         return out
 
+    def _counts(self, tensors: CellBatch, modalities: tuple[str, ...]) -> dict[str, SparseRows]:
+        """Return the counts of a minibatch on the device."""
+        return {m: to_device(tensors[m], self.device) for m in modalities}  # type: ignore[literal-required]
+
     def _embed_batch(self, tensors: CellBatch, chosen: tuple[str, ...]) -> dict[str, Tensor]:
-        counts = {m: to_device(tensors[m], self.device) for m in chosen}  # type: ignore[literal-required]
+        counts = self._counts(tensors, chosen)
         result = self.module.inference(**counts)
         if RNA in counts and self.module.paired:
             result["depth"] = self.module.predict_depth(result["z"], counts[RNA])

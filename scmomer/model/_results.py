@@ -11,7 +11,7 @@ import psutil
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import ATAC, MODALITIES, RNA
+from scmomer._constants import ATAC, MODALITIES, RNA, STAGES
 from scmomer.model._inference import Depth, Embeddings, Inference
 from scmomer.model._query import read_cells
 
@@ -190,7 +190,7 @@ class ResultsMixin:
         needed = {*cells.counts, "fusion"}
         if translate or not cells.paired.all() or len(cells.counts) < len(self.spec.modalities):
             needed |= {"bridge"}
-        missing = [s for s in ("rna", "atac", "fusion", "bridge") if s in needed - {*self.stages_}]
+        missing = [s for s in STAGES if s in needed - {*self.stages_}]
         if missing:
             msg = (
                 f"Expected stages {sorted(needed)} to be trained for these data, found "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +31,6 @@ from scmomer.model._spec import ModelSpec
 from scmomer.model._training import TrainingMixin
 from scmomer.module import ModuleConfig, SCMOMERModule, get_config, resolve_attention
 from scmomer.train import Cells
-
-logger = logging.getLogger(__name__)
 
 _NO_DATA_REGISTRY: dict[str, Any] = {
     "model_name": "SCMOMER",
@@ -107,7 +105,8 @@ class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
         config = get_config(size, has_gpu=torch.cuda.is_available(), **options)
         spec = _spec_of(data, self.registry["setup_args"])
         if RNA in spec.features:
-            lengths = read_cells(data, spec).lengths(RNA)
+            rna = replace(spec, features={RNA: spec.features[RNA]})  # peaks need not be read
+            lengths = read_cells(data, rna).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
         self._build(spec, config)
 

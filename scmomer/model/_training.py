@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from scmomer._constants import ATAC, RNA
 from scmomer.model._current import set_current
 from scmomer.model._inference import Inference
 from scmomer.train import Cells, RunOptions, StageProgress
+from scmomer.train._callbacks import copied_weights
 from scmomer.train._splitter import split_cells
 from scmomer.train._stages import (
     Interrupted,
@@ -31,8 +31,6 @@ from scmomer.train._warm_start import warm_start
 if TYPE_CHECKING:
     from scmomer.model._spec import ModelSpec
     from scmomer.module import ModuleConfig, SCMOMERModule
-
-logger = logging.getLogger(__name__)
 
 
 class TrainingMixin:
@@ -171,7 +169,7 @@ class TrainingMixin:
             for stage, config in configs.items()
         }
         progress = StageProgress(steps, enabled=show)
-        before = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+        before = copied_weights(self.module)
         try:
             for stage, config in configs.items():
                 progress.start(stage)
@@ -182,7 +180,7 @@ class TrainingMixin:
                 progress.finish(stage)
                 done, outdated = [s for s in done if s not in outdated], set()
                 done.append(stage)
-                before = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
+                before = copied_weights(self.module)
         except (Interrupted, KeyboardInterrupt):
             self.module.load_state_dict(before)
             warnings.warn(

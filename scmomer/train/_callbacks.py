@@ -14,6 +14,11 @@ VALIDATION_LOSS = "validation_loss"
 _NUMBER = {"rna": 1, "atac": 1, "fusion": 2, "bridge": 3}
 
 
+def copied_weights(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a module's state that training does not change."""
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
 class KeepBest(pl.Callback):
     """Remembers the weights of the epoch with the lowest validation loss.
 
@@ -32,7 +37,7 @@ class KeepBest(pl.Callback):
         if loss is None or trainer.sanity_checking or not float(loss) < self.best_loss:
             return
         self.best_loss, self.best_epoch = float(loss), trainer.current_epoch
-        self._weights = {k: v.detach().clone() for k, v in _module(pl_module).state_dict().items()}
+        self._weights = copied_weights(_module(pl_module))
 
     def restore(self, module: torch.nn.Module) -> None:
         """Load the remembered weights into `module`."""

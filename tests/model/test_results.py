@@ -19,15 +19,6 @@ def same(found, expected, atol: float = 1e-5) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
 
-@pytest.fixture(params=["MuData", "mosaic", "AnnData-rna", "AnnData-atac"])
-def data(request, make_unseen):
-    """Cells that training never saw, in each kind of container."""
-    if request.param == "mosaic":
-        return make_unseen(missing={"rna": 0.3, "atac": 0.3})
-    mdata = make_unseen()
-    return mdata if request.param == "MuData" else mdata[request.param[8:]].copy()
-
-
 # -- embedding
 
 

@@ -10,15 +10,6 @@ from scmomer.tl import embed
 SUFFIXES = {"": "joint", "_rna": "rna", "_atac": "atac"}
 
 
-@pytest.fixture(params=["MuData", "mosaic", "AnnData-rna", "AnnData-atac"])
-def data(request, make_unseen):
-    """Cells that training never saw, in each kind of container."""
-    if request.param == "mosaic":
-        return make_unseen(missing={"rna": 0.3, "atac": 0.3})
-    mdata = make_unseen()
-    return mdata if request.param == "MuData" else mdata[request.param[8:]].copy()
-
-
 def test_embeddings_are_written(trained, data, unchanged):
     before = set(data.obsm), set(data.uns), list(data.obs.columns)
     with unchanged(data):
