@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_EPS = 1e-4  # added to every random feature, as published
+EPS = 1e-4  # added to every random feature, as published
 
 
 def orthogonal_features(n_features: int, dim: int) -> Tensor:
@@ -48,7 +48,7 @@ class FavorAttention(nn.Module):
         norm = x.square().sum(-1, keepdim=True) / 2
         top = projected.detach().amax(over, keepdim=True)
         top = top.clamp_min(-1e30)  # a cell without tokens has no maximum
-        return m**-0.5 * (torch.exp(projected - norm - top) + _EPS)
+        return m**-0.5 * (torch.exp(projected - norm - top) + EPS)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """Attend; `q`, `k`, `v` are ``(n, heads, length, dim_head)``, `valid` ``(n, length)``."""
