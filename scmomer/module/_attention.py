@@ -31,12 +31,26 @@ def orthogonal_features(n_features: int, dim: int) -> Tensor:
 
 
 class FavorAttention(nn.Module):
-    """Softmax attention approximated by positive random features, in linear time."""
+    """Softmax attention approximated by positive random features, in linear time.
+
+    Called, it is the plain formula, whose feature maps are 50 times larger than its input: the
+    reference for :func:`scmomer.module._favor_block.favor_block`, which the Performer runs.
+
+    Parameters
+    ----------
+    dim_head, n_features
+        Width of a head; random features, by default ``int(d ln d)`` as performer-pytorch.
+    over_heads
+        Stabilise keys by their maximum over all heads of a cell (the published scripts at batch
+        size 1) instead of head by head (performer-pytorch 1.1.4). The two differ in the order
+        of the 1e-4 that is added to every feature.
+    """
 
     projection_matrix: Tensor
 
-    def __init__(self, dim_head: int, n_features: int | None = None):
+    def __init__(self, dim_head: int, n_features: int | None = None, over_heads: bool = False):
         super().__init__()
+        self.over_heads = over_heads
         n_features = n_features or int(dim_head * math.log(dim_head))
         self.register_buffer("projection_matrix", orthogonal_features(n_features, dim_head))
 
@@ -54,7 +68,8 @@ class FavorAttention(nn.Module):
         """Attend; `q`, `k`, `v` are ``(n, heads, length, dim_head)``, `valid` ``(n, length)``."""
         keep = valid[:, None, :, None]  # (n, 1, length, 1)
         phi_q = self._features(q, (-1,), torch.ones_like(keep))  # (n, h, length, m)
-        phi_k = self._features(k, (-1, -2), keep).masked_fill(~keep, 0.0)
+        over = (-1, -2, -3) if self.over_heads else (-1, -2)
+        phi_k = self._features(k, over, keep).masked_fill(~keep, 0.0)
         context = phi_k.transpose(-1, -2) @ v  # (n, h, m, dim_head)
         total = phi_k.sum(-2)[..., None]  # (n, h, m, 1)
         return (phi_q @ context) / (phi_q @ total).clamp_min(1e-12)

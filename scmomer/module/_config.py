@@ -29,6 +29,7 @@ class RNAConfig:
     n_features: int | None = (
         None  # random features of FAVOR+; None: int(d ln d) as performer-pytorch
     )
+    stabiliser: Literal["head", "cell"] = "head"  # of FAVOR+ keys; see FavorAttention
     pooling: Literal["genes", "attention"] = "genes"  # "genes" is the published conv + linear
     value_skip: bool = True  # pooled value = expression + what the Performer says of the gene
     frozen_positions: bool = False  # the published gene2vec table is frozen

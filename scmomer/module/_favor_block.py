@@ -30,7 +30,7 @@ from scmomer.module._tiles import (
 
 # Feature-map entries in a tile. On a CPU a tile's maps share the cache with the weights; on a
 # GPU a tile has to fill the chip.
-_TILE = {"cpu": 2**19, "cuda": 2**26}
+_TILE = {"cpu": 2**21, "cuda": 2**26}
 _LOG2E = math.log2(math.e)
 _LOWEST = -1e30  # below every projection; minus infinity would give nan in differences
 
@@ -229,14 +229,17 @@ class _Block:
         grads = BlockWeights(*(torch.zeros_like(w) for w in self.weights))
         dx = torch.empty_like(x)
         dh = torch.empty_like(x)  # of the input of queries, keys and values
-        dcontext = torch.zeros_like(keys.context)
+        of_heads = (self.n, self.heads, self.m)
+        dcontext, dbelow = x.new_zeros(*of_heads, self.d), x.new_zeros(*of_heads, 1)
         for tile in self.tiles:
             dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tokens_of(dx, tile))
-            self._queries_backward(x, keys, dmiddle, tile, grads, dcontext, tokens_of(dh, tile))
+            dkeys = self._of(dcontext, tile), self._of(dbelow, tile)
+            self._queries_backward(x, keys, dmiddle, tile, grads, dkeys, tokens_of(dh, tile))
         dkv = torch.zeros_like(self.kv, dtype=x.dtype)
         dcontext = self._narrow(dcontext)
         for tile in self.tiles:
-            self._keys_backward(x, keys, dcontext, tile, grads, dkv, dh, tokens_of(dx, tile))
+            dkeys = self._of(dcontext, tile), self._of(dbelow, tile)
+            self._keys_backward(x, keys, dkeys, tile, grads, dkv, dh, tokens_of(dx, tile))
         grads.k.copy_(dkv[: len(grads.k)])
         grads.v.copy_(dkv[len(grads.k) :])
         return [dx, *grads]
@@ -292,7 +295,7 @@ class _Block:
         dmiddle: Tensor,
         tile: Tile,
         grads: BlockWeights,
-        dcontext: Tensor,
+        dkeys: tuple[Tensor, Tensor],
         dh: Tensor,
     ) -> None:
         w, context = self.weights, self._narrow(self._of(keys.context, tile))
@@ -303,14 +306,17 @@ class _Block:
         add_product(grads.out, d.T, self._narrow(self._join(attended, tile)).T)
         grads.out_bias.add_(dmiddle.sum(0))
         dattended = self._split(self._wide("dattended", self.out.T, d.T), tile)  # (b, d, l)
-        dsummed = self.work.take("dsummed", len(q), self.d + 1, q.shape[-1])
-        above = torch.div(dattended, below, out=dsummed[:, : self.d])
-        dsummed[:, self.d] = (above * attended).sum(-2).neg_()
-        of_tile = self._of(dcontext, tile)
-        of_tile += dsummed.sum(-1, keepdim=True).mul_(EPS)
-        dsummed = self._narrow(dsummed)
-        add_product(of_tile, dsummed, self._narrow(phi).mT)
-        dphi = self._wide("dphi", context.mT, dsummed)  # (b, m, l)
+        above = torch.div(dattended, below, out=self.work.take("above", *dattended.shape))
+        products = torch.mul(above, attended, out=self.work.take("products", *above.shape))
+        dbelow = products.sum(-2, keepdim=True).neg_()  # (b, 1, l)
+        above = self._narrow(above)
+        dphi = self.work.take("dphi", *phi.shape)  # first for the sum over tokens
+        dkeys[1].add_(torch.mul(phi, dbelow, out=dphi).sum(-1, keepdim=True))
+        dkeys[1].add_(dbelow.sum(-1, keepdim=True), alpha=EPS)
+        add_product(dkeys[0], self._narrow(phi), above.mT)
+        dkeys[0].add_(above.sum(-1, dtype=phi.dtype)[:, None], alpha=EPS)
+        dphi = self._wide("dphi", context[:, : self.d].mT, above)  # (b, m, l)
+        dphi.addcmul_(context[:, self.d :].mT, dbelow)
         dq = self._narrow(self._join(self._features_backward(dphi, phi, q), tile))
         add_product(grads.q, dq, h)
         wide_product(dq.T, self.q, out=dh)
@@ -319,7 +325,7 @@ class _Block:
         self,
         x: Tensor,
         keys: _Keys,
-        dcontext: Tensor,
+        dkeys: tuple[Tensor, Tensor],
         tile: Tile,
         grads: BlockWeights,
         dkv: Tensor,
@@ -328,17 +334,18 @@ class _Block:
     ) -> None:
         w, residual = self.weights, tokens_of(x, tile)
         h, *moments = self._norm(residual, w.norm1, w.norm1_bias)
-        h, dcontext = self._narrow(h), self._of(dcontext, tile)
+        h, (above, below) = self._narrow(h), dkeys  # (b, m, d), (b, m, 1)
         k, v, projected, norm = self._keys_and_values(h, tile)
         phi = projected.sub_(norm.add_(self._of(keys.top, tile))).exp2_()
-        above, below = dcontext[:, : self.d], dcontext[:, self.d :]
-        dv = self._wide("dv", above, self._narrow(phi))
-        dv += above.sum(-1, keepdim=True, dtype=dv.dtype).mul_(EPS)
+        dv = self._wide("dv", above.mT, self._narrow(phi))
+        dv.add_(above.sum(-2, dtype=dv.dtype)[..., None], alpha=EPS)
         if (mask := self._mask(tile)) is not None:
             dv *= mask
-        dphi = self._wide("dphi", above.mT, v).add_(below.mT)
+        dphi = self._wide("dphi", above, v).add_(below)
         dk = self._features_backward(dphi, phi, k)
-        d = self._narrow(torch.cat([self._join(dk, tile), self._join(dv, tile)]))
+        d = self.work.take("dkv", len(dkv), len(h))
+        torch.cat([self._join(dk, tile), self._join(dv, tile)], out=d)
+        d = self._narrow(d)
         add_product(dkv, d, h)
         dh = tokens_of(dh, tile).add_(self._wide("dh", d.T, self.kv))
         dx += self._norm_backward(dh, residual, moments, w.norm1, grads.norm1, grads.norm1_bias)
@@ -392,9 +399,10 @@ def favor_block(
     weights, setting
         The parameters and how to compute.
     """
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights)):
-        return _BlockFunction.apply(x, valid, projection, setting, *weights)
-    with torch.no_grad():
-        block = _Block(x, valid, projection, weights, setting)
-        block.queries(x, block.keys(x), out=x, middle=x)
-    return x
+    with torch.autocast(x.device.type, enabled=False):  # types are settled here
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights)):
+            return _BlockFunction.apply(x, valid, projection, setting, *weights)
+        with torch.no_grad():
+            block = _Block(x, valid, projection, weights, setting)
+            block.queries(x, block.keys(x), out=x, middle=x)
+        return x

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from scmomer.module._attention import FavorAttention, SoftmaxAttention
 from scmomer.module._config import RNAConfig
+from scmomer.module._favor_block import BlockSetting, BlockWeights, favor_block
 from scmomer.module._tokens import ExpressionTokens
 
 
@@ -22,7 +23,9 @@ class SelfAttention(nn.Module):
         if config.attention == "softmax":
             self.fast_attention = SoftmaxAttention(config.dim_head)
         else:
-            self.fast_attention = FavorAttention(config.dim_head, config.n_features)
+            self.fast_attention = FavorAttention(
+                config.dim_head, config.n_features, over_heads=config.stabiliser == "cell"
+            )
         self.to_q = nn.Linear(config.dim, inner, bias=False)
         self.to_k = nn.Linear(config.dim, inner, bias=False)
         self.to_v = nn.Linear(config.dim, inner, bias=False)
@@ -82,12 +85,37 @@ class _FeedForwardLayer(nn.Module):
 
 
 class _Block(nn.ModuleList):
+    """Attention and feed-forward layer; FAVOR+ goes through :func:`favor_block`."""
+
     def __init__(self, config: RNAConfig):
         super().__init__([_AttentionLayer(config), _FeedForwardLayer(config)])
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, valid: Tensor, padded: bool) -> Tensor:
         attention, feed_forward = self
-        return feed_forward(attention(x, valid))
+        favor = attention.fn.fast_attention
+        if not isinstance(favor, FavorAttention):
+            return feed_forward(attention(x, valid))
+        setting = BlockSetting(attention.fn.heads, favor.over_heads, _narrow_type(x))
+        mask = valid if padded else None
+        return favor_block(x, mask, favor.projection_matrix, self._weights(), setting)
+
+    def _weights(self) -> BlockWeights:
+        attention, feed_forward = self
+        fn, net = attention.fn, feed_forward.fn.fn
+        return BlockWeights(
+            *(attention.norm.weight, attention.norm.bias),
+            *(fn.to_q.weight, fn.to_k.weight, fn.to_v.weight, fn.to_out.weight, fn.to_out.bias),
+            *(feed_forward.norm.weight, feed_forward.norm.bias),
+            *(net.w1.weight, net.w1.bias, net.w2.weight, net.w2.bias),
+        )
+
+
+def _narrow_type(x: Tensor) -> torch.dtype:
+    """Type in which FAVOR+ multiplies: bfloat16 only where it was asked for and is fast."""
+    if x.is_cuda and torch.is_autocast_enabled("cuda"):
+        asked = torch.get_autocast_dtype("cuda")
+        return asked if asked == torch.bfloat16 else x.dtype  # float16 cannot hold the sums
+    return x.dtype
 
 
 class _Net(nn.Module):
@@ -119,6 +147,7 @@ class Performer(nn.Module):
     def __init__(self, n_genes: int, config: RNAConfig):
         super().__init__()
         self.mask_bin = config.n_bins + 1
+        self.padded = config.tokens == "expressed"
         self.token_emb = nn.Embedding(config.n_bins + 2, config.dim)
         # One row more than genes: the published table ends in a row for an unused token.
         self.pos_emb = _Positions(n_genes + 1, config.dim)
@@ -133,7 +162,7 @@ class Performer(nn.Module):
         """Return the contextual gene embeddings, shape ``(n, length, dim)``."""
         x = self.token_emb(tokens.bins) + self.pos_emb.emb(tokens.genes)  # (n, length, dim)
         for block in self.performer.net.layers:
-            x = block(x, tokens.valid)
+            x = block(x, tokens.valid, self.padded)
         return self.norm(x)
 
     def bin_loss(self, hidden: Tensor, bins: Tensor, chosen: Tensor) -> Tensor:

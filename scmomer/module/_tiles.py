@@ -19,11 +19,12 @@ def tiles(n: int, length: int, size: int) -> Iterator[Tile]:
     """Cut `n` cells of `length` tokens into tiles of about `size` tokens each.
 
     A tile is either some tokens of one cell or all tokens of several cells, so that it is one
-    contiguous piece of memory. A tile of one cell has a multiple of 24 tokens, the width of the
-    matrix kernels of most processors.
+    contiguous piece of memory. Tiles are of nearly equal size; those of one cell have a multiple
+    of 24 tokens, the width of the matrix kernels of most processors.
     """
     if length > size:
-        step = max(24, size // 24 * 24)
+        step = -(-length // -(-length // size))
+        step = -(-step // 24) * 24
         for cell in range(n):
             for start in range(0, length, step):
                 yield slice(cell, cell + 1), slice(start, min(start + step, length))

@@ -1,0 +1,227 @@
+"""The RNA encoder against performer-pytorch: same weights, same inputs, in alternation.
+
+    python benchmarks/encoder.py [--tokens 16906 ...] [--repeats 3] [--device cpu|cuda]
+                                 [--json PATH]
+
+For each size and number of tokens, forward (inference) and training (forward and backward):
+cells per second, the memory that a call adds at its peak, the share of the machine's speed on a
+large matrix product measured between the repeats, and how far the numbers are apart. On a GPU
+also in bfloat16, and against a stock ``torch.compile`` of performer-pytorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from _measure import machine, matmul_gflops, peak_mb, seconds, versions
+from performer_pytorch import PerformerLM
+from torch import Tensor, nn
+
+from scmomer.module import RNAConfig, get_config
+from scmomer.module._performer import Performer
+from scmomer.module._tokens import ExpressionTokens
+
+TOKENS = (1000, 2000, 4000, 8000, 16906)
+
+
+def config_of(size: str) -> RNAConfig:
+    """Return the encoder's configuration with every gene a token and FAVOR+ attention."""
+    return get_config(size, rna_tokens="all", rna_attention="favor").rna
+
+
+def flops_per_token(config: RNAConfig) -> float:
+    """Return the arithmetic of the method, forward; nothing that an implementation adds."""
+    inner = config.heads * config.dim_head
+    m = config.n_features or int(config.dim_head * torch.tensor(config.dim_head).log())
+    linear = 2 * config.dim * (4 * inner + 2 * config.ff_mult * config.dim)
+    return config.depth * (linear + 2 * inner * 4 * m)
+
+
+class Pair:
+    """Both encoders with the same weights."""
+
+    def __init__(self, size: str, tokens: int, device: str):
+        torch.manual_seed(0)
+        self.config = config_of(size)
+        self.ours = Performer(tokens, self.config)
+        self.theirs = PerformerLM(
+            num_tokens=self.config.n_bins + 2,
+            max_seq_len=tokens + 1,
+            dim=self.config.dim,
+            depth=self.config.depth,
+            heads=self.config.heads,
+            dim_head=self.config.dim_head,
+            ff_mult=self.config.ff_mult,
+            attn_out_bias=True,
+            rotary_position_emb=False,
+            feature_redraw_interval=None,
+        )
+        missing, unexpected = self.theirs.load_state_dict(self.ours.state_dict(), strict=False)
+        if unexpected or any("proj_updater" not in name for name in missing):
+            raise RuntimeError(f"Expected the same parameters, found {missing}, {unexpected}.")
+        self.theirs.pos_emb.emb.weight.requires_grad_(self.ours.pos_emb.emb.weight.requires_grad)
+        self.ours.to(device).eval()
+        self.theirs.to(device).eval()
+
+    def our_hidden(self, bins: Tensor) -> Tensor:
+        """Gene embeddings ``(n, tokens, dim)``."""
+        genes = torch.arange(bins.shape[1], device=bins.device).expand_as(bins)
+        valid = torch.ones_like(bins, dtype=torch.bool)
+        return self.ours(ExpressionTokens(genes, bins, bins.float(), valid))
+
+    def their_hidden(self, bins: Tensor) -> Tensor:
+        """Gene embeddings ``(n, tokens, dim)``."""
+        return self.theirs(bins, return_encodings=True)
+
+
+def _run(
+    model: nn.Module,
+    hidden: Callable[[Tensor], Tensor],
+    bins: Tensor,
+    dim: int,
+    mode: str,
+    dtype: str,
+) -> Callable[[], list[Tensor]]:
+    """Return a function that runs one pass; it returns the output or the gradients."""
+    cast = torch.autocast("cuda", torch.bfloat16) if dtype == "bfloat16" else nullcontext()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    torch.manual_seed(1)
+    # A random direction: the square of a layer norm's output hardly has a gradient.
+    direction = torch.randn(bins.shape[1], dim, device=bins.device)
+
+    def forward() -> list[Tensor]:
+        with torch.no_grad(), cast:
+            return [hidden(bins)]
+
+    def training() -> list[Tensor]:
+        with cast:
+            loss = (hidden(bins).float() * direction).mean()
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        return [g for g in found if g is not None]
+
+    return forward if mode == "forward" else training
+
+
+def _apart(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """Largest difference relative to the largest value, over outputs or gradients."""
+    return max(
+        float((a.float() - b.float()).abs().max() / b.float().abs().max())
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Measure row by row."""
+    dtypes = ["float32", "bfloat16"] if args.device == "cuda" else ["float32"]
+    for size in args.sizes:
+        for tokens in args.tokens:
+            pair = Pair(size, tokens, args.device)
+            flops = flops_per_token(pair.config) * tokens
+            bins = torch.randint(0, 6, (args.batch, tokens), device=args.device)
+            for mode in args.modes:
+                for dtype in dtypes:
+                    yield _row(pair, bins, mode, dtype, args, flops) | {"size": size}
+            del pair
+
+
+def _row(
+    pair: Pair, bins: Tensor, mode: str, dtype: str, args: argparse.Namespace, flops: float
+) -> dict[str, Any]:
+    device, n = args.device, len(bins)
+    runs = {
+        "ours": _run(pair.ours, pair.our_hidden, bins, pair.config.dim, mode, dtype),
+        "theirs": _run(pair.theirs, pair.their_hidden, bins, pair.config.dim, mode, dtype),
+    }
+    if device == "cuda":
+        compiled = torch.compile(pair.their_hidden)
+        runs["compiled"] = _run(pair.theirs, compiled, bins, pair.config.dim, mode, dtype)
+    # The first calls warm up, and are where memory is read and results are compared.
+    first: dict[str, list[Tensor]] = {}
+    peak = {
+        name: peak_mb(lambda name=name, run=run: first.update({name: run()}), device)
+        for name, run in runs.items()
+    }
+    error = _apart(first["ours"], first["theirs"])
+    first.clear()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    speeds: list[float] = []
+    for _ in range(args.repeats):
+        for name, run in runs.items():
+            speeds.append(matmul_gflops(device, getattr(torch, dtype)))
+            times[name].append(seconds(run, device))
+    rate = {name: n / statistics.median(found) for name, found in times.items()}
+    speed = statistics.median(speeds)
+    work = flops * (1 if mode == "forward" else 3)
+    row = {
+        "tokens": bins.shape[1],
+        "mode": mode,
+        "dtype": dtype,
+        "ours_cells_per_s": rate["ours"],
+        "theirs_cells_per_s": rate["theirs"],
+        "ratio": rate["ours"] / rate["theirs"],
+        "ours_peak_mb": peak["ours"],
+        "theirs_peak_mb": peak["theirs"],
+        "share_of_peak": rate["ours"] * work / 1e9 / speed,
+        "theirs_share_of_peak": rate["theirs"] * work / 1e9 / speed,
+        "matmul_gflops": speed,
+        "relative_error": error,
+        "ours_seconds": times["ours"],
+        "theirs_seconds": times["theirs"],
+        "cells": n,
+    }
+    if "compiled" in rate:
+        row["compiled_cells_per_s"] = rate["compiled"]
+        row["compiled_ratio"] = rate["ours"] / rate["compiled"]
+        row["compiled_peak_mb"] = peak["compiled"]
+    return row
+
+
+def main() -> None:
+    """Print the table and write JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tokens", type=int, nargs="+", default=list(TOKENS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--sizes", nargs="+", default=["paper", "small"])
+    parser.add_argument("--modes", nargs="+", default=["forward", "training"])
+    parser.add_argument("--batch", type=int, help="cells at once; default 1, on a GPU 8")
+    parser.add_argument("--json", type=Path, help="write the numbers here")
+    args = parser.parse_args()
+    args.batch = args.batch or (1 if args.device == "cpu" else 8)
+    print(
+        f"{'size':6s}{'tokens':>7s} {'mode':9s}{'type':9s}{'ours/s':>9s}{'theirs/s':>9s}"
+        f"{'ratio':>7s}{'share':>7s}{'theirs':>7s}{'ours MB':>9s}{'theirs MB':>10s}{'error':>9s}",
+        flush=True,
+    )
+    found = []
+    for r in rows(args):
+        found.append(r)
+        print(
+            f"{r['size']:6s}{r['tokens']:7d} {r['mode']:9s}{r['dtype']:9s}"
+            f"{r['ours_cells_per_s']:9.3g}{r['theirs_cells_per_s']:9.3g}{r['ratio']:7.2f}"
+            f"{r['share_of_peak']:7.2f}{r['theirs_share_of_peak']:7.2f}{r['ours_peak_mb']:9.0f}"
+            f"{r['theirs_peak_mb']:10.0f}{r['relative_error']:9.1e}"
+            + (f"  compiled {r['compiled_ratio']:.2f}" if "compiled_ratio" in r else ""),
+            flush=True,
+        )
+    result = {
+        "machine": machine(args.device),
+        "versions": versions("scmomer", "torch", "performer-pytorch"),
+        "matmul_peak_gflops": statistics.median(r["matmul_gflops"] for r in found),
+        "rows": found,
+    }
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
