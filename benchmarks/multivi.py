@@ -97,7 +97,7 @@ def run_multivi(mdata: MuData, batches: str, seed: int, epochs: int) -> dict[str
     scvi.settings.seed = seed
     held_out = mdata.obs["batch"].isin(batches.split("+")).to_numpy()
     truth = mdata["atac"].X[held_out]
-    shown = sp.diags(~held_out).astype(np.float32) @ mdata["atac"].X
+    shown = sp.diags((~held_out).astype(np.float32)) @ mdata["atac"].X
     atac = mdata["atac"].copy()
     atac.X = shown.tocsr()
     # MULTIVI takes the first columns for genes: the order of the modalities matters to it.
@@ -113,7 +113,7 @@ def run_multivi(mdata: MuData, batches: str, seed: int, epochs: int) -> dict[str
     cells = np.flatnonzero(held_out)
     return {
         "seconds": seconds,
-        "epochs": len(model.history["train_loss_epoch"]),
+        "epochs": int(model.trainer.current_epoch),
         **score(
             truth,
             np.asarray(model.get_normalized_accessibility(indices=cells, return_numpy=True)),

@@ -95,8 +95,6 @@ def load(path: str | Path, *, accelerator: str = "auto", device: int | str = "au
     ValueError
         If the folder is damaged or was not written by scmomer.
     """
-    from scvi.model._utils import parse_device_args
-
     from scmomer.model._scmomer import SCMOMER
 
     path = Path(path)
@@ -110,6 +108,13 @@ def load(path: str | Path, *, accelerator: str = "auto", device: int | str = "au
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(_damaged(path, error)) from error
     _load_weights(model.module, path / _WEIGHTS)
+    return make_ready(model, accelerator, device)
+
+
+def make_ready(model: SCMOMER, accelerator: str, device: int | str) -> SCMOMER:
+    """Put a model whose weights were read on its device, and remember it as the current one."""
+    from scvi.model._utils import parse_device_args
+
     model.is_trained_ = bool(model.stages_)
     *_, torch_device = parse_device_args(accelerator, device, return_device="torch")
     model.to_device(torch_device)

@@ -28,6 +28,8 @@ class ModelSpec:
     """Names of the batches seen in training."""
     labels: list[str] = field(default_factory=list)
     """Names of the labels seen in training."""
+    bridged: bool = False
+    """One modality with a bridge to another that the model cannot read (published weights)."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -44,7 +46,9 @@ class ModelSpec:
     def build_module(self, config: ModuleConfig) -> SCMOMERModule:
         """Return an untrained network for these features."""
         n_genes = len(self.features[RNA]) if RNA in self.features else 0
-        return SCMOMERModule(n_genes, self.layout(config), len(self.batches), config)
+        return SCMOMERModule(
+            n_genes, self.layout(config), len(self.batches), config, self.bridged
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dictionaries (JSON)."""
@@ -56,6 +60,7 @@ class ModelSpec:
             "labels_key": self.labels_key,
             "batches": self.batches,
             "labels": self.labels,
+            "bridged": self.bridged,
         }
 
     @classmethod

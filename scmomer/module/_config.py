@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 _LONG = 1000  # expressed genes per cell from which FAVOR+ is used
 Size = Literal["auto", "small", "base", "paper"]
 Tokens = Literal["expressed", "all"]
-Binning = Literal["log2", "quantile"]
+Binning = Literal["log2", "log2_floor", "quantile"]
 BridgeInput = Literal["embedding", "expression", "both"]
 
 
@@ -30,7 +30,8 @@ class RNAConfig:
         None  # random features of FAVOR+; None: int(d ln d) as performer-pytorch
     )
     stabiliser: Literal["head", "cell"] = "head"  # of FAVOR+ keys; see FavorAttention
-    pooling: Literal["genes", "attention"] = "genes"  # "genes" is the published conv + linear
+    # "genes" is the published conv + linear; "mean_max" has no parameters and 2 * dim outputs
+    pooling: Literal["genes", "attention", "mean_max"] = "genes"
     value_skip: bool = True  # pooled value = expression + what the Performer says of the gene
     frozen_positions: bool = False  # the published gene2vec table is frozen
     mlp_hidden: int = 256

@@ -42,10 +42,18 @@ class SCMOMERModule(BaseModuleClass):
         Batches seen in training; decoders learn a bias for each if there are at least two.
     config
         Sizes and switches.
+    bridged
+        One modality only, but with the bridge to the other one's embedding and the fusion: what
+        is left of a model of two modalities without its second encoder.
     """
 
     def __init__(
-        self, n_genes: int, layout: PatchLayout | None, n_batches: int, config: ModuleConfig
+        self,
+        n_genes: int,
+        layout: PatchLayout | None,
+        n_batches: int,
+        config: ModuleConfig,
+        bridged: bool = False,
     ):
         super().__init__()
         c = config
@@ -67,9 +75,9 @@ class SCMOMERModule(BaseModuleClass):
             self.encoders["atac"] = atac_encoder(layout, c)
             self.decoders["atac"] = decoder(n_features=layout.n_peaks, depth_term=c.depth_term)
         self.paired = len(self.encoders) == 2
-        if self.paired:
+        self.fused = self.paired or bridged
+        if self.fused:
             self.fusion = Fusion(c.n_latent)
-            self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
             self.bridges = nn.ModuleDict(
                 {
                     source: Bridge(
@@ -84,8 +92,11 @@ class SCMOMERModule(BaseModuleClass):
                         ("rna", c.bridge_input),
                         ("atac", c.bridge_input_atac),
                     )
+                    if source in self.encoders
                 }
             )
+        if self.paired:
+            self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
             self.depth_head = nn.Linear(c.n_latent + 2, 1)
         # Counts per cell after normalisation; the median of the training cells if not configured.
         self.register_buffer("target_sum", torch.tensor(float(c.target_sum or 1e4)))
@@ -165,7 +176,7 @@ class SCMOMERModule(BaseModuleClass):
             z_rna = self.encode("rna", rna).cell
         if atac is not None and z_atac is None:
             z_atac = self.encode("atac", atac).cell
-        if not self.paired:
+        if not self.fused:
             found = {"z_rna": z_rna, "z_atac": z_atac}
             only = {key: value for key, value in found.items() if value is not None}
             return {**only, "z": next(iter(only.values()))}

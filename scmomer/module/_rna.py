@@ -61,6 +61,23 @@ class AttentionPooling(nn.Module):
         return self.projection((weight[..., None] * hidden).sum(1))
 
 
+class MeanMaxPooling(nn.Module):
+    """Mean and maximum of the token embeddings, side by side: an embedding without parameters."""
+
+    def __init__(self, dim: int, n_latent: int):
+        super().__init__()
+        if n_latent != 2 * dim:
+            msg = f"Expected n_latent of {2 * dim} for pooling 'mean_max', found {n_latent}."
+            raise ValueError(msg)
+
+    def forward(self, hidden: Tensor, tokens: ExpressionTokens) -> Tensor:
+        """Pool ``(n, length, dim)`` to ``(n, 2 * dim)``; zeros for a cell without tokens."""
+        keep = tokens.valid[..., None]  # (n, length, 1)
+        mean = (hidden * keep).sum(1) / keep.sum(1).clamp_min(1)
+        top = hidden.masked_fill(~keep, -torch.inf).amax(1)
+        return torch.cat([mean, top.masked_fill(~keep.any(1), 0.0)], -1)
+
+
 class PerformerEncoder(nn.Module):
     """Tokens -> Performer -> pooling -> L2 norm -> layer norm."""
 
@@ -69,8 +86,10 @@ class PerformerEncoder(nn.Module):
         rna = config.rna
         self.n_genes, self.rna = n_genes, rna
         self.model = Performer(n_genes, rna)
-        self.pool: GenePooling | AttentionPooling
-        if rna.pooling == "genes":
+        self.pool: GenePooling | AttentionPooling | MeanMaxPooling
+        if rna.pooling == "mean_max":
+            self.pool = MeanMaxPooling(rna.dim, config.n_latent)
+        elif rna.pooling == "genes":
             self.pool = GenePooling(n_genes, rna.dim, config.n_latent, rna.value_skip)
         else:
             self.pool = AttentionPooling(rna.dim, config.n_latent)
@@ -81,7 +100,8 @@ class PerformerEncoder(nn.Module):
         if self.rna.binning == "quantile":
             bins = quantile_bins(expression, self.rna.n_bins)
         else:
-            bins = log2_bins(expression, self.rna.n_bins)
+            floor = self.rna.binning == "log2_floor"
+            bins = log2_bins(expression, self.rna.n_bins, floor)
         if self.rna.tokens == "all":
             return pad_all(expression, bins, self.n_genes)
         return pad_expressed(expression, bins)

@@ -23,13 +23,15 @@ class ExpressionTokens(NamedTuple):
     """True at tokens, false at padding, shape ``(n, length)``."""
 
 
-def log2_bins(expression: SparseRows, n_bins: int) -> Tensor:
+def log2_bins(expression: SparseRows, n_bins: int, floor: bool = False) -> Tensor:
     """Return published bins: log2 counts per 10k, rounded and capped at `n_bins`.
 
-    The published scripts floor in stage 1 and round afterwards; here it is always rounding
-    (half to even), so that a gene has the same token in every stage.
+    The published scripts floor in stage 1 (as scBERT does) and round afterwards; here it is one
+    of the two for a model, rounding (half to even) unless `floor`, so that a gene has the same
+    token in every stage.
     """
-    return expression.values.round().clamp_(0, n_bins).long()  # (nnz,)
+    values = expression.values.floor() if floor else expression.values.round()
+    return values.clamp_(0, n_bins).long()  # (nnz,)
 
 
 def quantile_bins(expression: SparseRows, n_bins: int) -> Tensor:

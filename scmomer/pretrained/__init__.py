@@ -1,0 +1,7 @@
+"""Published checkpoints as models: scBERT's and scMomer's weights, read without unpickling."""
+
+from scmomer.pretrained._scbert import load_scbert
+from scmomer.pretrained._scmomer import load_scmomer
+from scmomer.pretrained._vocabulary import panglao_genes
+
+__all__ = ["load_scbert", "load_scmomer", "panglao_genes"]

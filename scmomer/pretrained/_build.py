@@ -1,0 +1,59 @@
+"""From translated tensors to a model that is ready for inference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from scmomer._constants import RNA
+from scmomer.model import SCMOMER
+from scmomer.model._io import make_ready
+from scmomer.model._spec import ModelSpec
+from scmomer.module import get_config
+from scmomer.pretrained._checkpoint import Plan, translate
+from scmomer.pretrained._performer import published
+
+logger = logging.getLogger(__name__)
+
+
+def build(
+    tensors: Mapping[str, Tensor],
+    plan: Plan,
+    genes: pd.Index,
+    *,
+    options: dict[str, Any],
+    bridged: bool,
+    untrained: Sequence[str],
+    source: str,
+    path: str | Path,
+    accelerator: str,
+    device: int | str,
+) -> SCMOMER:
+    """Return a model of RNA with the tensors of a checkpoint.
+
+    `untrained` names the parts of our network that the checkpoint has nothing for.
+    """
+    features = {RNA: genes}
+    spec = ModelSpec(features, modality_keys={}, layers={RNA: None}, bridged=bridged)
+    model = SCMOMER._from_spec(spec, get_config("paper", **options))
+    state = model.module.state_dict()
+    found = translate(tensors, plan, state, source)
+    rest = [k for k in state if k not in found and not k.startswith(tuple(untrained))]
+    if rest:
+        msg = f"Expected {source} to fill the whole network, found nothing for {rest[:8]}."
+        raise ValueError(msg)
+    model.module.load_state_dict({**state, **found})
+    model.stages_ = ("rna", "bridge") if bridged else ("rna",)
+    logger.info(
+        "%s: %d tensors of %s loaded; left out: %s.",
+        source,
+        len(found),
+        Path(path).name,
+        "; ".join(published(tensors, plan)) or "none",
+    )
+    return make_ready(model, accelerator, device)

@@ -1,0 +1,102 @@
+"""The RNA encoder of published checkpoints: sizes read off its tensors, and where each goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from scmomer.pretrained._checkpoint import LeftOut, Plan, Target
+from scmomer.pretrained._vocabulary import panglao_genes
+
+_LAYER = (
+    *(f"{part}.norm.{kind}" for part in "01" for kind in ("weight", "bias")),
+    *(f"0.fn.to_{name}.weight" for name in ("q", "k", "v", "out")),
+    "0.fn.to_out.bias",
+    "0.fn.fast_attention.projection_matrix",
+    *(f"1.fn.fn.{name}.{kind}" for name in ("w1", "w2") for kind in ("weight", "bias")),
+)
+
+
+def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> dict[str, Any]:
+    """Read the options of :class:`scmomer.module.RNAConfig` off a checkpoint's tensors.
+
+    Raises
+    ------
+    ValueError
+        If the tensors that tell the sizes are missing.
+    """
+    layer = f"{prefix}performer.net.layers.0."
+    names = {
+        "tokens": f"{prefix}token_emb.weight",
+        "features": f"{layer}0.fn.fast_attention.projection_matrix",
+        "queries": f"{layer}0.fn.to_q.weight",
+        "hidden": f"{layer}1.fn.fn.w1.weight",
+    }
+    missing = [name for name in names.values() if name not in tensors or tensors[name].dim() != 2]
+    if missing:
+        some = list(tensors)[:3]
+        msg = (
+            f"Expected the tensors of {source}, found none for {missing[:4]} among "
+            f"{len(tensors)} such as {some}. Check that the file is of this kind."
+        )
+        raise ValueError(msg)
+    shapes = {key: tensors[name].shape for key, name in names.items()}
+    n_tokens, dim = shapes["tokens"]
+    n_features, dim_head = shapes["features"]
+    depth = 0
+    while f"{prefix}performer.net.layers.{depth}.0.norm.weight" in tensors:
+        depth += 1
+    return {
+        "rna_n_bins": n_tokens - 2,
+        "rna_dim": dim,
+        "rna_depth": depth,
+        "rna_heads": shapes["queries"][0] // dim_head,
+        "rna_dim_head": dim_head,
+        "rna_n_features": n_features,
+        "rna_ff_mult": shapes["hidden"][0] // dim,
+    }
+
+
+def performer_plan(prefix: str, depth: int) -> dict[str, Target | LeftOut]:
+    """Say where the tensors of the Performer go; names are published ones."""
+    names = ["token_emb.weight", "pos_emb.emb.weight", "norm.weight", "norm.bias"]
+    names += [f"performer.net.layers.{i}.{name}" for i in range(depth) for name in _LAYER]
+    plan: dict[str, Target | LeftOut] = {
+        f"{prefix}{name}": Target(f"encoders.rna.model.{name}") for name in names
+    }
+    plan[f"{prefix}performer.calls_since_last_redraw"] = LeftOut(
+        "random features are drawn once and kept"
+    )
+    return plan
+
+
+def vocabulary(
+    genes: Sequence[str] | None, tensors: Mapping[str, Tensor], name: str, source: str
+) -> pd.Index:
+    """Return the genes of a checkpoint, one fewer than rows of its position table.
+
+    Raises
+    ------
+    ValueError
+        If the number of genes does not fit, or a gene occurs twice.
+    """
+    index = panglao_genes() if genes is None else pd.Index(list(genes)).astype(str)
+    if not index.is_unique:
+        twice = index[index.duplicated()][:3].tolist()
+        msg = f"Expected genes to be unique, found {twice} more than once."
+        raise ValueError(msg)
+    if name in tensors and len(tensors[name]) != len(index) + 1:
+        msg = (
+            f"Expected {len(index) + 1} rows in {name} of {source} (one a gene and one that is "
+            f"unused), found {len(tensors[name])}. Pass genes=, the checkpoint's genes in order."
+        )
+        raise ValueError(msg)
+    return index
+
+
+def published(tensors: Mapping[str, Tensor], plan: Plan) -> list[str]:
+    """Describe what of a checkpoint was left out, for the log."""
+    return [f"{k} ({p.reason})" for k, p in plan.items() if isinstance(p, LeftOut) and k in tensors]

@@ -1,0 +1,33 @@
+"""The gene vocabulary of scBERT and scMomer, in the order of their tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+_SHA256 = "4c09ba1912e184682fe5e7f32e2b443bdfb7883d0d0191551b38c6c2f155600f"
+
+
+@cache
+def panglao_genes() -> pd.Index:
+    """Return the 16,906 human gene symbols that published checkpoints are indexed by.
+
+    Raises
+    ------
+    RuntimeError
+        If the list in the installed package is not the published one: with another order every
+        gene would get another gene's embedding.
+    """
+    text = files("scmomer.pretrained").joinpath("panglao_genes.txt").read_text("utf-8")
+    genes = text.split()
+    found = hashlib.sha256("\n".join(genes).encode()).hexdigest()
+    if found != _SHA256:
+        msg = (
+            f"Expected the published gene list (sha256 {_SHA256[:12]}...), found {len(genes)} "
+            f"genes with {found[:12]}.... The installation is damaged: reinstall scmomer."
+        )
+        raise RuntimeError(msg)
+    return pd.Index(genes)
