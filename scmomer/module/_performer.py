@@ -161,9 +161,22 @@ class Performer(nn.Module):
     def forward(self, tokens: ExpressionTokens) -> Tensor:
         """Return the contextual gene embeddings, shape ``(n, length, dim)``."""
         x = self.token_emb(tokens.bins) + self.pos_emb.emb(tokens.genes)  # (n, length, dim)
-        for block in self.performer.net.layers:
-            x = block(x, tokens.valid, self.padded)
+        if tokens.groups:
+            x = torch.cat([self._group(x, tokens.valid, *group) for group in tokens.groups])
+        else:
+            x = self._blocks(x, tokens.valid)
         return self.norm(x)
+
+    def _blocks(self, x: Tensor, valid: Tensor) -> Tensor:
+        for block in self.performer.net.layers:
+            x = block(x, valid, self.padded)
+        return x
+
+    def _group(self, x: Tensor, valid: Tensor, start: int, stop: int, length: int) -> Tensor:
+        """Compute some cells without the padding that only longer cells need."""
+        part = x[start:stop, :length].contiguous()
+        out = self._blocks(part, valid[start:stop, :length])
+        return F.pad(out, (0, 0, 0, x.shape[1] - length))
 
     def bin_loss(self, hidden: Tensor, bins: Tensor, chosen: Tensor) -> Tensor:
         """Return the cross-entropy of the true `bins` at the `chosen` tokens (a scalar)."""

@@ -71,7 +71,7 @@ def test_order_of_tokens_does_not_matter(pair):
     ours, _ = pair
     tokens = all_tokens(torch.randint(0, 7, (2, N_GENES)))
     order = torch.randperm(N_GENES)
-    shuffled = ExpressionTokens(*(part[:, order] for part in tokens))
+    shuffled = ExpressionTokens(*(part[:, order] for part in tokens[:4]))
     torch.testing.assert_close(ours(shuffled), ours(tokens)[:, order], rtol=1e-4, atol=1e-5)
 
 
