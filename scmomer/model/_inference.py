@@ -16,6 +16,7 @@ from scmomer.module import CellBatch, SCMOMERModule, SparseRows
 from scmomer.train import Cells, cell_loader
 
 Depth = Literal["predicted", "mean"] | float
+_TOKENS_AT_ONCE = 2**19  # 400 MB for each copy of the residual stream at the published width
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,20 @@ class Inference:
             self.cells,
             indices,
             modalities=modalities,
-            batch_size=self.batch_size,
+            batch_size=self._cells_at_a_time(indices, modalities),
             with_position=True,
         )
+
+    def _cells_at_a_time(self, indices: np.ndarray, modalities: tuple[str, ...]) -> int:
+        """Return the batch size, made smaller where cells have so many tokens that memory counts."""
+        rna = self.module.config.rna
+        if RNA not in modalities or rna.encoder != "performer" or not len(indices):
+            return self.batch_size
+        if rna.tokens == "all":
+            longest = self.cells.counts[RNA].shape[1]
+        else:
+            longest = max(1, int(self.cells.lengths(RNA)[indices].max()))
+        return min(self.batch_size, max(1, _TOKENS_AT_ONCE // longest))
 
     @torch.no_grad()
     def embed(self, use: tuple[str, ...] | None = None) -> Embeddings:

@@ -46,9 +46,7 @@ class ModelSpec:
     def build_module(self, config: ModuleConfig) -> SCMOMERModule:
         """Return an untrained network for these features."""
         n_genes = len(self.features[RNA]) if RNA in self.features else 0
-        return SCMOMERModule(
-            n_genes, self.layout(config), len(self.batches), config, self.bridged
-        )
+        return SCMOMERModule(n_genes, self.layout(config), len(self.batches), config, self.bridged)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dictionaries (JSON)."""

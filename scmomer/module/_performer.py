@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmomer.module._attention import FavorAttention, SoftmaxAttention
 from scmomer.module._config import RNAConfig
-from scmomer.module._favor_block import BlockSetting, BlockWeights, favor_block
+from scmomer.module._favor_block import favor_block
+from scmomer.module._streamed import BlockSetting, BlockWeights
 from scmomer.module._tokens import ExpressionTokens
 
 
@@ -91,7 +94,7 @@ class _Block(nn.ModuleList):
         super().__init__([_AttentionLayer(config), _FeedForwardLayer(config)])
 
     def forward(self, x: Tensor, valid: Tensor, padded: bool) -> Tensor:
-        attention, feed_forward = self
+        attention, feed_forward = self._parts()
         favor = attention.fn.fast_attention
         if not isinstance(favor, FavorAttention):
             return feed_forward(attention(x, valid))
@@ -99,8 +102,12 @@ class _Block(nn.ModuleList):
         mask = valid if padded else None
         return favor_block(x, mask, favor.projection_matrix, self._weights(), setting)
 
-    def _weights(self) -> BlockWeights:
+    def _parts(self) -> tuple[_AttentionLayer, _FeedForwardLayer]:
         attention, feed_forward = self
+        return cast(_AttentionLayer, attention), cast(_FeedForwardLayer, feed_forward)
+
+    def _weights(self) -> BlockWeights:
+        attention, feed_forward = self._parts()
         fn, net = attention.fn, feed_forward.fn.fn
         return BlockWeights(
             *(attention.norm.weight, attention.norm.bias),

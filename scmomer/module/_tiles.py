@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 Tile = tuple[slice, slice]
+# Products of bfloat16 with a float32 result; older versions of torch cannot.
+_HAS_WIDE_RESULT = hasattr(torch.ops.aten.bmm, "dtype")
 
 
 def tiles(n: int, length: int, size: int) -> Iterator[Tile]:
@@ -60,7 +62,7 @@ def wide_product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """Multiply narrow matrices, or batches of them, with a wide result."""
     if a.dtype != torch.bfloat16:
         return torch.matmul(a, b, out=out)
-    if a.is_cuda:  # accumulated and returned in float32
+    if a.is_cuda and _HAS_WIDE_RESULT:  # accumulated and returned in float32
         return (torch.mm if a.dim() == 2 else torch.bmm)(a, b, out_dtype=torch.float32)
     # The same numbers: bfloat16 factors are exact in float32. Most processors have no
     # instructions for bfloat16 and are hundreds of times slower with it.

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from scmomer.module import RNAConfig
 from scmomer.module._attention import FavorAttention
-from scmomer.module._favor_block import BlockSetting, BlockWeights, favor_block
+from scmomer.module._favor_block import favor_block
 from scmomer.module._performer import _Block
+from scmomer.module._streamed import BlockSetting, BlockWeights
 
 N, LENGTH, DIM, HEADS, DIM_HEAD, M = 3, 61, 20, 3, 8, 17
 TILES = [1, 10, 30, 70, 130, 1000]  # tokens: parts of a cell, one cell, several, all

@@ -1,0 +1,140 @@
+"""The backward pass of a Performer block: everything but two tensors is computed again."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scmomer.module._attention import EPS
+from scmomer.module._streamed import BlockWeights, Keys, Streamed
+from scmomer.module._tiles import Tile, add_product, tokens_of, wide_product
+
+
+class StreamedBackward(Streamed):
+    """Gradients of a block from its input and the middle of its residual stream."""
+
+    def gradients(self, x: Tensor, middle: Tensor, keys: Keys, dy: Tensor) -> list[Tensor]:
+        """Return the gradients of `x` and of the parameters, from that of the output."""
+        grads = BlockWeights(*(torch.zeros_like(w) for w in self.weights))
+        dx = torch.empty_like(x)
+        dh = torch.empty_like(x)  # of the input of queries, keys and values
+        of_heads = (self.n, self.heads, self.m)
+        dcontext, dbelow = x.new_zeros(*of_heads, self.d), x.new_zeros(*of_heads, 1)
+        for tile in self.tiles:
+            dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tokens_of(dx, tile))
+            dkeys = self._of(dcontext, tile), self._of(dbelow, tile)
+            self._queries_backward(x, keys, dmiddle, tile, grads, dkeys, tokens_of(dh, tile))
+        dkv = torch.zeros_like(self.kv, dtype=x.dtype)
+        dcontext = self._narrow(dcontext)
+        for tile in self.tiles:
+            dkeys = self._of(dcontext, tile), self._of(dbelow, tile)
+            self._keys_backward(x, keys, dkeys, tile, grads, dkv, dh, tokens_of(dx, tile))
+        grads.k.copy_(dkv[: len(grads.k)])
+        grads.v.copy_(dkv[len(grads.k) :])
+        return [dx, *grads]
+
+    def _feed_forward_backward(
+        self, middle: Tensor, dy: Tensor, tile: Tile, grads: BlockWeights, dx: Tensor
+    ) -> Tensor:
+        """Write the gradient of the middle of the residual stream, ``(t, dim)``, to `dx`."""
+        w, residual, dy = self.weights, tokens_of(middle, tile), tokens_of(dy, tile)
+        h, *moments = self._norm(residual, w.norm2, w.norm2_bias)
+        h, d = self._narrow(h), self._narrow(dy)
+        before = self._wide("before", self.w1, h.T).add_(w.b1[:, None])  # (dim * ff_mult, t)
+        hidden = self.work.take("hidden", *before.shape)
+        torch.ops.aten.gelu.out(before, out=hidden)
+        add_product(grads.w2, d.T, self._narrow(hidden).T)
+        grads.b2.add_(dy.sum(0))
+        dhidden = self._wide("dhidden", self.w2.T, d.T)
+        dbefore = torch.ops.aten.gelu_backward.grad_input(dhidden, before, grad_input=hidden)
+        grads.b1.add_(dbefore.sum(1))
+        dbefore = self._narrow(dbefore)
+        add_product(grads.w1, dbefore, h)
+        dh = self._wide("dh", dbefore.T, self.w1)
+        dx_norm = self._norm_backward(dh, residual, moments, w.norm2, grads.norm2, grads.norm2_bias)
+        return torch.add(dx_norm, dy, out=dx)
+
+    def _norm_backward(
+        self,
+        dh: Tensor,
+        x: Tensor,
+        moments: list[Tensor],
+        weight: Tensor,
+        dweight: Tensor,
+        dbias: Tensor,
+    ) -> Tensor:
+        dx, dw, db = torch.ops.aten.native_layer_norm_backward(
+            dh, x, (x.shape[-1],), *moments, weight, dbias, [True, True, True]
+        )
+        dweight.add_(dw)
+        dbias.add_(db)
+        return dx
+
+    def _features_backward(self, dphi: Tensor, phi: Tensor, x: Tensor) -> Tensor:
+        """Gradient of queries or keys ``(b, d, l)``; the stabiliser counts as a constant."""
+        dprojected = dphi.mul_(phi)
+        norm = dprojected.sum(-2, keepdim=True)
+        dx = self._wide("dx", self.features[: len(x)].mT, self._narrow(dprojected))
+        return dx.addcmul_(x.to(dx.dtype), norm, value=-(self.d**-0.5))
+
+    def _queries_backward(
+        self,
+        x: Tensor,
+        keys: Keys,
+        dmiddle: Tensor,
+        tile: Tile,
+        grads: BlockWeights,
+        dkeys: tuple[Tensor, Tensor],
+        dh: Tensor,
+    ) -> None:
+        w, context = self.weights, self._narrow(self._of(keys.context, tile))
+        h = self._narrow(self._norm(tokens_of(x, tile), w.norm1, w.norm1_bias)[0])
+        q = self._split(self._linear("q", self.q, h), tile)
+        phi, attended, below = self._attend(q, context)
+        d = self._narrow(dmiddle)
+        add_product(grads.out, d.T, self._narrow(self._join(attended, tile)).T)
+        grads.out_bias.add_(dmiddle.sum(0))
+        dattended = self._split(self._wide("dattended", self.out.T, d.T), tile)  # (b, d, l)
+        above = torch.div(dattended, below, out=self.work.take("above", *dattended.shape))
+        products = torch.mul(above, attended, out=self.work.take("products", *above.shape))
+        dbelow = products.sum(-2, keepdim=True).neg_()  # (b, 1, l)
+        above = self._narrow(above)
+        dphi = self.work.take("dphi", *phi.shape)  # first for the sum over tokens
+        dkeys[1].add_(torch.mul(phi, dbelow, out=dphi).sum(-1, keepdim=True))
+        dkeys[1].add_(dbelow.sum(-1, keepdim=True), alpha=EPS)
+        add_product(dkeys[0], self._narrow(phi), above.mT)
+        dkeys[0].add_(above.sum(-1, dtype=phi.dtype)[:, None], alpha=EPS)
+        dphi = self._wide("dphi", context[:, : self.d].mT, above)  # (b, m, l)
+        dphi.addcmul_(context[:, self.d :].mT, dbelow)
+        dq = self._narrow(self._join(self._features_backward(dphi, phi, q), tile))
+        add_product(grads.q, dq, h)
+        wide_product(dq.T, self.q, out=dh)
+
+    def _keys_backward(
+        self,
+        x: Tensor,
+        keys: Keys,
+        dkeys: tuple[Tensor, Tensor],
+        tile: Tile,
+        grads: BlockWeights,
+        dkv: Tensor,
+        dh: Tensor,
+        dx: Tensor,
+    ) -> None:
+        w, residual = self.weights, tokens_of(x, tile)
+        h, *moments = self._norm(residual, w.norm1, w.norm1_bias)
+        h, (above, below) = self._narrow(h), dkeys  # (b, m, d), (b, m, 1)
+        k, v, projected, norm = self._keys_and_values(h, tile)
+        phi = projected.sub_(norm.add_(self._of(keys.top, tile))).exp2_()
+        dv = self._wide("dv", above.mT, self._narrow(phi))
+        dv.add_(above.sum(-2, dtype=dv.dtype)[..., None], alpha=EPS)
+        if (mask := self._mask(tile)) is not None:
+            dv *= mask
+        dphi = self._wide("dphi", above, v).add_(below)
+        dk = self._features_backward(dphi, phi, k)
+        d = self.work.take("dkv", len(dkv), len(h))
+        torch.cat([self._join(dk, tile), self._join(dv, tile)], out=d)
+        d = self._narrow(d)
+        add_product(dkv, d, h)
+        dh = tokens_of(dh, tile).add_(self._wide("dh", d.T, self.kv))
+        dx += self._norm_backward(dh, residual, moments, w.norm1, grads.norm1, grads.norm1_bias)
