@@ -187,7 +187,6 @@ class Performer(nn.Module):
 
     def bin_loss(self, hidden: Tensor, bins: Tensor, chosen: Tensor) -> Tensor:
         """Return the cross-entropy of the true `bins` at the `chosen` tokens (a scalar)."""
-        logits = self.to_out(hidden[chosen])  # (n_chosen, n_bins + 2)
-        if not chosen.any():
-            return logits.sum()
-        return F.cross_entropy(logits, torch.as_tensor(bins[chosen]))
+        logits = self.to_out(hidden)  # (n, length, n_bins + 2); picking tokens would wait
+        losses = F.cross_entropy(logits.flatten(0, 1), bins.flatten(), reduction="none")
+        return (losses * chosen.flatten()).sum() / chosen.sum().clamp_min(1)

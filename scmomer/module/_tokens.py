@@ -88,17 +88,29 @@ def length_groups(lengths: np.ndarray) -> tuple[tuple[int, int, int], ...]:
     Loaders sort the cells of a batch by length, so that a few runs are enough. Returns an empty
     tuple if the batch is fine as it is, and at most eight runs otherwise.
     """
-    if not len(lengths):
+    n = len(lengths)
+    if not n or _padded(lengths, np.array([0, n])) <= 1 + _PADDING:
         return ()
-    for k in (1, 2, 4, _MOST_GROUPS):
-        edges = np.unique(np.linspace(0, len(lengths), k + 1).astype(int))
-        longest = np.maximum(np.maximum.reduceat(lengths, edges[:-1]), 1)
-        computed = int((longest * np.diff(edges)).sum())
-        if computed <= (1 + _PADDING) * int(lengths.sum()):
+    low, high = max(1, int(lengths.min())), max(1, int(lengths.max()))
+    for k in (2, 4, _MOST_GROUPS):
+        by_count = np.linspace(0, n, k + 1).astype(int)
+        by_length = np.searchsorted(lengths, np.geomspace(low, high, k + 1)[1:-1])
+        choices = [np.unique(by_count), np.unique([0, *by_length, n])]
+        edges = min(choices, key=lambda edges: _padded(lengths, edges))
+        if _padded(lengths, edges) <= 1 + _PADDING:
             break
-    if k == 1:
-        return ()
+    longest = _longest(lengths, edges)
     return tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), longest.tolist(), strict=True))
+
+
+def _longest(lengths: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the longest cell of each run, at least 1."""
+    return np.maximum(np.maximum.reduceat(lengths, edges[:-1]), 1)
+
+
+def _padded(lengths: np.ndarray, edges: np.ndarray) -> float:
+    """Return what is computed, as a multiple of what is there."""
+    return float((_longest(lengths, edges) * np.diff(edges)).sum() / max(1, lengths.sum()))
 
 
 def pad_all(expression: SparseRows, bins: Tensor, n_genes: int) -> ExpressionTokens:

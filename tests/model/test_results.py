@@ -11,6 +11,7 @@ import pytest
 from mudata import MuData
 
 import scmomer
+from scmomer.model import _inference
 
 ALL = ("joint", "rna", "atac")
 
@@ -46,6 +47,20 @@ def test_the_embedding_of_a_modality_is_its_own(trained, mdata):
 def test_an_unknown_modality_is_refused(trained, data, refuses):
     with refuses(ValueError, "['joint', 'rna', 'atac']", "'protein'"):
         trained.get_latent_representation(data, modality="protein")
+
+
+def test_many_tokens_are_read_a_few_cells_at_a_time(trained, mdata, monkeypatch):
+    expected = trained.get_latent_representation(mdata)
+    sizes = []
+    encode = trained.module.encoder("rna").forward
+    monkeypatch.setattr(
+        trained.module.encoder("rna"),
+        "forward",
+        lambda rows: sizes.append(rows.n_rows * int(rows.lengths.max())) or encode(rows),
+    )
+    monkeypatch.setattr(_inference, "_TOKENS_AT_ONCE", 100)
+    same(trained.get_latent_representation(mdata), expected)
+    assert len(sizes) > 10 and max(sizes) <= 100
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scmomer.module._rna import AttentionPooling, GenePooling, PerformerEncoder
+from scmomer.module._rna import AttentionPooling, GenePooling, MeanMaxPooling, PerformerEncoder
 from scmomer.module._tokens import pad_all, pad_expressed, quantile_bins
 
 
@@ -43,12 +43,46 @@ def test_value_skip_adds_the_linear_map_of_expression(counts, sparse):
     torch.testing.assert_close(with_skip - pool(hidden, tokens), dense @ pool.projection)
 
 
-@pytest.mark.parametrize("kind", ["genes", "attention"])
+@torch.no_grad()
+@pytest.mark.parametrize("attention", ["softmax", "favor"])
+def test_groups_of_cells_change_nothing(make_module, counts, sparse, attention):
+    encoder = make_module(rna_attention=attention).encoder("rna").eval()
+    dense = counts(12, 30) * (torch.arange(30) < torch.linspace(2, 30, 12).int()[:, None])
+    tokens = encoder.tokenize(sparse(dense))
+    assert len(tokens.groups) > 1
+    expected = encoder._encode(tokens._replace(groups=()))
+    found = encoder._encode(tokens)
+    torch.testing.assert_close(found.cell, expected.cell, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        found.tokens[tokens.valid], expected.tokens[tokens.valid], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_mean_max_pooling_by_hand(counts, sparse):
+    rows = sparse(counts(4, 12, empty=(2,)))
+    tokens = pad_expressed(rows, quantile_bins(rows, 5))
+    hidden = torch.randn(*tokens.genes.shape, 3)
+    found = MeanMaxPooling(3, 6)(hidden, tokens)
+    for i, (cell, valid) in enumerate(zip(hidden, tokens.valid, strict=True)):
+        seen = cell[valid] if i != 2 else torch.zeros(1, 3)
+        torch.testing.assert_close(found[i], torch.cat([seen.mean(0), seen.amax(0)]))
+    with pytest.raises(ValueError, match="Expected n_latent of 6 for pooling 'mean_max', found 4"):
+        MeanMaxPooling(3, 4)
+
+
+POOLS = {
+    "genes": lambda: GenePooling(12, 7, 4, True),
+    "attention": lambda: AttentionPooling(7, 4),
+    "mean_max": lambda: MeanMaxPooling(7, 14),
+}
+
+
+@pytest.mark.parametrize("kind", POOLS)
 def test_pooling_ignores_padding(counts, sparse, kind):
     rows = sparse(counts(4, 12, empty=(2,)))
     tokens = pad_expressed(rows, quantile_bins(rows, 5))
     torch.manual_seed(0)
-    pool = GenePooling(12, 7, 4, True) if kind == "genes" else AttentionPooling(7, 4)
+    pool = POOLS[kind]()
     hidden = torch.randn(*tokens.genes.shape, 7)
     junk = hidden.masked_fill(~tokens.valid[..., None], 1e3)
     torch.testing.assert_close(pool(junk, tokens), pool(hidden, tokens))

@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from scmomer.module._rows import SparseRows
 from scmomer.module._tokens import (
+    length_groups,
     log2_bins,
     mask_tokens,
     pad_all,
@@ -43,6 +44,32 @@ def test_log2_bins_by_hand(sparse):
     expected = [0, 0, 1, 1, 2, 2, 4, 4, 4, 5, 5]  # half to even, capped
     assert log2_bins(sparse([values]), 5).tolist() == expected
     assert log2_bins(sparse([values]), 3).tolist() == [min(b, 3) for b in expected]
+    floored = [0, 0, 0, 1, 1, 2, 3, 4, 4, 5, 5]  # as scBERT
+    assert log2_bins(sparse([values]), 5, floor=True).tolist() == floored
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.4, 0.9])
+@pytest.mark.parametrize("n", [8, 64, 100])
+def test_groups_keep_padding_under_a_tenth(n, spread):
+    rng = np.random.default_rng(0)
+    pool = np.sort(np.exp(rng.normal(6, spread, 8 * n)).astype(int) + 1)
+    computed = used = 0
+    for batch in np.split(pool, 8):  # as the loader makes them
+        groups = length_groups(batch) or ((0, n, int(batch.max())),)
+        assert [start for start, *_ in groups] == [0, *(stop for _, stop, _ in groups[:-1])]
+        assert groups[-1][1] == n
+        assert len(groups) <= 8
+        assert all(batch[a:b].max() == longest for a, b, longest in groups)
+        computed += sum((b - a) * longest for a, b, longest in groups)
+        used += int(batch.sum())
+    assert computed <= 1.1 * used
+
+
+def test_groups_of_odd_batches():
+    assert length_groups(np.array([], int)) == ()
+    assert length_groups(np.array([5, 5, 5])) == ()
+    assert length_groups(np.array([0, 0])) == ((0, 1, 1), (1, 2, 1))
+    assert length_groups(np.array([100, 10])) == ((0, 1, 100), (1, 2, 10))
 
 
 @pytest.mark.parametrize("n_bins", [1, 2, 5, 7])
