@@ -63,7 +63,8 @@ def wide_product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     if a.dtype != torch.bfloat16:
         return torch.matmul(a, b, out=out)
     if a.is_cuda and _HAS_WIDE_RESULT:  # accumulated and returned in float32
-        return (torch.mm if a.dim() == 2 else torch.bmm)(a, b, out_dtype=torch.float32)
+        product = torch.mm if a.dim() == 2 else torch.bmm
+        return product(a, b, out_dtype=torch.float32, out=out)
     # The same numbers: bfloat16 factors are exact in float32. Most processors have no
     # instructions for bfloat16 and are hundreds of times slower with it.
     return torch.matmul(a.float(), b.float(), out=out)
