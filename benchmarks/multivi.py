@@ -6,7 +6,8 @@ Some batches are held out. MULTIVI trains on all cells, those of the held-out ba
 accessibility hidden (it cannot embed cells that it never saw without training on them); scMomer
 trains on the other cells and reads the RNA of the held-out ones afterwards. Both are scored on
 the held-out cells. Because scMomer then trained on fewer cells, it is also timed on all of them:
-training time is compared on the same number of cells.
+training time is compared on the same number of cells. With fewer ``--epochs`` the time of 100 is
+scaled up, for a quick comparison of times.
 """
 
 from __future__ import annotations
@@ -111,9 +112,11 @@ def run_multivi(mdata: MuData, batches: str, seed: int, epochs: int) -> dict[str
     model.train(max_epochs=epochs, enable_progress_bar=False)
     seconds = time.perf_counter() - started
     cells = np.flatnonzero(held_out)
+    trained = int(model.trainer.current_epoch)
     return {
         "seconds": seconds,
-        "epochs": int(model.trainer.current_epoch),
+        "epochs": trained,
+        "seconds_of_100_epochs": 100 * seconds / trained,
         **score(
             truth,
             np.asarray(model.get_normalized_accessibility(indices=cells, return_numpy=True)),
@@ -143,13 +146,13 @@ def main() -> None:
         "versions": versions("scmomer", "scvi-tools", "torch", "scanpy"),
         "cells": mdata.n_obs,
         "methods": found,
-        "time_ratio": found["MULTIVI"]["seconds"] / found["scMomer"]["seconds"],
+        "time_ratio": found["MULTIVI"]["seconds_of_100_epochs"] / found["scMomer"]["seconds"],
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(report, indent=1))
     for key in found["MULTIVI"]:
         print(f"{key:24s}" + "".join(f"{m.get(key, float('nan')):12.3f}" for m in found.values()))
-    print(f"scMomer trains {report['time_ratio']:.1f} times faster")
+    print(f"scMomer trains {report['time_ratio']:.1f} times faster than 100 epochs of MULTIVI")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 The feature maps of a sequence are 50 times larger than the sequence and would each travel
 through memory many times; here those of one tile at a time exist, in the cache. Keys come first,
 tile by tile into ``phi(k)^T [v, 1]``, under a running maximum; then queries, attention's output
-and the feed-forward layer of a tile. The backward pass keeps the block's input and the middle of
-its residual stream and computes the rest again, so that training needs hardly more memory than
-inference. Numbers equal :func:`scmomer.module._attention.favor_attention`.
+and the feed-forward layer of a tile. The backward pass keeps the block's input, the middle of its
+residual stream and attention's output, and computes the rest again. Numbers equal :func:`scmomer.module._attention.favor_attention`.
 """
 
 from __future__ import annotations
@@ -33,17 +32,18 @@ class _BlockFunction(torch.autograd.Function):
         block = Streamed(x, valid, projection, BlockWeights(*weights), setting)
         keys = block.keys(x)
         middle, out = torch.empty_like(x), torch.empty_like(x)
-        block.queries(x, keys, out, middle)
+        attended = x.new_empty(len(x), setting.heads, block.d + 1, x.shape[1])
+        block.queries(x, keys, out, middle, attended)
         ctx.setting, ctx.valid = setting, valid
-        ctx.save_for_backward(x, middle, *keys, projection, *weights)
+        ctx.save_for_backward(x, middle, attended, *keys, projection, *weights)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, middle, top, context, projection, *weights = ctx.saved_tensors
+        x, middle, attended, top, context, projection, *weights = ctx.saved_tensors
         block = StreamedBackward(x, ctx.valid, projection, BlockWeights(*weights), ctx.setting)
-        dx, *dweights = block.gradients(x, middle, Keys(top, context), dy.contiguous())
+        dx, *dweights = block.gradients(x, middle, Keys(top, context), attended, dy.contiguous())
         return dx, None, None, None, *dweights
 
 

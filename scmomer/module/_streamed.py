@@ -93,7 +93,7 @@ class Streamed:
         self.tiles = list(tiles(x.shape[0], x.shape[1], size))
         # One copy for each head of each cell: products broadcast by copying every time.
         b = self.heads * max((cells.stop - cells.start for cells, _ in self.tiles), default=0)
-        self.features = features.to(narrow).repeat(b, 1, 1)  # (b, m, d)
+        self.features_t = features.T.to(narrow).repeat(b, 1, 1)  # (b, d, m)
         # exp(x) = exp2(x log2 e), and exp2 is the faster.
         self.log2_features = (features * _LOG2E).to(narrow).repeat(b, 1, 1)
         self.work = Workspace(x)
@@ -135,6 +135,11 @@ class Streamed:
     def _of(self, keys: Tensor, tile: Tile) -> Tensor:
         """Return a tile's part of ``(n, heads, ...)`` as a view, ``(b, ...)``."""
         return keys[tile[0]].flatten(0, 1)
+
+    def _saved(self, saved: Tensor, tile: Tile) -> Tensor:
+        """Return a tile's part of ``(n, heads, ..., length)`` as a view, ``(b, ..., l)``."""
+        cells, tokens = tile
+        return saved[cells, ..., tokens].flatten(0, 1)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Projections of ``(b, d, l)`` on the features, ``(b, m, l)``, and half squared norms.
@@ -185,26 +190,37 @@ class Streamed:
         below.add_(count, alpha=EPS)
         return Keys(top, torch.cat([context, below], -1).mT.contiguous())
 
-    def _attend(self, q: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of queries, attention's output and its denominator, ``(b, ..., l)``."""
+    def _query_features(self, q: Tensor) -> Tensor:
+        """Features of queries without the constant, ``(b, m, l)``."""
         projected, norm = self._project(q)
-        phi = projected.sub_(norm.add_(projected.amax(-2, keepdim=True))).exp2_()
-        summed = self._wide("summed", context, self._narrow(phi))  # (b, d + 1, l)
+        return projected.sub_(norm.add_(projected.amax(-2, keepdim=True))).exp2_()
+
+    def _attend(self, q: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention's output ``(b, d, l)`` and its denominator ``(b, 1, l)``."""
+        phi = self._narrow(self._query_features(q))
+        summed = self._wide("summed", context, phi)  # (b, d + 1, l)
         summed += context.sum(-1, keepdim=True, dtype=summed.dtype).mul_(EPS)
         below = summed[:, self.d :]
         if self.valid is not None:
             below = below.clamp_min(1e-30)  # a cell without tokens
         attended = self.work.take("attended", len(q), self.d, q.shape[-1])
-        return phi, torch.div(summed[:, : self.d], below, out=attended), below
+        return torch.div(summed[:, : self.d], below, out=attended), below
 
-    def queries(self, x: Tensor, keys: Keys, out: Tensor, middle: Tensor) -> None:
-        """Write the residual after attention and the block's output; both may be `x`."""
+    def queries(
+        self, x: Tensor, keys: Keys, out: Tensor, middle: Tensor, saved: Tensor | None = None
+    ) -> None:
+        """Write the residual after attention and the block's output; both may be `x`.
+
+        Into `saved`, ``(n, heads, d + 1, length)``, go attention's output and its denominator.
+        """
         w = self.weights
         for tile in self.tiles:
             residual = tokens_of(x, tile)
             h = self._narrow(self._norm(residual, w.norm1, w.norm1_bias)[0])
             q = self._split(self._linear("q", self.q, h), tile)
-            attended = self._attend(q, self._narrow(self._of(keys.context, tile)))[1]
+            attended, below = self._attend(q, self._narrow(self._of(keys.context, tile)))
+            if saved is not None:
+                torch.cat([attended, below], -2, out=self._saved(saved, tile))
             y = torch.add(residual, w.out_bias, out=tokens_of(middle, tile))  # (t, dim)
             add_product(y, self._narrow(self._join(attended, tile)).T, self.out.T)
             h = self._narrow(self._norm(y, w.norm2, w.norm2_bias)[0])

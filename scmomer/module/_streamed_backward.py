@@ -1,6 +1,8 @@
-"""The backward pass of a Performer block: everything but two tensors is computed again."""
+"""The backward pass of a Performer block: most of the forward pass is computed again."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,25 +12,45 @@ from scmomer.module._streamed import BlockWeights, Keys, Streamed
 from scmomer.module._tiles import Tile, add_product, tokens_of, wide_product
 
 
+class _OfKeys(NamedTuple):
+    """Sums over keys, or gradients of them, as columns of features."""
+
+    context: Tensor  # phi(k)^T v: (n, heads, m, d)
+    below: Tensor  # sum of phi(k): (n, heads, m, 1)
+
+
 class StreamedBackward(Streamed):
     """Gradients of a block from its input and the middle of its residual stream."""
 
-    def gradients(self, x: Tensor, middle: Tensor, keys: Keys, dy: Tensor) -> list[Tensor]:
-        """Return the gradients of `x` and of the parameters, from that of the output."""
+    def gradients(
+        self, x: Tensor, middle: Tensor, keys: Keys, attended: Tensor, dy: Tensor
+    ) -> list[Tensor]:
+        """Return the gradients of `x` and of the parameters, from that of the output.
+
+        `middle` and `attended` are what :meth:`queries` wrote.
+        """
         grads = BlockWeights(*(torch.zeros_like(w) for w in self.weights))
         dx = torch.empty_like(x)
         dh = torch.empty_like(x)  # of the input of queries, keys and values
         of_heads = (self.n, self.heads, self.m)
-        dcontext, dbelow = x.new_zeros(*of_heads, self.d), x.new_zeros(*of_heads, 1)
+        # Products read contiguous matrices faster than transposed ones.
+        context = self._narrow(keys.context.mT.contiguous())
+        of_keys = _OfKeys(context[..., : self.d].contiguous(), context[..., self.d :])
+        grad = _OfKeys(x.new_zeros(*of_heads, self.d), x.new_zeros(*of_heads, 1))
         for tile in self.tiles:
             dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tokens_of(dx, tile))
-            dkeys = self._of(dcontext, tile), self._of(dbelow, tile)
-            self._queries_backward(x, keys, dmiddle, tile, grads, dkeys, tokens_of(dh, tile))
+            saved = self._saved(attended, tile)
+            self._queries_backward(
+                x, of_keys, saved, dmiddle, tile, grads, grad, tokens_of(dh, tile)
+            )
         dkv = torch.zeros_like(self.kv, dtype=x.dtype)
-        dcontext = self._narrow(dcontext)
+        narrow = self._narrow(grad.context)
+        transposed = narrow.mT.contiguous()
+        grad = _OfKeys(narrow, grad.below)
         for tile in self.tiles:
-            dkeys = self._of(dcontext, tile), self._of(dbelow, tile)
-            self._keys_backward(x, keys, dkeys, tile, grads, dkv, dh, tokens_of(dx, tile))
+            self._keys_backward(
+                x, keys, grad, transposed, tile, grads, dkv, dh, tokens_of(dx, tile)
+            )
         grads.k.copy_(dkv[: len(grads.k)])
         grads.v.copy_(dkv[len(grads.k) :])
         return [dx, *grads]
@@ -74,23 +96,25 @@ class StreamedBackward(Streamed):
         """Gradient of queries or keys ``(b, d, l)``; the stabiliser counts as a constant."""
         dprojected = dphi.mul_(phi)
         norm = dprojected.sum(-2, keepdim=True)
-        dx = self._wide("dx", self.features[: len(x)].mT, self._narrow(dprojected))
+        dx = self._wide("dx", self.features_t[: len(x)], self._narrow(dprojected))
         return dx.addcmul_(x.to(dx.dtype), norm, value=-(self.d**-0.5))
 
     def _queries_backward(
         self,
         x: Tensor,
-        keys: Keys,
+        of_keys: _OfKeys,
+        saved: Tensor,
         dmiddle: Tensor,
         tile: Tile,
         grads: BlockWeights,
-        dkeys: tuple[Tensor, Tensor],
+        grad: _OfKeys,
         dh: Tensor,
     ) -> None:
-        w, context = self.weights, self._narrow(self._of(keys.context, tile))
+        w = self.weights
+        attended, below = saved[:, : self.d], saved[:, self.d :]
         h = self._narrow(self._norm(tokens_of(x, tile), w.norm1, w.norm1_bias)[0])
         q = self._split(self._linear("q", self.q, h), tile)
-        phi, attended, below = self._attend(q, context)
+        phi = self._query_features(q)
         d = self._narrow(dmiddle)
         add_product(grads.out, d.T, self._narrow(self._join(attended, tile)).T)
         grads.out_bias.add_(dmiddle.sum(0))
@@ -100,12 +124,13 @@ class StreamedBackward(Streamed):
         dbelow = products.sum(-2, keepdim=True).neg_()  # (b, 1, l)
         above = self._narrow(above)
         dphi = self.work.take("dphi", *phi.shape)  # first for the sum over tokens
-        dkeys[1].add_(torch.mul(phi, dbelow, out=dphi).sum(-1, keepdim=True))
-        dkeys[1].add_(dbelow.sum(-1, keepdim=True), alpha=EPS)
-        add_product(dkeys[0], self._narrow(phi), above.mT)
-        dkeys[0].add_(above.sum(-1, dtype=phi.dtype)[:, None], alpha=EPS)
-        dphi = self._wide("dphi", context[:, : self.d].mT, above)  # (b, m, l)
-        dphi.addcmul_(context[:, self.d :].mT, dbelow)
+        of_tile = _OfKeys(*(self._of(part, tile) for part in grad))
+        of_tile.below.add_(torch.mul(phi, dbelow, out=dphi).sum(-1, keepdim=True))
+        of_tile.below.add_(dbelow.sum(-1, keepdim=True), alpha=EPS)
+        add_product(of_tile.context, self._narrow(phi), above.mT)
+        of_tile.context.add_(above.sum(-1, dtype=phi.dtype)[:, None], alpha=EPS)
+        dphi = self._wide("dphi", self._of(of_keys.context, tile), above)  # (b, m, l)
+        dphi.addcmul_(self._of(of_keys.below, tile).to(dphi.dtype), dbelow)
         dq = self._narrow(self._join(self._features_backward(dphi, phi, q), tile))
         add_product(grads.q, dq, h)
         wide_product(dq.T, self.q, out=dh)
@@ -114,7 +139,8 @@ class StreamedBackward(Streamed):
         self,
         x: Tensor,
         keys: Keys,
-        dkeys: tuple[Tensor, Tensor],
+        grad: _OfKeys,
+        transposed: Tensor,
         tile: Tile,
         grads: BlockWeights,
         dkv: Tensor,
@@ -123,10 +149,11 @@ class StreamedBackward(Streamed):
     ) -> None:
         w, residual = self.weights, tokens_of(x, tile)
         h, *moments = self._norm(residual, w.norm1, w.norm1_bias)
-        h, (above, below) = self._narrow(h), dkeys  # (b, m, d), (b, m, 1)
+        h = self._narrow(h)
+        above, below = (self._of(part, tile) for part in grad)  # (b, m, d), (b, m, 1)
         k, v, projected, norm = self._keys_and_values(h, tile)
         phi = projected.sub_(norm.add_(self._of(keys.top, tile))).exp2_()
-        dv = self._wide("dv", above.mT, self._narrow(phi))
+        dv = self._wide("dv", self._of(transposed, tile), self._narrow(phi))
         dv.add_(above.sum(-2, dtype=dv.dtype)[..., None], alpha=EPS)
         if (mask := self._mask(tile)) is not None:
             dv *= mask
