@@ -2,11 +2,11 @@
 
 from importlib.metadata import version
 
-from scmomer import datasets, metrics, pp, pretrained, tl
+from scmomer import datasets, metrics, pl, pp, pretrained, tl
 from scmomer._logging import set_up_logging
 from scmomer.model import SCMOMER, load
 
 __version__ = version("scmomer")
-__all__ = ["SCMOMER", "datasets", "load", "metrics", "pp", "pretrained", "tl"]
+__all__ = ["SCMOMER", "datasets", "load", "metrics", "pl", "pp", "pretrained", "tl"]
 
 set_up_logging()

@@ -1,15 +1,33 @@
 """Pure functions on arrays that say how good a translation or an embedding is."""
 
-from ._embedding import clustering_agreement
+from ._calibration import calibration, calibration_curve
+from ._embedding import clustering_agreement, label_prediction
+from ._flattened import flattened_auroc, flattened_average_precision
+from ._integration import integration
+from ._markers import marker_recovery
+from ._matching import foscttm
+from ._modality import predict_modality
+from ._precision import average_precision_per_peak, peak_average_precision
 from ._pseudobulk import pseudobulk_pearson
 from ._rank import auroc_per_peak, depth_strata
 from ._translation import peak_auroc, peak_auroc_within_depth
 
 __all__ = [
     "auroc_per_peak",
+    "average_precision_per_peak",
+    "calibration",
+    "calibration_curve",
     "clustering_agreement",
     "depth_strata",
+    "flattened_auroc",
+    "flattened_average_precision",
+    "foscttm",
+    "integration",
+    "label_prediction",
+    "marker_recovery",
     "peak_auroc",
     "peak_auroc_within_depth",
+    "peak_average_precision",
+    "predict_modality",
     "pseudobulk_pearson",
 ]

@@ -40,19 +40,28 @@ def check_matrix(name: str, matrix: Matrix) -> Matrix:
     return matrix
 
 
-def check_pair(truth: Matrix, score: Matrix) -> tuple[Matrix, Matrix]:
-    """Return both matrices, checked, of one shape ``(n_cells, n_peaks)``.
+def check_pair(
+    truth: Matrix, score: Matrix, names: tuple[str, str] = ("truth", "score")
+) -> tuple[Matrix, Matrix]:
+    """Return both matrices, checked, of one shape ``(n_cells, n_features)``.
+
+    Parameters
+    ----------
+    truth, score
+        Values of shape ``(n_cells, n_features)``; sparse ones stay sparse.
+    names
+        What the errors call them.
 
     Raises
     ------
     ValueError
         If one is no finite matrix, or if their shapes differ.
     """
-    truth, score = check_matrix("truth", truth), check_matrix("score", score)
+    truth, score = check_matrix(names[0], truth), check_matrix(names[1], score)
     if truth.shape != score.shape:
         raise ValueError(
-            f"Expected `score` to have the shape of `truth`, {truth.shape} "
-            f"(cells x peaks), found {score.shape}."
+            f"Expected `{names[1]}` to have the shape of `{names[0]}`, {truth.shape} "
+            f"(cells x features), found {score.shape}."
         )
     return truth, score
 

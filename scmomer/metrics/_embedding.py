@@ -1,17 +1,24 @@
-"""How well an embedding separates known groups of cells."""
+"""How well an embedding separates known groups of cells, without their labels and with them."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
+    accuracy_score,
     adjusted_mutual_info_score,
     adjusted_rand_score,
+    f1_score,
     homogeneity_score,
     normalized_mutual_info_score,
 )
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from ._blocks import dense
 from ._checks import check_matrix, encode_labels
 
 
@@ -76,3 +83,66 @@ def clustering_agreement(
         "homogeneity": homogeneity_score,
     }
     return {name: float(score(codes, clusters)) for name, score in scores.items()}
+
+
+def label_prediction(
+    embedding: NDArray[np.number],
+    labels: ArrayLike,
+    *,
+    n_folds: int = 3,
+    random_state: int = 0,
+) -> dict[str, float]:
+    r"""Accuracy and macro-F1 of logistic regression of labels on an embedding, cross-validated.
+
+    With the label :math:`l_i` of :math:`n` cells, :math:`\hat{l}_i` as predicted by the
+    regression on standardised dimensions that was fitted to the folds without cell :math:`i`, and
+    precision :math:`p_l` and recall :math:`r_l` of each of :math:`L` labels,
+
+    .. math::
+
+        \mathrm{accuracy} = \frac{1}{n} \sum_i [\hat{l}_i = l_i], \qquad
+        \mathrm{macro\ F1} = \frac{1}{L} \sum_l \frac{2 p_l r_l}{p_l + r_l}.
+
+    Parameters
+    ----------
+    embedding
+        Embedding of the cells, shape ``(n_cells, n_latent)``.
+    labels
+        Label of each cell, shape ``(n_cells,)``. Cells without one (NaN, None) are left out. Labels
+        with fewer cells than folds are kept, with a warning of scikit-learn: folds without them
+        exist, and the only cell of a label cannot be predicted.
+    n_folds
+        Number of folds, each with the same mix of labels.
+    random_state
+        Seed of the folds.
+
+    Returns
+    -------
+    ``"accuracy"`` and ``"macro_f1"``, both in [0, 1]; the former is the share of the most frequent
+    label where the embedding says nothing.
+
+    Raises
+    ------
+    ValueError
+        If ``embedding`` is no finite matrix, if there is not one label per cell, or if labels have
+        too few cells for any fold to be left out.
+    """
+    embedding = check_matrix("embedding", embedding)
+    codes = encode_labels("labels", labels, embedding.shape[0])
+    x, y = dense(embedding)[codes >= 0], codes[codes >= 0]
+    if n_folds < 2:
+        raise ValueError(f"Expected `n_folds` to be at least 2, found {n_folds}.")
+    # Each training set then has two labels, and each fold has cells.
+    largest = np.sort(np.bincount(y))[::-1]
+    if largest.size < 2 or largest[1] < 2 or largest[0] < n_folds:
+        raise ValueError(
+            f"Expected two labels with two cells or more, one of them with {n_folds} (`n_folds`), "
+            f"found labels of {largest[:5].tolist()} cells. Pass more cells or lower `n_folds`."
+        )
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    predicted = cross_val_predict(regression, x, y, cv=folds)
+    return {
+        "accuracy": float(accuracy_score(y, predicted)),
+        "macro_f1": float(f1_score(y, predicted, average="macro")),
+    }

@@ -1,4 +1,4 @@
-"""The Mann-Whitney kernel under the translation metrics."""
+"""How well scores rank the cells of every peak: the kernels under the translation metrics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from ._blocks import by_columns, dense, open_entries
 from ._checks import Matrix, check_pair, check_per_cell
 
 
@@ -52,27 +53,20 @@ def auroc_per_peak(
     """
     truth, score = check_pair(truth, score)
     n_cells, n_peaks = truth.shape
-    is_open = sparse.csc_array(truth > 0)
-    n_open = np.diff(is_open.indptr)
-    judged = np.flatnonzero((n_open >= min_positives) & (n_open > 0) & (n_open < n_cells))
-    score = sparse.csc_array(score) if sparse.issparse(score) else score
+    is_open, score = open_entries(truth, chunk_size), by_columns(score)
+    judged = judged_peaks(is_open, min_positives)
     members = _members(strata, n_cells)
     wins, pairs = np.zeros(n_peaks), np.zeros(n_peaks)
     for start in range(0, judged.size, chunk_size):
         peaks = judged[start : start + chunk_size]
-        values = score[:, peaks]  # (n_cells, chunk)
-        values = values if isinstance(values, np.ndarray) else values.toarray()
+        values = dense(score[:, peaks])  # (n_cells, chunk)
         opened = is_open[:, peaks].tocsr()  # (n_cells, chunk)
         for cells in members:
             u, n_pairs = _mann_whitney(opened[cells].tocoo(), values[cells])
             wins[peaks] += u
             pairs[peaks] += n_pairs
     if not pairs.any():
-        raise ValueError(
-            f"Expected a peak with at least {min_positives} open cells and a closed one to compare "
-            f"them with, found none: peaks are open in up to {n_open.max()} of {n_cells} cells. "
-            "Lower `min_positives`, use fewer strata or pass more cells."
-        )
+        raise no_peak_to_judge(is_open, min_positives)
     return np.divide(wins, pairs, out=np.full(n_peaks, np.nan), where=pairs > 0)
 
 
@@ -108,6 +102,41 @@ def depth_strata(depth: ArrayLike, n_strata: int = 10) -> NDArray[np.intp]:
     return strata
 
 
+def judged_peaks(is_open: sparse.csc_array, min_positives: int) -> NDArray[np.intp]:
+    """Peaks with enough open cells and a closed one, as indices; of ``(n_cells, n_peaks)``."""
+    n_open = np.diff(is_open.indptr)
+    return np.flatnonzero((n_open >= max(min_positives, 1)) & (n_open < is_open.shape[0]))
+
+
+def no_peak_to_judge(is_open: sparse.csc_array, min_positives: int) -> ValueError:
+    """Return the error for a matrix ``(n_cells, n_peaks)`` without a peak to judge."""
+    return ValueError(
+        f"Expected a peak with at least {min_positives} open cells and a closed one to compare "
+        f"them with, found none: peaks are open in up to {np.diff(is_open.indptr).max()} of "
+        f"{is_open.shape[0]} cells. Lower `min_positives`, use fewer strata or pass more cells."
+    )
+
+
+def ranking_keys(
+    opened: sparse.coo_array, values: NDArray[np.number]
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Sorted keys of all cells, and those of the open ones, of ``(n_cells, n_peaks)``.
+
+    One binary search serves all peaks: complex numbers sort by real part (the peak), then by
+    imaginary part (the value).
+
+    Returns
+    -------
+    Keys sorted, ``(n_peaks * n_cells,)``; keys in the order of ``opened``, ``(n_open,)``.
+    """
+    cell, peak = opened.coords
+    keys = 1j * np.sort(np.ascontiguousarray(values.T), axis=1)  # (n_peaks, n_cells)
+    keys += np.arange(values.shape[1])[:, None]
+    query = 1j * values[cell, peak]
+    query += peak
+    return keys.ravel(), query
+
+
 def _members(strata: ArrayLike | None, n_cells: int) -> list[NDArray[np.intp]]:
     """Cells of each stratum, as indices."""
     if strata is None:
@@ -122,16 +151,12 @@ def _mann_whitney(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Mann-Whitney U and the number of pairs, each ``(n_peaks,)``, from ``(n_cells, n_peaks)``.
 
-    An open cell stands above all cells of its peak that a binary search finds below it. One search
-    serves all peaks: complex numbers sort by real part (the peak), then imaginary part (the value).
+    An open cell stands above all cells of its peak that a binary search finds below it.
     """
     n_cells, n_peaks = values.shape
-    cell, peak = opened.coords
-    keys = 1j * np.sort(np.ascontiguousarray(values.T), axis=1)  # (n_peaks, n_cells)
-    keys += np.arange(n_peaks)[:, None]
-    query = 1j * values[cell, peak]
-    query += peak
-    below, upto = (np.searchsorted(keys.ravel(), query, side=side) for side in ("left", "right"))
+    peak = opened.coords[1]
+    keys, query = ranking_keys(opened, values)
+    below, upto = (np.searchsorted(keys, query, side=side) for side in ("left", "right"))
     rank = (below + upto) / 2 - peak * np.int64(n_cells)  # ties count one half
     n_open = np.bincount(peak, minlength=n_peaks)
     u = np.bincount(peak, rank, minlength=n_peaks) - n_open**2 / 2  # less open against open

@@ -19,7 +19,7 @@ from scmomer.metrics import (
     pseudobulk_pearson,
 )
 
-N_CELLS, N_PEAKS = 120, 40
+N_CELLS, N_PEAKS = 120, 40  # of the fixtures in conftest
 FORMATS = {
     "dense": np.asarray,
     "csr_matrix": sparse.csr_matrix,
@@ -34,23 +34,6 @@ METRICS = {
     ),
 }
 auroc_metrics = pytest.mark.parametrize("metric", [peak_auroc, peak_auroc_within_depth])
-
-
-@pytest.fixture
-def truth() -> NDArray[np.float32]:
-    """Draw counts ``(N_CELLS, N_PEAKS)``: closed to always open peaks, cells of unequal depth."""
-    rng = np.random.default_rng(0)
-    rate = rng.uniform(0.3, 1.5, (N_CELLS, 1)) * np.linspace(0, 1.5, N_PEAKS)
-    counts = rng.poisson(rate).astype(np.float32)
-    counts[:, -1] = 2
-    return counts
-
-
-@pytest.fixture
-def score(truth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Draw informative scores ``(N_CELLS, N_PEAKS)`` with many ties and zeros."""
-    rng = np.random.default_rng(1)
-    return np.round(truth + rng.normal(size=truth.shape), 0).clip(0).astype(np.float32)
 
 
 def naive_within(

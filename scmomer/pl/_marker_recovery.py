@@ -1,0 +1,123 @@
+"""How many of the measured marker peaks are those of the translation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from mudata import MuData
+from numpy.typing import NDArray
+
+from scmomer import metrics
+from scmomer.pl._figure import finish, panels
+from scmomer.pl._pair import Pair, check_groups, paired
+from scmomer.tl import rank_peaks
+from scmomer.tl._pseudobulk import Values
+
+
+def marker_recovery(
+    truth: AnnData | MuData,
+    translated: AnnData | MuData,
+    groupby: str,
+    *,
+    ks: Sequence[int] = (10, 50, 100, 500),
+    groups: Sequence[str] | None = None,
+    layer: str | None = None,
+    ax: Axes | None = None,
+    save: str | Path | None = None,
+    show: bool | None = None,
+) -> Axes:
+    r"""Plot, by group, which share of the top differential peaks of the translation is true.
+
+    Peaks are ranked by :func:`scmomer.tl.rank_peaks` in both data. With :math:`T_k` and
+    :math:`M_k` the first :math:`k` peaks of a group as translated and as measured, precision at
+    :math:`k` is :math:`|T_k \cap M_k| / k`; by chance it is :math:`k / n` of :math:`n` peaks.
+    Peaks that tie for the last place share it, see :func:`scmomer.metrics.marker_recovery`.
+    The measured ranking of a group of few cells is noise in part, which bounds the precision of
+    any translation.
+
+    Parameters
+    ----------
+    truth, translated, groupby, layer
+        As in :func:`scmomer.pl.pseudobulk`. Nothing is written into them.
+    ks
+        Numbers of top peaks; those above the number of peaks are left out.
+    groups
+        Groups to show, each of at least 2 cells and compared with all other cells; None for all.
+    ax, save, show
+        As in :func:`scmomer.pl.pseudobulk`.
+
+    Returns
+    -------
+    Axes
+        With a line for each group, labelled with its name, a thick one of their mean, and a dashed
+        one of chance.
+
+    Raises
+    ------
+    KeyError
+        If the column, layer or modality is absent.
+    ValueError
+        If no cell or peak is in both data, a group is unknown or has fewer than 2 cells, or no k
+        is between 1 and the number of peaks.
+    """
+    pair = paired(truth, translated, groupby, layer)
+    chosen = check_groups(pair.labels, groups)
+    n_peaks = len(pair.peaks)
+    kept = sorted({int(k) for k in ks if 1 <= k <= n_peaks})
+    if not kept:
+        msg = f"Expected ks between 1 and the number of peaks, {n_peaks}, found {list(ks)}."
+        raise ValueError(f"{msg} Choose such.")
+    precision = _precision(pair, groupby, chosen, kept)
+    axes = panels(1, ax, (6.2, 4.0))
+    _draw(axes[0], precision, chosen, kept, n_peaks)
+    finish(axes, ax is None, save, show)
+    return axes[0]
+
+
+def _precision(pair: Pair, groupby: str, groups: list[str], ks: list[int]) -> NDArray[np.float64]:
+    """Precision at each k, ``(n_groups, n_ks)``."""
+    true, found = (_scores(m, pair, groupby, groups) for m in (pair.truth, pair.translated))
+    rows = [slice(row, row + 1) for row in range(len(groups))]
+    values = [
+        [metrics.marker_recovery(true[r], found[r], k=k)["precision_at_k"] for k in ks]
+        for r in rows
+    ]
+    return np.array(values)
+
+
+def _scores(matrix: Values, pair: Pair, groupby: str, groups: list[str]) -> NDArray[np.float64]:
+    """Differential score of each peak in each group, ``(n_groups, n_peaks)``."""
+    cells = pd.RangeIndex(len(pair.labels)).astype(str)
+    obs = pd.DataFrame({groupby: pair.labels}, index=cells)
+    columns = pd.DataFrame(index=np.arange(len(pair.peaks)).astype(str))
+    adata = AnnData(matrix, obs=obs, var=columns)  # rank_peaks writes into this one
+    rank_peaks(adata, groupby, groups=groups)
+    ranking, scores = adata.uns["rank_peaks"], np.empty((len(groups), len(pair.peaks)))
+    for row, group in enumerate(groups):
+        scores[row, ranking["names"][group].astype(np.intp)] = ranking["scores"][group]
+    return scores
+
+
+def _draw(
+    ax: Axes, precision: NDArray[np.float64], groups: list[str], ks: list[int], n_peaks: int
+) -> None:
+    colours = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
+    for number, (group, values) in enumerate(zip(groups, precision, strict=True)):
+        colour = colours[number % len(colours)]
+        ax.plot(ks, values, "o-", markersize=3, linewidth=1, color=colour, label=group)
+    ax.plot(ks, precision.mean(axis=0), "k-", linewidth=2.5, label="mean of groups")
+    chance = np.array(ks) / n_peaks
+    ax.plot(ks, chance, "--", color="grey", linewidth=1, label="chance")
+    ax.set_xscale("log")
+    ax.set_xticks(ks, [str(k) for k in ks])
+    ax.minorticks_off()
+    ax.set_ylim(0, 1)
+    ax.set_xlabel("k top differential peaks")
+    ax.set_ylabel("precision at k")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)

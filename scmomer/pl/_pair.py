@@ -1,0 +1,125 @@
+"""The same cells and peaks of measured and of translated ATAC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._constants import KEYS
+from scmomer.tl._pseudobulk import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of
+
+
+class Pair(NamedTuple):
+    """Values of the same cells x peaks, apart from the containers that they come from."""
+
+    truth: Values
+    translated: Values
+    peaks: pd.Index  # (n_peaks,)
+    labels: pd.Categorical  # (n_cells,)
+
+    def bulks(self) -> tuple[Pseudobulk, Pseudobulk]:
+        """Return accessibility by group, measured and translated."""
+        return (
+            pseudobulk(self.truth, self.labels, "measured values"),
+            pseudobulk(self.translated, self.labels, "translated values"),
+        )
+
+    def column(self, peak: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return whether a peak is open and its translated value, each ``(n_cells,)``."""
+        number = self.peaks.get_loc(peak)
+        truth, translated = (_dense(m[:, [number]]) for m in (self.truth, self.translated))
+        return truth[:, 0] > 0, translated[:, 0]
+
+
+def paired(
+    truth: AnnData | MuData,
+    translated: AnnData | MuData,
+    groupby: str,
+    layer: str | None = None,
+) -> Pair:
+    """Match cells and peaks by name.
+
+    Parameters
+    ----------
+    truth
+        Measured ATAC, with column `groupby` in obs.
+    translated
+        Translated ATAC: ``layers["scmomer"]`` where it is there, else ``X``. Peaks that the model
+        does not have (NaN) are left out.
+    groupby
+        Column with the group of each cell.
+    layer
+        Layer of `truth`; None for ``X``.
+
+    Raises
+    ------
+    KeyError
+        If the column or layer is absent.
+    ValueError
+        If no cell, or no peak, is in both.
+    """
+    labels, measured = labels_of(truth, groupby), peaks_of(truth)
+    predicted = peaks_of(translated)
+    source = KEYS.LAYER if KEYS.LAYER in predicted.layers else None
+    cells = _shared("cells", measured.obs_names, predicted.obs_names)
+    has = _is_translated(values_of(predicted, source)[0])
+    peaks = _shared("translated peaks", measured.var_names, predicted.var_names[has])
+    return Pair(
+        _select(measured, layer, cells, peaks),
+        _select(predicted, source, cells, peaks),
+        peaks,
+        labels[measured.obs_names.get_indexer(cells)].remove_unused_categories(),
+    )
+
+
+def check_groups(labels: pd.Categorical, groups: Sequence[str] | None) -> list[str]:
+    """Return the groups to show; None are all.
+
+    Raises
+    ------
+    ValueError
+        If a group is unknown.
+    """
+    there = labels.categories.tolist()
+    chosen = there if groups is None else [str(g) for g in groups]
+    if isinstance(groups, str) or not chosen or set(chosen) - set(there):
+        msg = f"Expected a list of groups among {there}, found {groups!r}. Choose these."
+        raise ValueError(msg)
+    return chosen
+
+
+def _shared(what: str, first: pd.Index, second: pd.Index) -> pd.Index:
+    """Names in both, in the order of the first."""
+    both = first[first.isin(second)]
+    if both.empty:
+        examples = [list(names[:1]) for names in (first, second)]
+        msg = (
+            f"Expected {what} with the same names in the measured and the translated data, found "
+            f"none, names such as {examples[0]} and {examples[1]}. Pass the same cells and peaks."
+        )
+        raise ValueError(msg)
+    return both
+
+
+def _is_translated(values: Values) -> np.ndarray:
+    """Peaks that are not NaN, ``(n_peaks,)``; one cell tells, as whole peaks are."""
+    return ~np.isnan(_dense(values[:1]))[0]
+
+
+def _dense(values: Any) -> np.ndarray:
+    return values.toarray() if sp.issparse(values) else values
+
+
+def _select(adata: AnnData, layer: str | None, cells: pd.Index, peaks: pd.Index) -> Values:
+    """Values of the named cells and peaks; not copied where these are all."""
+    if not adata.obs_names.equals(cells):
+        adata = adata[cells]
+    if not adata.var_names.equals(peaks):
+        adata = adata[:, peaks]
+    return values_of(adata, layer)[0]

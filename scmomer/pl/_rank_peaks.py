@@ -1,0 +1,156 @@
+"""Top differential peaks, as a matrix of groups x peaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib.axes import Axes
+from mudata import MuData
+from numpy.typing import NDArray
+
+from scmomer.pl._figure import finish, panels
+from scmomer.pl._pair import paired
+from scmomer.tl._pseudobulk import Pseudobulk, labels_of, peaks_of, pseudobulk, values_of
+
+_MAX_NAMES = 40  # peaks; of more only the groups are named
+
+
+def rank_peaks(
+    data: AnnData | MuData,
+    translated: AnnData | MuData | None = None,
+    *,
+    key: str = "rank_peaks",
+    n_peaks: int = 10,
+    groups: Sequence[str] | None = None,
+    centred: bool = True,
+    layer: str | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
+    save: str | Path | None = None,
+    show: bool | None = None,
+) -> list[Axes]:
+    """Plot mean accessibility, by group, of the peaks that :func:`scmomer.tl.rank_peaks` put first.
+
+    As Fig. 2i of the paper. Each panel has a colour scale of its own.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData in which peaks were ranked.
+    translated
+        Translation of the same cells, as in :func:`scmomer.pl.pseudobulk`, to show beside
+        `data`. Only peaks that are in both are shown.
+    key
+        Key in ``uns`` of the ranking.
+    n_peaks
+        Peaks of each group, from the highest score; those that score 0 or less are left out.
+    groups
+        Groups whose peaks to show; None for all that were ranked. Rows are all groups even then.
+    centred
+        Whether to subtract from the rates of each peak their mean over groups.
+    layer
+        Layer of `data` to show. None for the ranked one or, beside `translated`, ``X``.
+    ax, save, show
+        As in :func:`scmomer.pl.pseudobulk`; one Axes for `data` and one for `translated`.
+
+    Returns
+    -------
+    list[Axes]
+        One, or two with `translated`; rows are groups, columns peaks.
+
+    Raises
+    ------
+    KeyError
+        If there is no such ranking.
+    ValueError
+        If a group was not ranked, or no peak is left to show.
+    """
+    ranking = _ranking(peaks_of(data), key)
+    groupby = ranking["params"]["groupby"]
+    if translated is None:
+        matrix, place = values_of(peaks_of(data), layer or ranking["params"]["layer"])
+        bulks = {"mean accessibility": pseudobulk(matrix, labels_of(data, groupby), place)}
+        names = peaks_of(data).var_names
+    else:
+        pair = paired(data, translated, groupby, layer)
+        bulks = dict(zip(("measured", "translated"), pair.bulks(), strict=True))
+        names = pair.peaks
+    top = _top(ranking, names, groups, n_peaks)
+    n_columns, n_rows = sum(map(len, top.values())), len(next(iter(bulks.values())).groups)
+    # A named peak needs the width of its text.
+    width = 0.16 * n_columns if n_columns <= _MAX_NAMES else min(0.05 * n_columns, 8)
+    size = (2.5 + width, max(1.8 + 0.2 * n_rows, 3.2))
+    axes = panels(len(bulks), ax, size)
+    for panel, (title, bulk) in zip(axes, bulks.items(), strict=True):
+        _draw(panel, bulk, names, top, centred)
+        panel.set_title(title)
+    finish(axes, ax is None, save, show)
+    return axes
+
+
+def _ranking(adata: AnnData, key: str) -> dict:
+    if key not in adata.uns or "names" not in adata.uns[key]:
+        msg = (
+            f"Expected a ranking of peaks in uns[{key!r}], found {sorted(adata.uns)}. "
+            "Run scmomer.tl.rank_peaks first, or name its key_added in key=."
+        )
+        raise KeyError(msg)
+    return adata.uns[key]
+
+
+def _top(
+    ranking: dict, names: pd.Index, groups: Sequence[str] | None, n_peaks: int
+) -> dict[str, NDArray[np.intp]]:
+    """First peaks of each group that has some, as places in `names`."""
+    ranked = list(ranking["names"].dtype.names)
+    chosen = ranked if groups is None else [str(g) for g in groups]
+    if isinstance(groups, str) or set(chosen) - set(ranked):
+        msg = f"Expected a list of ranked groups, among {ranked}, found {groups!r}. Choose these."
+        raise ValueError(msg)
+    top = {}
+    for group in chosen:
+        column = names.get_indexer(ranking["names"][group])
+        kept = column[(column >= 0) & (ranking["scores"][group] > 0)][:n_peaks]
+        if kept.size:
+            top[group] = kept
+    if not top:
+        msg = (
+            f"Expected peaks that are more accessible in one of {chosen}, found none. Choose "
+            "other groups, more n_peaks, or a translation of these peaks."
+        )
+        raise ValueError(msg)
+    return top
+
+
+def _draw(
+    ax: Axes, bulk: Pseudobulk, names: pd.Index, top: dict[str, NDArray[np.intp]], centred: bool
+) -> None:
+    columns = np.concatenate(list(top.values()))
+    values = bulk.means[:, columns]  # (n_groups, n_columns)
+    if centred:
+        values = values - values.mean(axis=0)
+        # One peak that is open in all cells of a group must not bleach the others.
+        limit = np.quantile(np.abs(values), 0.99) or 1.0
+        colours, lowest, highest = "RdBu_r", -limit, limit
+    else:
+        colours, lowest, highest = "Reds", 0.0, values.max()
+    image = ax.imshow(
+        values, aspect="auto", interpolation="nearest", cmap=colours, vmin=lowest, vmax=highest
+    )
+    ax.set_yticks(range(len(bulk.groups)), bulk.groups)
+    ends = np.cumsum([kept.size for kept in top.values()])
+    for end in ends[:-1]:
+        ax.axvline(end - 0.5, color="black", linewidth=0.5)
+    if columns.size <= _MAX_NAMES:
+        ax.set_xticks(range(columns.size), names[columns], rotation=90, fontsize="small")
+    else:
+        starts = np.r_[0, ends[:-1]]
+        ax.set_xticks((starts + ends - 1) / 2, list(top), rotation=90)
+        ax.set_xlabel("peaks, by the group that they were ranked for")
+    label = "rate, minus mean of groups" if centred else "mean accessibility"
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.colorbar(image, ax=ax, label=label)
