@@ -28,6 +28,7 @@ class _Keys(NamedTuple):
 
     OBSM: str = "X_scmomer"
     LAYER: str = "scmomer"
+    STD_LAYER: str = "scmomer_std"
     UNS: str = "scmomer"
 
 

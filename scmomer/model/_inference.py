@@ -13,6 +13,7 @@ from torch import Tensor
 
 from scmomer._constants import ATAC, RNA
 from scmomer.module import CellBatch, SCMOMERModule, SparseRows
+from scmomer.module._translation import head_embeddings, opinions
 from scmomer.train import Cells, cell_loader
 
 Depth = Literal["predicted", "mean"] | float
@@ -31,6 +32,9 @@ class Embeddings:
     """ATAC: measured, or predicted from RNA."""
     depth: np.ndarray | None
     """Predicted ATAC depth, standardised log, ``(n_cells,)``; zero for cells without RNA."""
+    heads: np.ndarray | None = None
+    """Embeddings of the translation heads, ``(n_cells, n_heads, n_latent)``; not a number for
+    cells that lack what they read. None unless asked for."""
 
 
 def to_device(rows: SparseRows, device: torch.device) -> SparseRows:
@@ -110,25 +114,31 @@ class Inference:
         return min(self.batch_size, max(1, _TOKENS_AT_ONCE // longest))
 
     @torch.no_grad()
-    def embed(self, use: tuple[str, ...] | None = None) -> Embeddings:
+    def embed(self, use: tuple[str, ...] | None = None, to: str | None = None) -> Embeddings:
         """Return the embeddings of all cells (see :class:`Embeddings`).
 
-        With `use`, other modalities are ignored in cells that have one of these.
+        With `use`, other modalities are ignored in cells that have one of these. With `to`, also
+        those of the heads that translate into it.
         """
-        n = len(self.indices)
-        shape = {"depth": (n,)}
+        n, width = len(self.indices), self.module.config.n_latent
+        shape: dict[str, tuple[int, ...]] = {"depth": (n,)}
         out: dict[str, np.ndarray] = {}
+        source = next((m for m in self.module.encoders if m != to), None) if to else None
+        n_heads = len(self.module.heads_from(source)) if source is not None else 0
+        if n_heads:
+            out["heads"] = np.full((n, n_heads, width), np.nan, np.float32)
         for available, members in _groups(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
             for position, tensors in self._batches(self.indices[members], chosen):
-                for key, value in self._embed_batch(tensors, chosen).items():
-                    full = shape.get(key, (n, self.module.config.n_latent))
+                heads_of = source if n_heads else None
+                for key, value in self._embed_batch(tensors, chosen, heads_of).items():
+                    full = shape.get(key, (n, width))
                     into = out.setdefault(key, np.zeros(full, np.float32))
                     into[members[position]] = value.float().cpu().numpy()
-        none = np.zeros((0, self.module.config.n_latent), np.float32)  # of no cells
+        none = np.zeros((0, width), np.float32)  # of no cells
         absent = {m: none if m in self.module.encoders else None for m in (RNA, ATAC)}
         rna, atac = (out.get(f"z_{m}", value) for m, value in absent.items())
-        return Embeddings(out.get("z", none), rna, atac, out.get("depth"))
+        return Embeddings(out.get("z", none), rna, atac, out.get("depth"), out.get("heads"))
 
     @torch.no_grad()
     def encode(self, modality: str) -> np.ndarray:
@@ -144,9 +154,14 @@ class Inference:
         """Return the counts of a minibatch on the device."""
         return {m: to_device(tensors[m], self.device) for m in modalities}  # type: ignore[literal-required]
 
-    def _embed_batch(self, tensors: CellBatch, chosen: tuple[str, ...]) -> dict[str, Tensor]:
+    def _embed_batch(
+        self, tensors: CellBatch, chosen: tuple[str, ...], heads_of: str | None
+    ) -> dict[str, Tensor]:
         counts = self._counts(tensors, chosen)
         result = self.module.inference(**counts)
+        if heads_of in counts:
+            cell = result[f"z_{heads_of}"]
+            result["heads"] = head_embeddings(self.module, heads_of, cell, counts[heads_of])
         if RNA in counts and self.module.paired:
             result["depth"] = self.module.predict_depth(result["z"], counts[RNA])
         return result
@@ -155,30 +170,55 @@ class Inference:
     def decode(
         self,
         to: str,
-        z: np.ndarray,
+        embeddings: Embeddings,
+        rows: slice,
         depth: np.ndarray | None,
         batch: int | None,
         columns: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Decode embeddings ``(n, n_latent)`` to expression or probabilities, float32."""
-        decoder = self.module.decoders[to]
-        tensor = torch.from_numpy(z).to(self.device)
-        steps = None if depth is None else torch.from_numpy(depth).to(self.device)
-        code = None if batch is None else torch.full((len(z),), batch, device=self.device)
-        picked = slice(None) if columns is None else torch.from_numpy(columns).to(self.device)
-        values = decoder(tensor, code, steps, picked)
-        if to == ATAC:
-            values = values.sigmoid_()
-        else:
-            values = values.clamp_min_(0)
-        return values.float().cpu().numpy()
+        spread: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Decode some cells to expression or probabilities, ``(n, n_columns)`` float32.
+
+        Opinions of decoder and heads are averaged as logits or expression. With `spread`, return
+        also the standard deviation of the single opinions around the result.
+        """
+        z = torch.from_numpy(embeddings.z[rows]).to(self.device)
+        heads = None if embeddings.heads is None else torch.from_numpy(embeddings.heads[rows])
+        said = opinions(
+            self.module,
+            to,
+            z,
+            None if heads is None else heads.to(self.device),
+            None if batch is None else torch.full((len(z),), batch, device=self.device),
+            None if depth is None else torch.from_numpy(depth[rows]).to(self.device),
+            slice(None) if columns is None else torch.from_numpy(columns).to(self.device),
+        )
+        every = list(said) if spread else None
+        n, total = 0, torch.zeros((), device=self.device)
+        for values in said if every is None else every:
+            n, total = n + 1, total + values
+        result = _finish(to, total / n)
+        if every is None:
+            return result.float().cpu().numpy(), None
+        apart = torch.stack([(_finish(to, values) - result).square() for values in every])
+        return (
+            result.float().cpu().numpy(),
+            apart.sum(0).div(max(1, n - 1)).sqrt().float().cpu().numpy(),
+        )
 
     def depths(self, embeddings: Embeddings, depth: Depth) -> np.ndarray | None:
         """Return the standardised log ATAC depth to speak at, ``(n,)``; None for the mean."""
         if isinstance(depth, str):
-            return embeddings.depth if depth == "predicted" else None
+            share = self.module.config.depth_share
+            predicted = depth == "predicted" and embeddings.depth is not None
+            return share * embeddings.depth if predicted else None  # type: ignore[operator]
         mean, std = self.module.size_stats[0].tolist()
         return np.full(len(embeddings.z), (np.log1p(depth) - mean) / std, np.float32)
+
+
+def _finish(to: str, values: Tensor) -> Tensor:
+    """Turn logits into probabilities; expression is not below zero."""
+    return values.sigmoid() if to == ATAC else values.clamp_min(0)
 
 
 def check_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> np.ndarray:

@@ -96,7 +96,8 @@ class ResultsMixin:
         depth: Depth = "predicted",
         batch: str | None = None,
         batch_size: int | None = None,
-    ) -> np.ndarray:
+        uncertainty: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict one modality from the other.
 
         In paired data the measured values of `to` are not looked at, except in cells that have
@@ -116,16 +117,23 @@ class ResultsMixin:
             Cells to use; None for all.
         depth
             At which sequencing depth accessibility is stated: ``"predicted"`` from RNA for each
-            cell, ``"mean"`` of the training cells, or a number of open peaks.
+            cell (a share of its deviation from the mean, ``depth_share`` of the configuration),
+            ``"mean"`` of the training cells, or a number of open peaks. Take ``"mean"`` to cluster
+            or compare cells: depth is the largest difference between them.
         batch
             Name of a training batch to speak in; None averages over all.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+        uncertainty
+            Return also how far the model's heads are apart.
 
         Returns
         -------
-        numpy.ndarray
-            Shape ``(n_cells, n_features)``, float32, dense.
+        numpy.ndarray | tuple
+            Shape ``(n_cells, n_features)``, float32, dense; with `uncertainty` a pair of these:
+            values, and the standard deviation of the single heads around them. It says how sure
+            the model is of the probability, not whether one cell's peak will be seen open. Zero
+            in a model without heads.
 
         Raises
         ------
@@ -135,11 +143,14 @@ class ResultsMixin:
             If the model, or the stage that this needs, is not trained.
         """
         translation = self._translation(data, to, features, indices, depth, batch, batch_size)
-        _check_fits(translation.shape)
+        _check_fits(translation.shape, 1 + uncertainty)
         out = np.empty(translation.shape, np.float32)
-        for rows, values in translation.chunks():
+        apart = np.empty(translation.shape, np.float32) if uncertainty else None
+        for rows, values, deviation in translation.chunks(uncertainty):
             out[rows] = values
-        return out
+            if apart is not None:
+                apart[rows] = deviation
+        return out if apart is None else (out, apart)
 
     def _embed(
         self,
@@ -172,9 +183,8 @@ class ResultsMixin:
         self._require_stages_for(cells, translate=True)
         run = Inference(self.module, cells, indices, batch_size)
         source = tuple(m for m in cells.counts if m != to) or None
-        return Translation(
-            run, run.embed(source), to, columns, depth, code, len(self.spec.features[to])
-        )
+        found = run.embed(source, to)
+        return Translation(run, found, to, columns, depth, code, len(self.spec.features[to]))
 
     def _cells_of(self, data: AnnData | MuData | None) -> Cells:
         self._check_trained()
@@ -234,17 +244,20 @@ class Translation:
         batch: int | None,
         n_features: int,
     ):
-        self.run, self.z, self.to, self.columns = run, embeddings.z, to, columns
+        self.run, self.embeddings, self.to, self.columns = run, embeddings, to, columns
         self.depth = run.depths(embeddings, depth) if to == ATAC else None
         self.batch = batch
-        self.shape = (len(self.z), n_features if columns is None else len(columns))
+        n = len(embeddings.z)
+        self.shape = (n, n_features if columns is None else len(columns))
 
-    def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield slices of cells and their values, ``(n_chunk, n_features)``."""
+    def chunks(self, spread: bool = False) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+        """Yield slices of cells, values and, with `spread`, deviations, ``(n_chunk, n_features)``."""
         for start in range(0, self.shape[0], self.run.batch_size):
             rows = slice(start, start + self.run.batch_size)
-            depth = None if self.depth is None else self.depth[rows]
-            yield rows, self.run.decode(self.to, self.z[rows], depth, self.batch, self.columns)
+            values, deviation = self.run.decode(
+                self.to, self.embeddings, rows, self.depth, self.batch, self.columns, spread
+            )
+            yield rows, values, deviation
 
 
 def _check_depth(depth: Depth) -> None:
@@ -255,8 +268,8 @@ def _check_depth(depth: Depth) -> None:
         raise ValueError(msg)
 
 
-def _check_fits(shape: tuple[int, int]) -> None:
-    needed, free = 4 * shape[0] * shape[1], psutil.virtual_memory().available
+def _check_fits(shape: tuple[int, int], n_results: int) -> None:
+    needed, free = n_results * 4 * shape[0] * shape[1], psutil.virtual_memory().available
     if needed > free:
         msg = (
             f"Expected {needed / 1e9:.1f} GB of free memory for a dense result of {shape[0]} "

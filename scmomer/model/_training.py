@@ -12,6 +12,7 @@ from scvi import settings
 
 from scmomer._constants import ATAC, RNA
 from scmomer.model._current import set_current
+from scmomer.model._gain import set_even_depth
 from scmomer.model._inference import Inference
 from scmomer.train import Cells, RunOptions, StageProgress
 from scmomer.train._callbacks import copied_weights
@@ -82,7 +83,7 @@ class TrainingMixin:
         accelerator, devices
             As in scvi-tools: ``"auto"`` takes a GPU if there is one.
         train_size
-            Share of the cells to train on, default 0.9.
+            Share of the cells to train on, default 0.95.
         validation_size
             Share of the cells for early stopping, default the rest.
         shuffle_set_split
@@ -176,7 +177,11 @@ class TrainingMixin:
                 seed_stage(stage)
                 if stage == "bridge":
                     self._cache_encoders(cells)
+                elif self.module.paired:
+                    self.module.even_depth.zero_()  # was told by encoders that change now
                 history[stage] = run_stage(self, cells, split, stage, config, progress, options)
+                if stage == "bridge" and self.config.measured_gain:
+                    set_even_depth(self.module, cells, *split[:2], settings.seed or 0)
                 progress.finish(stage)
                 done, outdated = [s for s in done if s not in outdated], set()
                 done.append(stage)

@@ -82,36 +82,45 @@ class ModuleConfig:
 
     rna: RNAConfig = field(default_factory=RNAConfig)
     atac: ATACConfig = field(default_factory=ATACConfig)
-    n_latent: int = 128
+    n_latent: int = 32
     latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
     bridge_input: BridgeInput = "both"  # of RNA -> ATAC
     bridge_input_atac: BridgeInput = "embedding"  # of ATAC -> RNA; peaks overfit
     bridge_hidden: int = 256
-    bridge_dropout: float = 0.3  # of the hidden layer
+    bridge_dropout: float = 0.5  # of the hidden layer
     bridge_input_dropout: float = 0.5  # of the features; what keeps wide inputs from overfitting
-    latent_dropout: float = 0.3  # of the embedding before the decoders
-    decoder_hidden: int = 128  # hidden units before the linear decoders; 0 is published
+    bridge_centred: bool = True  # a gene that input dropout hides counts as average, not absent
+    bridge_norm: bool = False  # layer norm of its hidden units, as published; costs annotation
+    bridge_rebuild: float = 2.0  # weight of rebuilding log expression from RNA too, in stage 3
+    bridge_rates: float = 2.0  # weight of rebuilding raw counts as multinomial, in stage 3
+    bridge_heads: int = 3  # further bridges, each with decoders of its own; averaged in translation
+    measured_gain: bool = True  # shrink measured ATAC embeddings towards what RNA lets expect
+    embedding_dropout: float = 0.5  # of the encoders' outputs in stage 3
+    latent_dropout: float = 0.0  # of the embedding before the decoders
+    decoder_hidden: int = 0  # hidden units before the linear decoders; 0 is published
     decoder_dropout: float = 0.5  # of these hidden units
     discriminator_hidden: int = 64
     discriminator_weight: float = 0.1
     negative_fraction: float = 0.5  # permuted pairs for each real pair in a batch
     atac_pos_weight: float = 1.0  # 1 keeps probabilities calibrated; published: 20, 5, 5
+    clip_genes: float = 10.0  # deviations of a scaled gene beyond which its error stops to grow
     scale_genes: bool = True  # RNA error in units of each gene's spread; published: unscaled
     rna_weight: float = 1.0
     atac_weight: float = 1.0
-    distill_weight: float = 1.0
+    distill_weight: float = 0.1
     warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
     warm_lr: float = 0.05  # learning rate of warm-started maps, relative to the rest
     mask_fraction: float = 0.15
     input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2
     depth_term: bool = True
+    depth_share: float = 0.6  # of a cell's predicted deviation from the mean depth; see translation
     target_sum: float | None = None  # None: median total of the training cells; published: 1e4
     stages: dict[str, StageConfig] = field(
         default_factory=lambda: _stages(
             rna=StageConfig(max_epochs=3, lr=1e-3, batch_size=64),
             atac=StageConfig(max_epochs=3, lr=1e-3, batch_size=64),
             fusion=StageConfig(max_epochs=4, lr=1e-3, batch_size=64),
-            bridge=StageConfig(max_epochs=8, lr=2e-3, batch_size=128),
+            bridge=StageConfig(max_epochs=10, lr=2e-3, batch_size=128, warmup=0.3),
         )
     )
 
@@ -156,14 +165,21 @@ _PAPER = ModuleConfig(
         mlp_dim=2048,
         peak_skip=False,
     ),
+    n_latent=128,
+    distill_weight=1.0,
     latent_norm="layer",
     target_sum=1e4,
     bridge_input="expression",
     bridge_input_atac="expression",
     bridge_dropout=0.1,
-    latent_dropout=0.0,
-    decoder_hidden=0,
     bridge_input_dropout=0.0,
+    bridge_centred=False,
+    bridge_norm=True,
+    bridge_rebuild=1.0,
+    bridge_rates=0.0,
+    bridge_heads=0,
+    embedding_dropout=0.0,
+    measured_gain=False,
     scale_genes=False,
     warm_start=False,
     discriminator_weight=1.0,

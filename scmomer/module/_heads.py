@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmomer.module._config import BridgeInput
-from scmomer.module._rows import SparseRows, drop_entries, sparse_linear
+from scmomer.module._rows import SparseRows, drop_entries, sparse_linear, to_dense
 
 
 class Fusion(nn.Module):
@@ -35,10 +35,14 @@ class Bridge(nn.Module):
     """Predict the embedding of a missing modality from what is measured.
 
     The paper feeds the embedding of the measured modality, the published code its normalised
-    features; ``source`` chooses either or both. The features enter scaled to unit variance.
+    features; ``source`` chooses either or both. The features enter scaled to unit variance. With
+    ``centred`` their mean is subtracted, so that input dropout hides which genes are absent as well
+    as which are present, and a dropped gene counts as an average one. ``norm`` is the published
+    layer norm of the hidden units; without it they are ReLU.
     """
 
     scale: Tensor
+    shift: Tensor
 
     def __init__(
         self,
@@ -48,31 +52,49 @@ class Bridge(nn.Module):
         dropout: float,
         input_dropout: float,
         source: BridgeInput,
+        centred: bool = False,
+        norm: bool = True,
     ):
         super().__init__()
-        self.input_dropout = input_dropout
+        self.input_dropout, self.centred = input_dropout, centred
         self.embedding = nn.Linear(n_latent, hidden) if source != "expression" else None
         self.features: nn.Parameter | None = None
         if source != "embedding":
-            self.features = nn.Parameter(torch.randn(n_features, hidden) / n_features**0.5)
+            self.features = nn.Parameter(torch.randn(n_features, hidden) / (3 * n_features) ** 0.5)
             self.bias = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("scale", torch.ones(n_features))
-        self.rest = nn.Sequential(
-            nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, n_latent)
-        )
+        self.register_buffer("shift", torch.zeros(n_features))
+        between = [nn.LayerNorm(hidden), nn.GELU()] if norm else [nn.Identity(), nn.ReLU()]
+        self.rest = nn.Sequential(*between, nn.Dropout(dropout), nn.Linear(hidden, n_latent))
+
+    @torch.no_grad()
+    def standardize(self, mean: Tensor, std: Tensor) -> None:
+        """Set mean and standard deviation of the features, each ``(n_features,)``."""
+        self.scale.copy_(1 / std)
+        if self.centred:
+            self.shift.copy_(mean / std)
 
     def forward(self, cell: Tensor, features: SparseRows) -> Tensor:
         """Map ``(n, n_latent)`` and normalised features to the other embedding."""
         hidden = cell.new_zeros(())
         if self.embedding is not None:
-            hidden = hidden + self.embedding(cell)
+            hidden = hidden + self.embedding(cell)  # (n, hidden)
         if self.features is not None:
-            features = features._replace(values=features.values * self.scale[features.indices])
-            if self.training:
-                features = drop_entries(features, self.input_dropout)
-                features = features._replace(values=features.values / (1 - self.input_dropout))
-            hidden = hidden + sparse_linear(features, self.features) + self.bias
+            values = features.values * self.scale[features.indices]
+            hidden = hidden + self._read(features._replace(values=values)) + self.bias
         return self.rest(hidden)
+
+    def _read(self, features: SparseRows) -> Tensor:
+        """Multiply scaled features and weights, ``(n, hidden)``."""
+        weights = torch.as_tensor(self.features)
+        if not self.training or not self.input_dropout:
+            return sparse_linear(features, weights) - self.shift @ weights
+        if self.centred:  # every gene takes part in the dropout, so the batch is dense here
+            dense = to_dense(features, len(weights)) - self.shift  # (n, n_features)
+            return F.dropout(dense, self.input_dropout) @ weights
+        features = drop_entries(features, self.input_dropout)
+        values = features.values / (1 - self.input_dropout)
+        return sparse_linear(features._replace(values=values), weights)
 
 
 class DecoderInput(nn.Module):
@@ -101,7 +123,11 @@ class Decoder(nn.Module):
 
     Added are a bias for each batch and, for accessibility, a slope on the cell's depth, so that
     the embedding need not carry either. All terms are one product: ``augment(z) @ weights().T``.
+    With ``scaled`` parameters are in units of each feature's spread (:meth:`start_at`): otherwise a
+    step of the optimiser moves a rare gene twenty times as far as a common one.
     """
+
+    scale: Tensor | None
 
     def __init__(
         self,
@@ -111,6 +137,7 @@ class Decoder(nn.Module):
         depth_term: bool,
         hidden: int = 0,
         dropout: float = 0.0,
+        scaled: bool = False,
     ):
         super().__init__()
         self.input = DecoderInput(n_latent, hidden, dropout) if hidden else nn.Identity()
@@ -119,10 +146,14 @@ class Decoder(nn.Module):
         self.n_batches = n_batches if n_batches > 1 else 0
         self.batch_bias = nn.Parameter(torch.zeros(n_features, self.n_batches))
         self.depth_slope = nn.Parameter(torch.ones(n_features, 1)) if depth_term else None
+        self.register_buffer("scale", torch.ones(n_features, 1) if scaled else None)
 
     @torch.no_grad()
-    def start_at(self, mean: Tensor) -> None:
-        """Start at the mean profile, ``(n_features,)`` values or logits."""
+    def start_at(self, mean: Tensor, spread: Tensor | None = None) -> None:
+        """Start at the mean profile, ``(n_features,)`` values or logits, and set the units."""
+        if self.scale is not None and spread is not None:
+            self.scale.copy_(spread[:, None])
+            mean = mean / spread
         self.linear.bias.copy_(mean)
 
     def augment(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
@@ -143,7 +174,8 @@ class Decoder(nn.Module):
         parts = [self.linear.weight[columns], self.linear.bias[columns, None]]
         if self.depth_slope is not None:
             parts.append(self.depth_slope[columns])
-        return torch.cat([*parts, self.batch_bias[columns]], dim=-1)
+        weights = torch.cat([*parts, self.batch_bias[columns]], dim=-1)
+        return weights if self.scale is None else weights * self.scale[columns]
 
     def forward(
         self,

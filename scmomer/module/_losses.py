@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmomer.module._rows import SparseRows
+from scmomer.module._rows import SparseRows, row_sums
 
 _CHUNK_ELEMENTS = 2**22  # logits alive at once: 16 MB in fp32, fits a CPU's last-level cache
 
@@ -101,3 +101,19 @@ def sparse_mse(prediction: Tensor, targets: SparseRows, weight: Tensor) -> Tenso
     stored = targets.values * (targets.values - 2 * at_stored) * weight[targets.indices]
     total = (prediction.square() @ weight).sum() + stored.sum()
     return total / max(prediction.shape[0], 1)
+
+
+def multinomial(logits: Tensor, counts: SparseRows) -> Tensor:
+    """Return the mean over cells of the negative log likelihood of counts, given their total.
+
+    Parameters
+    ----------
+    logits
+        Log shares up to a constant for each cell, shape ``(n, n_features)``.
+    counts
+        Raw counts of the `n` cells.
+    """
+    at_stored = logits[counts.row_ids, counts.indices]  # (nnz,)
+    totals = row_sums(counts)
+    loss = (totals * logits.logsumexp(-1)).sum() - (counts.values * at_stored).sum()
+    return loss / max(logits.shape[0], 1)

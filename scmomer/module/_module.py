@@ -17,6 +17,7 @@ from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
 from scmomer.module._patches import PatchLayout
 from scmomer.module._rna import rna_encoder
 from scmomer.module._rows import SparseRows, log_normalize, row_sums
+from scmomer.module._translation import TranslationHead
 
 
 class CellBatch(TypedDict, total=False):
@@ -70,7 +71,9 @@ class SCMOMERModule(BaseModuleClass):
         )
         if n_genes:
             self.encoders["rna"] = rna_encoder(n_genes, c)
-            self.decoders["rna"] = decoder(n_features=n_genes, depth_term=False)
+            self.decoders["rna"] = decoder(
+                n_features=n_genes, depth_term=False, scaled=c.scale_genes
+            )
         if layout is not None:
             self.encoders["atac"] = atac_encoder(layout, c)
             self.decoders["atac"] = decoder(n_features=layout.n_peaks, depth_term=c.depth_term)
@@ -87,6 +90,8 @@ class SCMOMERModule(BaseModuleClass):
                         c.bridge_dropout,
                         c.bridge_input_dropout,
                         source_input,
+                        centred=source == "rna" and c.bridge_centred,
+                        norm=c.bridge_norm or source != "rna",
                     )
                     for source, source_input in (
                         ("rna", c.bridge_input),
@@ -98,12 +103,29 @@ class SCMOMERModule(BaseModuleClass):
         if self.paired:
             self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
             self.depth_head = nn.Linear(c.n_latent + 2, 1)
+            self.rate_decoder = Decoder(c.n_latent, n_genes, 1, False) if c.bridge_rates else None
+            self.heads = nn.ModuleDict(
+                {
+                    source: nn.ModuleList(
+                        [
+                            TranslationHead(source, sizes, n_batches, c)
+                            for _ in range(c.bridge_heads)
+                        ]
+                    )
+                    for source in self.encoders
+                }
+            )
+            # Open peaks at which a measured ATAC embedding counts as much as the expected one,
+            # for each dimension; 0: it is taken as it is.
+            self.register_buffer("even_depth", torch.zeros(c.n_latent))
         # Counts per cell after normalisation; the median of the training cells if not configured.
         self.register_buffer("target_sum", torch.tensor(float(c.target_sum or 1e4)))
         # One over the variance of each gene's log expression, or ones.
         self.register_buffer("gene_weight", torch.ones(n_genes))
         # Loss of the train mean, so that 1.0 means "no better than the mean" in both modalities.
         self.register_buffer("baseline", torch.ones(2))
+        # Multinomial loss of the mean shares of counts.
+        self.register_buffer("count_baseline", torch.tensor(1.0))
         # Mean and standard deviation over training cells of log open peaks, log RNA counts and
         # log expressed genes.
         self.register_buffer("size_stats", torch.tensor([[0.0, 1.0]] * 3))
@@ -118,9 +140,26 @@ class SCMOMERModule(BaseModuleClass):
         """Return the decoder of a modality."""
         return cast(Decoder, self.decoders[modality])
 
+    def decoders_of(self, modality: str) -> list[Decoder]:
+        """Return all decoders into a modality: the model's and those of the heads."""
+        heads = [head for source in self.encoders for head in self.heads_from(source)]
+        own = [head.decoder(modality) for head in heads if modality in head.decoders]
+        return [self.decoder(modality), *own]
+
+    def rates(self) -> list[Decoder]:
+        """Return all decoders into log shares of raw RNA counts; used in training only."""
+        if not self.paired:
+            return []
+        every = [self.rate_decoder, *(head.rates for head in self.heads_from("rna"))]
+        return [rates for rates in every if rates is not None]
+
     def bridge_from(self, source: str) -> Bridge:
         """Return the bridge that starts from a modality."""
         return cast(Bridge, self.bridges[source])
+
+    def heads_from(self, source: str) -> list[TranslationHead]:
+        """Return the translation heads that read a modality."""
+        return list(cast(nn.ModuleList, self.heads[source])) if self.paired else []  # type: ignore[arg-type]
 
     # -- encoding
 
@@ -152,6 +191,16 @@ class SCMOMERModule(BaseModuleClass):
         features = torch.cat([z, self._standardize(sizes, slice(1, 3)).clamp(-4, 4)], -1)
         return self.depth_head(features)[:, 0].clamp(-4, 4)
 
+    def weigh_measured(self, expected: Tensor, measured: Tensor, counts: SparseRows) -> Tensor:
+        """Combine the ATAC embedding that RNA lets expect with the measured one, ``(n, n_latent)``.
+
+        A measurement of ``n`` open peaks weighs ``n / (n + even_depth)``: the gain of a Kalman
+        filter whose noise falls with depth.
+        """
+        n = counts.lengths[:, None].to(measured.dtype)  # (n, 1)
+        gain = torch.where(self.even_depth > 0, n / (n + self.even_depth).clamp_min(1e-6), 1.0)
+        return expected + gain * (measured - expected)
+
     # -- scvi-tools interface
 
     def _get_inference_input(self, tensors: CellBatch, **kwargs: Any) -> dict[str, Any]:
@@ -180,11 +229,18 @@ class SCMOMERModule(BaseModuleClass):
             found = {"z_rna": z_rna, "z_atac": z_atac}
             only = {key: value for key, value in found.items() if value is not None}
             return {**only, "z": next(iter(only.values()))}
-        if z_atac is None:
-            z_atac = self.bridge("rna", *_measured(z_rna, rna))
-        elif z_rna is None:
+        if z_rna is None:
             z_rna = self.bridge("atac", *_measured(z_atac, atac))
-        return {"z_rna": z_rna, "z_atac": z_atac, "z": self.fusion(z_rna, z_atac)}
+            z = self.fusion(z_rna, z_atac)
+        elif z_atac is None:
+            z_atac = self.bridge("rna", *_measured(z_rna, rna))
+            z = self.fusion(z_rna, z_atac)
+        elif self.config.measured_gain:
+            expected = self.bridge("rna", *_measured(z_rna, rna))
+            z = self.fusion(z_rna, self.weigh_measured(expected, *_measured(z_atac, atac)))
+        else:
+            z = self.fusion(z_rna, z_atac)
+        return {"z_rna": z_rna, "z_atac": z_atac, "z": z}
 
     def _get_generative_input(
         self, tensors: CellBatch, inference_outputs: dict[str, Tensor], **kwargs: Any
@@ -226,12 +282,13 @@ class SCMOMERModule(BaseModuleClass):
         elif stage == "fusion":
             parts = [self.encoders, self.decoders, self.fusion, self.discriminator]
         else:
-            parts = [self.bridges, self.decoders, self.fusion, self.depth_head]
+            parts = [self.bridges, self.heads, self.decoders, self.fusion]
+            parts += [self.depth_head, *self.rates()[:1]]
         return [p for part in parts for p in part.parameters() if p.requires_grad]
 
-    def warm_parameters(self) -> list[nn.Parameter]:
-        """Maps that begin as principal components and move slowly from there."""
-        if not self.config.warm_start:
+    def warm_parameters(self, stage: str) -> list[nn.Parameter]:
+        """Maps that begin as principal components and move slowly from there, up to stage 3."""
+        if not self.config.warm_start or stage == "bridge":
             return []
         names = ("pool.projection", "pool.bias", "peak_skip", "fusion.to_out.weight")
         return [p for name, p in self.named_parameters() if name.endswith(names)]

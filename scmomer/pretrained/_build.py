@@ -18,6 +18,8 @@ from scmomer.module import get_config
 from scmomer.pretrained._checkpoint import Plan, translate
 from scmomer.pretrained._performer import published
 
+STATISTICS = ("target_sum", "gene_weight", "baseline", "count_baseline", "size_stats")
+"""Buffers that training sets from its cells; no checkpoint has them."""
 logger = logging.getLogger(__name__)
 
 

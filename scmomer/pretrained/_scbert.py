@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scmomer.model import SCMOMER
-from scmomer.pretrained._build import build
+from scmomer.pretrained._build import STATISTICS, build
 from scmomer.pretrained._checkpoint import Target, read_tensors
 from scmomer.pretrained._performer import performer_plan, performer_sizes, vocabulary
 
@@ -78,7 +78,7 @@ def load_scbert(
         index,
         options={**sizes, **defaults, **options},
         bridged=False,
-        untrained=("decoders.", "target_sum", "gene_weight", "baseline", "size_stats"),
+        untrained=("decoders.", *STATISTICS),
         source=_SOURCE,
         path=path,
         accelerator=accelerator,

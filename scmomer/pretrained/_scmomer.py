@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scmomer.model import SCMOMER
-from scmomer.pretrained._build import build
+from scmomer.pretrained._build import STATISTICS, build
 from scmomer.pretrained._checkpoint import LeftOut, Target, read_tensors
 from scmomer.pretrained._performer import performer_plan, performer_sizes, vocabulary
 
@@ -77,7 +77,8 @@ def load_scmomer(
             "decoders.",
             "encoders.rna.model.to_out.",  # of masked modelling; the release has the pooler's
             "bridges.rna.scale",
-            *("target_sum", "gene_weight", "baseline", "size_stats"),
+            "bridges.rna.shift",
+            *STATISTICS,
         ),
         source=_SOURCE,
         path=path,

@@ -27,7 +27,7 @@ def write_translation(
 ) -> AnnData:
     """Write a translation into ``path`` (.h5ad) and return it backed.
 
-    ``X`` and ``layers["scmomer"]`` are one dataset on disk.
+    There is no ``layers["scmomer"]``: anndata reads layers into memory when it opens a file.
     """
     translation = model._translation(
         data,
@@ -43,12 +43,23 @@ def write_translation(
     frame = AnnData(empty, obs=data.obs.copy(), var=var, obsm=dict(data.obsm))
     record(frame, model, f"translate_{to}", **options)
     frame.write_h5ad(path)
+    chunk = (min(shape[0], 256), min(shape[1], 1024))
     with h5py.File(path, "r+") as file:
         del file["X"]
-        chunk = (min(shape[0], 256), min(shape[1], 1024))
-        dataset = file.create_dataset("X", shape, np.float32, chunks=chunk, compression="lzf")
-        dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-        for rows, values in translation.chunks():
+        dataset = _create(file, "X", shape, chunk)
+        apart = None
+        if options["uncertainty"]:
+            apart = _create(file["layers"], KEYS.STD_LAYER, shape, chunk)
+        for rows, values, deviation in translation.chunks(options["uncertainty"]):
             dataset[rows] = values
-        file["layers"][KEYS.LAYER] = dataset  # a hard link
+            if apart is not None:
+                apart[rows] = deviation
     return anndata.read_h5ad(path, backed="r")
+
+
+def _create(
+    group: h5py.Group, name: str, shape: tuple[int, int], chunk: tuple[int, int]
+) -> h5py.Dataset:
+    dataset = group.create_dataset(name, shape, np.float32, chunks=chunk, compression="lzf")
+    dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    return dataset

@@ -32,6 +32,7 @@ def translate_atac(
     depth: Depth = "predicted",
     batch: str | None = None,
     batch_size: int | None = None,
+    uncertainty: bool = False,
     path: str | Path | None = None,
     copy: bool = False,
 ) -> AnnData | MuData | None:
@@ -47,14 +48,20 @@ def translate_atac(
         Peaks to predict; None for all of the model's.
     depth
         At which depth probabilities are stated: ``"predicted"`` from each cell's RNA,
-        ``"mean"`` of the training cells, or a number of open peaks.
+        ``"mean"`` of the training cells, or a number of open peaks. Take ``"mean"`` to cluster
+        or compare cells: depth is the largest difference between them.
     batch
         Training batch to speak in; None averages over all.
     batch_size
         Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+    uncertainty
+        Write also ``layers["scmomer_std"]``: the standard deviation of the model's heads around
+        the probability. It says how sure the model is of the probability, not whether a single
+        cell's peak will be seen open.
     path
         Write the result of an AnnData chunk by chunk into this ``.h5ad`` file and return it
-        backed, so that it never needs to fit into memory.
+        backed, so that it never needs to fit into memory; ``X`` alone is written, without
+        ``layers["scmomer"]`` (and `uncertainty`, a layer, does need to fit).
     copy
         For MuData: return a changed copy instead of changing `data`.
 
@@ -84,6 +91,7 @@ def translate_atac(
         depth=depth,
         batch=batch,
         batch_size=batch_size,
+        uncertainty=uncertainty,
     )
 
 
@@ -94,6 +102,7 @@ def translate_rna(
     features: Sequence[str] | None = None,
     batch: str | None = None,
     batch_size: int | None = None,
+    uncertainty: bool = False,
     path: str | Path | None = None,
     copy: bool = False,
 ) -> AnnData | MuData | None:
@@ -103,7 +112,7 @@ def translate_rna(
     ----------
     data
         ATAC AnnData, or MuData with RNA and ATAC. Raw counts; needs no set-up.
-    model, batch, batch_size, path, copy
+    model, batch, batch_size, uncertainty, path, copy
         As in :func:`translate_atac`.
     features
         Genes to predict; None for all of the model's.
@@ -130,6 +139,7 @@ def translate_rna(
         features=features,
         batch=batch,
         batch_size=batch_size,
+        uncertainty=uncertainty,
     )
 
 
@@ -154,9 +164,11 @@ def _translate(
     var = pd.DataFrame(index=pd.Index(options["features"]) if names is None else names)
     if path is not None:
         return write_translation(Path(path), data, model, to, var, options)
-    values = model.get_translated(data, to, **options)
+    values, apart = _values(model.get_translated(data, to, **options))
     out = AnnData(values, obs=data.obs.copy(), var=var, obsm=dict(data.obsm))
     out.layers[KEYS.LAYER] = values
+    if apart is not None:
+        out.layers[KEYS.STD_LAYER] = apart
     record(out, model, f"translate_{to}", **options)
     return out
 
@@ -183,11 +195,26 @@ def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str,
             key,
         )
     cells = mdata.obs_names.get_indexer(target.obs_names)
-    values = model.get_translated(
+    found = model.get_translated(
         mdata, to, **{**options, "features": list(shared), "indices": cells}
     )
-    if not shared.equals(target.var_names):
-        full = np.full(target.shape, np.nan, np.float32)
-        full[:, target.var_names.get_indexer(shared)] = values
-        values = full
-    target.layers[KEYS.LAYER] = values
+    for key_of, values in zip((KEYS.LAYER, KEYS.STD_LAYER), _values(found), strict=True):
+        if values is not None:
+            target.layers[key_of] = _spread_out(values, shared, target)
+        else:
+            target.layers.pop(key_of, None)  # of an earlier translation
+
+
+def _values(
+    found: np.ndarray | tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray | None]:
+    return found if isinstance(found, tuple) else (found, None)
+
+
+def _spread_out(values: np.ndarray, names: pd.Index, target: AnnData) -> np.ndarray:
+    """Return values of some features at their places among all; the others are NaN."""
+    if names.equals(target.var_names):
+        return values
+    full = np.full(target.shape, np.nan, np.float32)
+    full[:, target.var_names.get_indexer(names)] = values
+    return full

@@ -76,6 +76,9 @@ def cell_loader(
     """
     indices = np.asarray(indices)
     lengths = cells.lengths(modalities[0])[indices]
+    if f"z_{modalities[0]}" in cells.embeddings:
+        # No encoder reads these cells, so nothing is padded: batches may be as random as can be.
+        lengths = np.zeros_like(lengths)
     return DataLoader(
         _CellDataset(cells, indices, modalities, with_position),
         sampler=BucketSampler(lengths, batch_size, shuffle),

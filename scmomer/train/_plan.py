@@ -88,7 +88,7 @@ class StagePlan(pl.LightningModule):
 
     def _groups(self) -> list[dict[str, Any]]:
         """Matrices decay, other parameters do not; warm-started maps learn slowly."""
-        slow = {id(p) for p in self.module.warm_parameters()}
+        slow = {id(p) for p in self.module.warm_parameters(self.stage)}
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for p in self.module.stage_parameters(self.stage):
             groups.setdefault((p.ndim >= 2, id(p) in slow), []).append(p)

@@ -28,7 +28,7 @@ def split_cells(
     n_cells
         Cells to split.
     train_size
-        Share to train on, above 0 and at most 1; None for 0.9.
+        Share to train on, above 0 and at most 1; None for 0.95.
     validation_size
         Share for validation; None for all others.
     shuffle
@@ -39,7 +39,7 @@ def split_cells(
     ValueError
         If shares are out of range or sum to more than 1, or there is no cell.
     """
-    share = 0.9 if train_size is None else float(train_size)
+    share = 0.95 if train_size is None else float(train_size)
     rest = 1 - share if validation_size is None else float(validation_size)
     if not 0 < share <= 1 or not 0 <= rest < 1 or share + rest > 1 + 1e-9:
         msg = (

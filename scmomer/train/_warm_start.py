@@ -69,11 +69,17 @@ def _start_rna(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
         module.gene_weight.copy_(torch.from_numpy(1 / std**2))
     weight = module.gene_weight.cpu().numpy()
     module.baseline[0] = max(float((np.maximum(variance, 0) * weight).sum()), 1e-6)
+    shares = (np.asarray(counts.sum(0)).ravel() + 0.5) / (counts.sum() + 0.5 * counts.shape[1])
+    module.count_baseline.fill_(max(float(-(counts @ np.log(shares)).mean()), 1e-6))
+    for rates in module.rates():
+        rates.start_at(torch.from_numpy(np.log(shares)))
     module.size_stats[1] = _log_stats(totals)
     module.size_stats[2] = _log_stats(np.diff(counts.indptr))
-    module.decoder("rna").start_at(torch.from_numpy(mean))
+    for decoder in module.decoders_of("rna"):
+        decoder.start_at(torch.from_numpy(mean), torch.from_numpy(std))
     if module.paired and module.config.scale_genes:
-        module.bridge_from("rna").scale.copy_(torch.from_numpy(1 / std))
+        for bridge in (module.bridge_from("rna"), *(h.bridge for h in module.heads_from("rna"))):
+            bridge.standardize(torch.from_numpy(mean), torch.from_numpy(std))
     if module.config.warm_start:
         weights, bias = _principal_components(expression, mean, std, module.config.n_latent // 2)
         module.encoder("rna").start_at(weights, bias)
@@ -122,10 +128,10 @@ def _start_atac(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
     entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
     module.baseline[1] = max(float(entropy.sum()), 1e-6)
     module.size_stats[0] = _log_stats(n_open)
-    decoder = module.decoder("atac")
-    decoder.start_at(torch.from_numpy(np.log(rate / (1 - rate))))
-    if decoder.depth_slope is not None:  # twice the depth: twice as likely to be open
-        decoder.depth_slope.data.fill_(float(module.size_stats[0, 1]))
+    for decoder in module.decoders_of("atac"):
+        decoder.start_at(torch.from_numpy(np.log(rate / (1 - rate))))
+        if decoder.depth_slope is not None:  # twice the depth: twice as likely to be open
+            decoder.depth_slope.data.fill_(float(module.size_stats[0, 1]))
     if module.config.warm_start:
         depth = float(np.median(n_open))
         weights = _semantic_indexing(open_peaks, rate, depth, module.config.n_latent // 2)

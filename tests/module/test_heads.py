@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
+from scmomer.module._rows import to_dense
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,38 @@ def test_decoder_starts_at_the_mean():
     torch.testing.assert_close(made(torch.zeros(2, 4)), mean.expand(2, -1))
 
 
+def test_a_scaled_decoder_starts_at_the_mean():
+    made, mean, spread = Decoder(4, 5, 2, False, scaled=True), torch.randn(5), torch.rand(5) + 0.1
+    made.start_at(mean, spread)
+    torch.testing.assert_close(made(torch.zeros(2, 4)), mean.expand(2, -1))
+    assert torch.equal(made.scale[:, 0], spread)
+
+
+@pytest.mark.parametrize("columns", [slice(None), torch.tensor([4, 0, 0])], ids=["all", "some"])
+def test_parameters_of_a_scaled_decoder_are_in_units_of_the_spread(columns):
+    plain, z = decoder(3, True), torch.randn(6, 4)
+    made, spread = Decoder(4, 5, 3, True, scaled=True), torch.rand(5) + 0.1
+    made.start_at(torch.zeros(5), spread)
+    made.load_state_dict({**plain.state_dict(), "scale": made.scale})
+    torch.testing.assert_close(made.weights(columns), (plain.weights() * spread[:, None])[columns])
+    batch, depth = torch.arange(6) % 3, torch.randn(6)
+    expected = (plain(z, batch, depth) * spread)[:, columns]
+    torch.testing.assert_close(made(z, batch, depth, columns), expected)
+
+
+def test_only_a_scaled_decoder_has_units():
+    plain, scaled = Decoder(4, 5, 2, False), Decoder(4, 5, 2, False, scaled=True)
+    assert set(scaled.state_dict()) - set(plain.state_dict()) == {"scale"}
+    assert "scale" not in plain.state_dict() and plain.scale is None
+    assert torch.equal(scaled.scale, torch.ones(5, 1))
+    mean = torch.randn(5)
+    for made in (plain, scaled):  # without a spread, and where there are no units
+        made.start_at(mean)
+        torch.testing.assert_close(made(torch.zeros(1, 4))[0], mean)
+    plain.start_at(mean, torch.full((5,), 7.0))
+    torch.testing.assert_close(plain(torch.zeros(1, 4))[0], mean)
+
+
 def make_bridge(source: str) -> Bridge:
     """A bridge of ten features with heavy dropout."""
     return Bridge(10, 4, 16, dropout=0.5, input_dropout=0.5, source=source)
@@ -120,6 +153,70 @@ def test_input_dropout_keeps_the_expected_input(counts, sparse):
     mean = torch.stack([bridge(torch.zeros(3, 4), rows) for _ in range(3000)]).mean(0)
     expected = bridge.eval()(torch.zeros(3, 4), rows)
     torch.testing.assert_close(mean, expected, rtol=0, atol=0.05 * float(expected.abs().max()))
+
+
+# -- centred features
+
+
+def make_centred(input_dropout: float) -> tuple[Bridge, torch.Tensor, torch.Tensor]:
+    """A centred bridge without dropout of hidden units, and mean and spread of its features."""
+    bridge = Bridge(10, 4, 16, 0.0, input_dropout, "expression", centred=True, norm=False)
+    torch.nn.init.normal_(bridge.bias)
+    mean, std = torch.rand(10), torch.rand(10) + 0.5
+    bridge.standardize(mean, std)
+    return bridge, mean, std
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("empty", [(), (0, 4), tuple(range(5))], ids=str)
+@pytest.mark.parametrize(("training", "input_dropout"), [(False, 0.5), (False, 0.0), (True, 0.0)])
+def test_a_centred_bridge_is_its_dense_formula(counts, sparse, empty, training, input_dropout):
+    bridge, mean, std = make_centred(input_dropout)
+    table = counts(5, 10, empty=empty)
+    hidden = ((table - mean) / std) @ bridge.features + bridge.bias
+    expected = hidden.relu() @ bridge.rest[-1].weight.T + bridge.rest[-1].bias
+    found = bridge.train(training)(torch.zeros(5, 4), sparse(table))
+    torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_centred_input_dropout_keeps_the_expected_input(counts, sparse):
+    bridge, _, _ = make_centred(0.5)
+    bridge.rest = torch.nn.Identity()
+    rows = sparse(counts(3, 10, empty=(1,)))
+    draws = torch.stack([bridge(torch.zeros(3, 4), rows) for _ in range(3000)])
+    assert (draws.std(0) > 0.01).all()  # of an empty cell as well
+    expected = bridge.eval()(torch.zeros(3, 4), rows)
+    error = draws.std(0) / 3000**0.5
+    assert ((draws.mean(0) - expected).abs() < 5 * error).all()
+
+
+@torch.no_grad()
+def test_a_dropped_gene_counts_as_average(sparse):
+    """With all genes at their mean, dropout changes nothing."""
+    bridge, mean, _ = make_centred(0.5)
+    rows = sparse(mean.expand(4, -1))
+    found = bridge(torch.zeros(4, 4), rows)
+    expected = bridge.rest(bridge.bias).expand(4, -1)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(to_dense(rows, 10), mean.expand(4, -1))
+
+
+def test_what_is_not_centred_is_only_scaled():
+    bridge = make_bridge("both")
+    bridge.standardize(torch.rand(10) + 1, torch.full((10,), 4.0))
+    assert torch.equal(bridge.shift, torch.zeros(10))
+    assert torch.equal(bridge.scale, torch.full((10,), 0.25))
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_hidden_units_with_and_without_norm(norm):
+    bridge = Bridge(10, 4, 16, 0.1, 0.0, "both", norm=norm)
+    kinds = [type(layer) for layer in bridge.rest]
+    nn = torch.nn
+    first = [nn.LayerNorm, nn.GELU] if norm else [nn.Identity, nn.ReLU]
+    assert kinds == [*first, nn.Dropout, nn.Linear]
+    assert ("rest.0.weight" in bridge.state_dict()) == norm
 
 
 def test_published_sizes():

@@ -49,7 +49,11 @@ def test_any_subset_of_modalities_gives_an_embedding(module, tables, sparse, ava
     out = module.inference(**{m: sparse(tables[m]) for m in available})
     assert set(out) == {"z_rna", "z_atac", "z"}
     assert all(z.shape == (N, 8) and z.isfinite().all() for z in out.values())
-    assert torch.equal(out["z"], module.fusion(out["z_rna"], out["z_atac"]))
+    fused = out["z_atac"]
+    if len(available) == 2:
+        expected = module.bridge("rna", out["z_rna"], sparse(tables["rna"]))
+        fused = module.weigh_measured(expected, fused, sparse(tables["atac"]))
+    assert torch.equal(out["z"], module.fusion(out["z_rna"], fused))
     for m in ("rna", "atac"):
         if m in available:
             expected = module.encode(m, sparse(tables[m])).cell
@@ -84,13 +88,27 @@ def test_inference_repeats_exactly(module, tables, sparse):
 
 @torch.no_grad()
 def test_cached_embeddings_replace_encoders(make_module, tables, sparse):
-    module = make_module().eval()
+    module = make_module(measured_gain=False).eval()
     rows = {m: sparse(t) for m, t in tables.items()}
     out = module.inference(**rows)
     cached = {k: out[k] for k in ("z_rna", "z_atac")}
     module.encoders = torch.nn.ModuleDict()  # not needed any more
     torch.testing.assert_close(module.inference(**cached)["z"], out["z"])
     torch.testing.assert_close(module.inference(**rows, **cached)["z"], out["z"])
+
+
+@torch.no_grad()
+def test_a_deep_measurement_outweighs_what_was_expected(make_module, sparse):
+    module = make_module().eval()
+    expected, measured = torch.zeros(3, 8), torch.ones(3, 8)
+    peaks = torch.zeros(3, 40)
+    peaks[1, :10], peaks[2, :30] = 1, 1
+    rows = sparse(peaks)
+    as_measured = module.weigh_measured(expected, measured, rows)
+    torch.testing.assert_close(as_measured[:, 0], torch.ones(3))
+    module.even_depth.fill_(10.0)
+    weighed = module.weigh_measured(expected, measured, rows)
+    torch.testing.assert_close(weighed[:, 3], torch.tensor([0.0, 0.5, 0.75]))
 
 
 def test_nothing_to_embed_is_an_error(make_module):
@@ -160,6 +178,7 @@ def test_predicted_depth_reads_rna_depth_and_is_bounded(make_module, tables, spa
 
 def test_statistics_are_saved(make_module):
     saved = {"target_sum", "gene_weight", "baseline", "size_stats", "bridges.rna.scale"}
+    saved |= {"bridges.rna.shift", "even_depth", "count_baseline", "decoders.rna.scale"}
     assert saved <= set(make_module().state_dict())
 
 

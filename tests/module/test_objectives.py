@@ -113,13 +113,24 @@ def test_pair_matching_tells_real_from_false_pairs(make_module):
 
 
 def test_reconstruction_of_rna_is_the_weighted_error(make_module, paired):
-    module = make_module(n_batches=2).eval()
+    module = make_module(n_batches=2, clip_genes=1e6).eval()
     torch.nn.init.uniform_(module.gene_weight)
     module.baseline[0] = 3.0
     tensors, z = paired(), torch.randn(24, 8)
     target = to_dense(module.normalize("rna", tensors["rna"]), 30)
     predicted = module.decoder("rna")(z, tensors["batch"])
     expected = ((predicted - target).square() * module.gene_weight).sum(1).mean() / 3
+    torch.testing.assert_close(reconstruction(module, "rna", z, tensors), expected)
+
+
+def test_a_gene_far_from_its_spread_counts_as_ten_deviations(make_module, paired):
+    module = make_module(clip_genes=2.0).eval()
+    module.gene_weight.fill_(4.0)  # a spread of 0.5
+    tensors, z = paired(), torch.randn(24, 8)
+    target = to_dense(module.normalize("rna", tensors["rna"]), 30)
+    assert (target > 1).any()
+    predicted = module.decoder("rna")(z)
+    expected = ((predicted - target.clamp_max(1)).square() * 4).sum(1).mean()
     torch.testing.assert_close(reconstruction(module, "rna", z, tensors), expected)
 
 
@@ -260,3 +271,100 @@ def test_depth_is_learned_by_its_head_alone(make_module, paired):
     OBJECTIVES["bridge"](module, tensors)["depth"].backward()
     moved = {name for name, p in module.named_parameters() if p.grad is not None}
     assert moved == {"depth_head.weight", "depth_head.bias"}
+
+
+# -- stage three
+
+
+HEADS = {"none": {"bridge_heads": 0}, "one": {"bridge_heads": 1}, "three": {"bridge_heads": 3}}
+SWITCHES = {
+    "all": {},
+    "no rebuild": {"bridge_rebuild": 0.0},
+    "no rates": {"bridge_rates": 0.0},
+    "neither": {"bridge_rebuild": 0.0, "bridge_rates": 0.0},
+}
+
+
+@pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES.keys())
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
+def test_stage_three_has_one_term_per_head_and_direction(make_module, paired, heads, switches):
+    module = make_module(n_batches=2, **heads, **switches)
+    names = ["rna_from_atac", "atac_from_rna"]
+    if "bridge_rebuild" not in switches:
+        names.append("rna_from_rna")
+    if "bridge_rates" not in switches:
+        names.append("counts_from_rna")
+    ends = ["", *(f"_{k + 1}" for k in range(heads["bridge_heads"]))]
+    expected = {"distillation", "depth"} | {name + end for name in names for end in ends}
+    assert set(OBJECTIVES["bridge"](module, paired(module=module))) == expected
+
+
+def test_without_their_terms_there_are_no_decoders(make_module):
+    module = make_module(bridge_rates=0.0)
+    assert module.rate_decoder is None and module.rates() == []
+    assert all(head.rates is None for head in module.heads_from("rna"))
+    assert len(make_module(bridge_heads=2).rates()) == 3
+    module = make_module(bridge_rebuild=0.0)
+    assert all(set(head.decoders) == {"atac"} for head in module.heads_from("rna"))
+    assert all(set(head.decoders) == {"rna"} for head in module.heads_from("atac"))
+
+
+@pytest.mark.parametrize("switches", SWITCHES.values(), ids=SWITCHES.keys())
+@pytest.mark.parametrize("heads", HEADS.values(), ids=HEADS.keys())
+def test_every_parameter_of_stage_three_learns(make_module, paired, heads, switches):
+    module = make_module(n_batches=2, **heads, **switches)
+    module.stage_loss("bridge", paired(module=module)).loss.backward()
+    names = {id(p): name for name, p in module.named_parameters()}
+    trained = module.stage_parameters("bridge")
+    assert len(trained) == len({id(p) for p in trained})
+    learns = {names[id(p)] for p in trained if p.grad is not None and p.grad.any()}
+    assert learns == {names[id(p)] for p in trained if p.numel()}  # no biases of a single batch
+
+
+def test_each_head_learns_from_its_own_terms_alone(make_module, paired):
+    module = make_module()
+    terms = OBJECTIVES["bridge"](module, paired(module=module))
+    for source in ("rna", "atac"):
+        for k in range(3):
+            module.zero_grad(set_to_none=True)
+            own = [v for key, v in terms.items() if key.endswith(f"_from_{source}_{k + 1}")]
+            assert len(own) == (3 if source == "rna" else 1)
+            torch.stack(own).sum().backward(retain_graph=True)
+            moved = {name for name, p in module.named_parameters() if p.grad is not None}
+            head = f"heads.{source}.{k}."
+            assert moved == {n for n, _ in module.named_parameters() if n.startswith(head)}
+
+
+@torch.no_grad()
+def test_rebuilding_is_weighted_and_relative_to_the_mean(make_module, paired):
+    module = make_module(n_batches=2, bridge_rebuild=3.0, bridge_rates=5.0).eval()
+    module.count_baseline.fill_(7.0)
+    tensors = paired(module=module)
+    terms = OBJECTIVES["bridge"](module, tensors)
+    z_rna = tensors["z_rna"]
+    head = module.heads_from("rna")[1]
+    own = head(z_rna, module.normalize("rna", tensors["rna"]))
+    fused = module.fusion(z_rna, module.bridge("rna", z_rna, tensors["rna"]))
+    parts = {
+        "": (fused, module.decoder("rna"), module.rate_decoder),
+        "_2": (own, head.decoder("rna"), head.rates),
+    }
+    counts = to_dense(tensors["rna"], 30)
+    for end, (z, decoder, rates) in parts.items():
+        again = 3 * reconstruction(module, "rna", z, tensors, decoder)
+        torch.testing.assert_close(terms[f"rna_from_rna{end}"], again)
+        likelihood = F.cross_entropy(rates(z), counts, reduction="sum") / len(counts)
+        torch.testing.assert_close(terms[f"counts_from_rna{end}"], 5 * likelihood / 7)
+
+
+@torch.no_grad()
+def test_stage_three_hides_embeddings_in_training_only(make_module, paired):
+    module = make_module(bridge_input="embedding", bridge_dropout=0.0, embedding_dropout=0.5)
+    tensors = paired(module=module)
+
+    def loss() -> float:
+        return float(OBJECTIVES["bridge"](module, tensors)["distillation"])
+
+    assert len({loss() for _ in range(3)}) == 3
+    module.eval()
+    assert len({loss() for _ in range(3)}) == 1

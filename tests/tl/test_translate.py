@@ -78,6 +78,20 @@ def test_depth_and_batch_are_passed_on(trained, query):
     assert np.abs(first - second).max() > 1e-4
 
 
+def test_uncertainty_is_a_layer(trained, query, to, unchanged):
+    plain = VERBS[to](query, trained)
+    assert set(plain.layers) == {"scmomer"}
+    with unchanged(query):
+        out = VERBS[to](query, trained, uncertainty=True)
+    assert set(out.layers) == {"scmomer", "scmomer_std"}
+    assert np.array_equal(out.X, plain.X) and np.array_equal(out.layers["scmomer"], plain.X)
+    _, std = trained.get_translated(query, to, uncertainty=True)
+    assert np.array_equal(out.layers["scmomer_std"], std) and std.max() > 1e-4
+    assert out.uns["scmomer"][f"translate_{to}"]["params"]["uncertainty"]
+    few = VERBS[to](query, trained, uncertainty=True, features=out.var_names[[5, 0]])
+    same(few.layers["scmomer_std"], std[:, [5, 0]])
+
+
 def test_batch_size_does_not_matter(trained, query, to):
     same(VERBS[to](query, trained, batch_size=7).X, VERBS[to](query, trained).X)
 
@@ -115,7 +129,7 @@ def test_a_result_on_disk_equals_that_in_memory(trained, query, to, tmp_path, ba
     for found in (backed.to_memory(), anndata.read_h5ad(path)):
         same(found.X, memory.X, 1e-6)
         assert found.X.dtype == np.float32
-        assert np.array_equal(found.layers["scmomer"], found.X)
+        assert not found.layers  # anndata would read them into memory
         assert found.obs_names.equals(memory.obs_names) and found.var_names.equals(memory.var_names)
         assert set(found.obs.columns) == set(memory.obs.columns)
         assert found.obs["cell_type"].tolist() == memory.obs["cell_type"].tolist()
@@ -141,6 +155,18 @@ def test_the_disk_is_the_way_out_of_too_little_memory(
         VERBS[to](query, trained)
     backed = VERBS[to](query, trained, path=tmp_path / "translated.h5ad")
     same(backed.to_memory().X, expected, 1e-6)
+
+
+def test_uncertainty_reaches_the_disk(trained, query, to, tmp_path):
+    path = tmp_path / "translated.h5ad"
+    backed = VERBS[to](query, trained, path=path, batch_size=50, uncertainty=True)
+    assert backed.isbacked
+    memory = VERBS[to](query, trained, uncertainty=True)
+    for found in (backed.to_memory(), anndata.read_h5ad(path)):
+        assert set(found.layers) == {"scmomer_std"}
+        assert found.layers["scmomer_std"].dtype == np.float32
+        same(found.X, memory.X, 1e-6)
+        same(found.layers["scmomer_std"], memory.layers["scmomer_std"], 1e-6)
 
 
 def test_bad_input_leaves_no_file(trained, query, to, tmp_path, refuses):
@@ -203,6 +229,32 @@ def test_only_the_features_asked_for_are_written(trained, make_unseen, to, refus
     assert np.isnan(np.delete(written, columns, 1)).all()
     with refuses(KeyError, "1 that it does not have", "'Gad1'"):
         VERBS[to](mdata, trained, features=[mdata[to].var_names[0], "Gad1"])
+
+
+def test_uncertainty_is_written_beside_the_values(trained, make_unseen, to, unchanged):
+    mdata = make_unseen()
+    layers = ("scmomer", "scmomer_std")
+    expected = VERBS[to](mdata[SOURCE[to]], trained, uncertainty=True)
+    with unchanged(mdata[to], layers=layers), unchanged(mdata[SOURCE[to]]):
+        assert VERBS[to](mdata, trained, uncertainty=True) is None
+    for layer in layers:
+        assert mdata[to].layers[layer].dtype == np.float32
+        same(mdata[to].layers[layer], expected.layers[layer])
+
+
+def test_uncertainty_is_nan_where_the_model_has_no_feature(trained, make_unseen, to):
+    mdata = make_unseen()
+    expected = VERBS[to](mdata[SOURCE[to]], trained, uncertainty=True)
+    target = mdata[to][:, ::-1].copy()
+    names = target.var_names.tolist()
+    names[3] = "chrZ:1-2"
+    target.var_names = names
+    other = MuData({SOURCE[to]: mdata[SOURCE[to]], to: target})
+    VERBS[to](other, trained, uncertainty=True)
+    for layer in ("scmomer", "scmomer_std"):
+        found = other[to].to_df(layer)
+        assert found.pop("chrZ:1-2").isna().all()
+        same(found, expected.to_df(layer).loc[found.index, found.columns])
 
 
 def test_a_mosaic_is_written_for_the_cells_of_the_modality(trained, make_unseen, to):

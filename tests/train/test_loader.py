@@ -90,3 +90,51 @@ def test_loader_without_positions_gives_minibatches(make_cells):
     assert len(loader) == len(batches) == 3
     assert [set(tensors) for tensors in batches] == [{"atac"}] * 3
     assert sum(tensors["atac"].n_rows for tensors in batches) == 10
+
+
+@pytest.mark.parametrize("cached", [(), ("z_atac",), ("z_rna",), ("z_rna", "z_atac")], ids=str)
+def test_only_what_an_encoder_reads_is_sorted(make_cells, cached):
+    """Where embeddings are cached, batches are as random as can be."""
+    cells = make_cells(400)
+    cells.embeddings = {key: torch.zeros(400, 8) for key in cached}
+    indices = np.random.default_rng(0).permutation(400)
+
+    def batches(shuffle: bool) -> list[np.ndarray]:
+        torch.manual_seed(0)
+        loader = cell_loader(
+            cells,
+            indices,
+            modalities=("rna", "atac"),
+            batch_size=20,
+            shuffle=shuffle,
+            with_position=True,
+        )
+        return [cells.lengths("rna")[indices[position]] for position, _ in loader]
+
+    shuffled, in_order = batches(True), batches(False)
+    within = np.mean([batch.var() for batch in shuffled]) / np.concatenate(shuffled).var()
+    if "z_rna" in cached:
+        assert within > 0.8  # as in random batches: 19 of 20 parts
+        assert np.array_equal(np.concatenate(in_order), cells.lengths("rna")[indices])
+    else:
+        assert within < 0.2
+        assert (np.diff(np.concatenate(in_order)) >= 0).all()
+
+
+def test_cached_embeddings_are_those_of_the_cells(make_cells):
+    cells = make_cells()
+    cells.embeddings = {"z_rna": torch.arange(60.0)[:, None], "z_atac": torch.zeros(60, 1)}
+    indices = np.array([7, 3, 50, 11, 20])
+    loader = cell_loader(
+        cells,
+        indices,
+        modalities=("rna", "atac"),
+        batch_size=2,
+        shuffle=True,
+        with_position=True,
+    )
+    seen = []
+    for position, tensors in loader:
+        assert tensors["z_rna"][:, 0].tolist() == indices[position].tolist()
+        seen += position.tolist()
+    assert sorted(seen) == [0, 1, 2, 3, 4]

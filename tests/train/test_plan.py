@@ -42,7 +42,7 @@ def test_optimizer_has_each_parameter_of_the_stage_once(make_module, stage):
     optimizer = plan(module, stage).configure_optimizers()["optimizer"]
     found = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(found) == sorted(id(p) for p in module.stage_parameters(stage))
-    slow = {id(p) for p in module.warm_parameters()}
+    slow = {id(p) for p in module.warm_parameters(stage)}
     for group in optimizer.param_groups:
         for p in group["params"]:
             assert group["weight_decay"] == (0.3 if p.ndim >= 2 else 0.0)
@@ -53,7 +53,7 @@ def test_optimizer_has_each_parameter_of_the_stage_once(make_module, stage):
 def test_only_what_was_warm_started_learns_slowly(make_module, make_cells, encoder):
     module = make_module(**encoder)
     names = {id(p): name for name, p in module.named_parameters()}
-    slow = {names[id(p)] for p in module.warm_parameters()}
+    slow = {names[id(p)] for p in module.warm_parameters("fusion")}
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     warm_start(module, make_cells(), np.arange(60))
     started = {name for name, p in module.named_parameters() if not torch.equal(p, before[name])}
@@ -62,7 +62,8 @@ def test_only_what_was_warm_started_learns_slowly(make_module, make_cells, encod
     assert {name for name in started if name.startswith("encoders.")} - slow <= {
         "encoders.atac.projection.weight"
     }
-    assert make_module(warm_start=False, **encoder).warm_parameters() == []
+    assert make_module(warm_start=False, **encoder).warm_parameters("fusion") == []
+    assert module.warm_parameters("bridge") == []  # everything moves there
 
 
 def test_schedule_steps_per_batch(make_module):

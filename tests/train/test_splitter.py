@@ -21,7 +21,7 @@ def seed(monkeypatch):
 @pytest.mark.parametrize(
     ("train_size", "validation_size", "expected"),
     [
-        (None, None, (90, 10, 0)),
+        (None, None, (95, 5, 0)),
         (0.5, None, (50, 50, 0)),
         (0.5, 0.2, (50, 20, 30)),
         (1.0, None, (100, 0, 0)),

@@ -77,6 +77,19 @@ def test_atac_encoder_starts_as_latent_semantic_indexing(make_module, make_cells
     assert (correlations(z, lsi[:, kept]) > 0.99).all()
 
 
+def test_mean_shares_have_a_count_loss_of_one(make_module, make_cells):
+    """As the mean has in reconstruction; in stage 3."""
+    cells = make_cells()
+    module = make_module(bridge_rates=1.0).eval()
+    warm_start(module, cells, ALL)
+    for rates in module.rates():
+        nn.init.zeros_(rates.linear.weight)
+    cells.embeddings = {key: torch.randn(60, 8) for key in ("z_rna", "z_atac")}
+    out = module.stage_loss("bridge", cells.minibatch(ALL, ("rna", "atac")))
+    for end in ("", "_1", "_2", "_3"):
+        assert float(out.extra_metrics[f"counts_from_rna{end}"]) == pytest.approx(1, abs=1e-4)
+
+
 @pytest.mark.parametrize("scale_genes", [True, False])
 def test_the_mean_has_a_loss_of_one(make_module, make_cells, scale_genes):
     """Reconstruction is measured in units of the loss of the train mean."""
@@ -102,15 +115,30 @@ def test_statistics(make_module, make_cells):
     expression = log_expression(rna, target)
     variance = np.maximum(expression.std(0), _MIN_STD) ** 2
     np.testing.assert_allclose(module.gene_weight, 1 / variance, rtol=1e-3)
-    np.testing.assert_allclose(module.bridge_from("rna").scale, variance**-0.5, rtol=1e-3)
-    np.testing.assert_allclose(
-        module.decoder("rna").linear.bias.detach(), expression.mean(0), rtol=1e-4
-    )
+    bridges = [module.bridge_from("rna"), *(head.bridge for head in module.heads_from("rna"))]
+    assert len(bridges) == 4
+    for bridge in bridges:
+        np.testing.assert_allclose(bridge.scale, variance**-0.5, rtol=1e-3)
+        np.testing.assert_allclose(bridge.shift, expression.mean(0) * variance**-0.5, rtol=1e-3)
+    for source, shift in (("rna", 1), ("atac", 0)):  # accessibility stays as it is
+        assert all(bool(head.bridge.shift.any()) == shift for head in module.heads_from(source))
+    origin = torch.zeros(1, 8)
+    assert len(module.decoders_of("rna")) == 7
+    for decoder in module.decoders_of("rna"):
+        np.testing.assert_allclose(decoder.scale[:, 0], variance**0.5, rtol=1e-3)
+        np.testing.assert_allclose(decoder(origin).detach()[0], expression.mean(0), rtol=1e-4)
     for row, values in enumerate(((atac > 0).sum(1).A1, rna.sum(1).A1, (rna > 0).sum(1).A1)):
         logs = np.log1p(values)
         np.testing.assert_allclose(module.size_stats[row], [logs.mean(), logs.std()], rtol=1e-4)
-    probabilities = module.decoder("atac").linear.bias.detach().sigmoid()
-    np.testing.assert_allclose(probabilities, (atac > 0).mean(0).A1, atol=0.02)
+    assert len(module.decoders_of("atac")) == 4
+    for decoder in module.decoders_of("atac"):
+        probabilities = decoder(origin).detach()[0].sigmoid()
+        np.testing.assert_allclose(probabilities, (atac > 0).mean(0).A1, atol=0.02)
+    shares = (rna.sum(0).A1 + 0.5) / (rna.sum() + 0.5 * 30)
+    assert len(module.rates()) == 4
+    for rates in module.rates():
+        np.testing.assert_allclose(rates(origin).detach()[0].exp(), shares, rtol=1e-4)
+    assert float(module.count_baseline) == pytest.approx(-(rna @ np.log(shares)).mean(), rel=1e-5)
 
 
 def test_published_statistics_stay(make_module, make_cells):
@@ -136,7 +164,7 @@ def test_only_training_cells_take_part(make_module, make_cells):
 
 
 def test_no_warm_start_leaves_encoders_at_random(make_module, make_cells):
-    module = make_module(warm_start=False)
+    module = make_module(warm_start=False, bridge_heads=1)
     before = {k: v.clone() for k, v in module.state_dict().items()}
     warm_start(module, make_cells(), ALL)
     changed = {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
@@ -145,10 +173,23 @@ def test_no_warm_start_leaves_encoders_at_random(make_module, make_cells):
         "gene_weight",
         "baseline",
         "size_stats",
+        "count_baseline",
         "bridges.rna.scale",
+        "bridges.rna.shift",
+        "decoders.rna.scale",
         "decoders.rna.linear.bias",
         "decoders.atac.linear.bias",
         "decoders.atac.depth_slope",
+        "rate_decoder.linear.bias",
+        "heads.rna.0.bridge.scale",
+        "heads.rna.0.bridge.shift",
+        "heads.rna.0.rates.linear.bias",
+        "heads.rna.0.decoders.rna.scale",
+        "heads.rna.0.decoders.rna.linear.bias",
+        "heads.rna.0.decoders.atac.linear.bias",
+        "heads.rna.0.decoders.atac.depth_slope",
+        "heads.atac.0.decoders.rna.scale",
+        "heads.atac.0.decoders.rna.linear.bias",
     }
 
 

@@ -1,0 +1,77 @@
+"""Embeddings of unseen batches, RNA only, ATAC only and both: leave-batches-out.
+
+    python benchmarks/embedding.py [--folds 09F+09H ...] [--seeds 0 1 2] [--models DIR]
+
+k-means against ``cell_subtype``, three-fold logistic regression, mixing of the two test batches;
+scMomer with its defaults against components of the same cells. Mean and standard error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _baselines as baselines
+import numpy as np
+from _held_out import score_embedding
+from _quality import Scores, data, finish, parser, trained
+from mudata import MuData
+
+from scmomer import metrics
+
+
+def score(z: np.ndarray, test: MuData) -> Scores:
+    """Score an embedding; unassigned cells (``Mis``) are left out."""
+    labels = test.obs["cell_subtype"].astype(str).to_numpy()
+    known = labels != "Mis"
+    batch = test.obs["batch"].astype(str).to_numpy()[known]
+    mixing = metrics.integration(z[known], batch, labels[known])
+    return {
+        **score_embedding(z, labels),
+        **metrics.label_prediction(z[known], labels[known]),
+        "ilisi": mixing["ilisi"],
+        "bras": mixing["bras"],
+    }
+
+
+def compare(train: MuData, test: MuData, model: Any, seed: int) -> dict[str, Scores]:
+    """Score scMomer and its opponents on the same cells."""
+    rna, atac = train["rna"].X, train["atac"].X
+    pcs = baselines.rna_pca(rna, test["rna"].X)[1]
+    scaled = baselines.rna_pca(rna, test["rna"].X, target_sum=None, scale=True)[1]
+    indexed = baselines.lsi(atac, test["atac"].X)[1]
+    both = [z / np.linalg.norm(z.std(0)) for z in (pcs, indexed)]
+    embeddings = {
+        "scMomer, RNA only": model.get_latent_representation(test["rna"]),
+        "scMomer, ATAC only": model.get_latent_representation(test["atac"]),
+        "scMomer, both": model.get_latent_representation(test),
+        "50 RNA PCs": pcs,
+        "50 RNA PCs, median target, scaled": scaled,
+        "50 ATAC LSI": indexed,
+        "PCs and LSI": np.hstack(both),
+        "hidden layer of the gene MLP": baselines.perceptron(rna, atac, test["rna"].X, seed=seed)[
+            1
+        ],
+    }
+    found = {}
+    for name, z in embeddings.items():
+        found[name] = score(z, test)
+        print(f"  {name}: {found[name]}", flush=True)
+    return found
+
+
+def main() -> None:
+    """Run all folds and seeds."""
+    args = parser(__doc__, "embedding.json").parse_args()
+    runs = []
+    for seed in args.seeds:
+        for fold in args.folds:
+            train, test = data(fold, args.cells)
+            model = trained(train, fold, seed, args.models)[0]
+            print(fold, seed, flush=True)
+            found = compare(train, test, model, seed)
+            runs.append({"fold": fold, "seed": seed, "n_cells": test.n_obs, "embedding": found})
+    finish(args, runs, ("embedding",))
+
+
+if __name__ == "__main__":
+    main()

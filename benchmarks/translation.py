@@ -1,0 +1,129 @@
+"""Translation of unseen batches, both ways, against everything simple: leave-batches-out.
+
+    python benchmarks/translation.py [--folds 09F+09H ...] [--seeds 0 1 2] [--models DIR]
+
+RNA -> ATAC and ATAC -> RNA on SNARE-seq; scMomer with its defaults, opponents on the same cells in
+the same run. Mean and standard error over folds and seeds, wall time and memory of each method.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _baselines as baselines
+import numpy as np
+import scipy.sparse as sp
+from _held_out import score_embedding, score_translation
+from _quality import Scores, data, finish, measured, parser, trained
+from mudata import MuData
+from sklearn.decomposition import TruncatedSVD
+
+from scmomer import metrics
+
+N_SVD = 30  # components of a translated profile that are clustered
+
+
+def score_atac(truth: sp.csr_matrix, score: np.ndarray, labels: np.ndarray) -> Scores:
+    """Ranks within peaks, types, clusters of the profile, calibration."""
+    n = min(N_SVD, min(score.shape) - 1)
+    profile = TruncatedSVD(n, random_state=0).fit_transform(score)
+    clusters = score_embedding(profile, labels)
+    opened = (truth > 0).astype(np.float32)
+    probability = np.clip(score, 0, 1)
+    fit = metrics.calibration(opened, probability)
+    return {
+        **score_translation(truth, score, labels),
+        "average_precision": metrics.peak_average_precision(truth, score),
+        "profile_ari": clusters["ari"],
+        "profile_ami": clusters["ami"],
+        "flattened_auroc": metrics.flattened_auroc(opened, score),
+        "calibration_error": fit["expected_calibration_error"],
+        "brier": fit["brier"],
+    }
+
+
+def to_atac(train: MuData, test: MuData, model: Any, cost: Scores, seed: int) -> dict[str, Scores]:
+    """Score all ways from RNA to accessibility."""
+    rna, atac, query = train["rna"].X, train["atac"].X, test["rna"].X
+    labels = test.obs["cell_subtype"].astype(str).to_numpy()
+    types = train.obs["cell_subtype"].astype(str).to_numpy()
+    ways = {
+        "scMomer": lambda: model.get_translated(test["rna"]),
+        "scMomer, at mean depth": lambda: model.get_translated(test["rna"], depth="mean"),
+        "train mean": lambda: baselines.train_mean(rna, atac, query),
+        "true type's mean (oracle)": lambda: baselines.cell_type_mean(atac, types, labels),
+        "kNN, 50 cells": lambda: baselines.knn(rna, atac, query, k=50),
+        "kNN, 200 cells": lambda: baselines.knn(rna, atac, query, k=200),
+        "linear, rank 64, on 50 PCs": lambda: baselines.linear(rna, atac, query),
+        "MLP on 50 PCs": lambda: baselines.perceptron(rna, atac, query, features="pcs", seed=seed)[
+            0
+        ],
+        "MLP on genes, dropout 0.5": lambda: baselines.perceptron(rna, atac, query, seed=seed)[0],
+    }
+    found = {}
+    for name, way in ways.items():
+        values, spent = measured(way)
+        if name.startswith("scMomer"):  # training belongs to it
+            spent = {
+                k: max(v, cost[k]) if k == "peak_mb" else v + cost[k] for k, v in spent.items()
+            }
+        found[name] = {**score_atac(test["atac"].X, values, labels), **spent}
+        print(f"  {name}: {found[name]}", flush=True)
+    return found
+
+
+def spread(test: MuData, model: Any) -> dict[str, Scores]:
+    """Say what the heads' disagreement tells of the error."""
+    some = np.arange(0, test.n_obs, max(1, test.n_obs // 200))
+    values, apart = model.get_translated(test["rna"], indices=some, uncertainty=True)
+    error = np.abs(values - (test["atac"].X[some] > 0).toarray())
+    by_peak = metrics.predict_modality(error, apart)["mean_spearman_per_cell"]
+    return {"scMomer": {"spearman_of_std_and_error": by_peak, "mean_std": float(apart.mean())}}
+
+
+def to_rna(train: MuData, test: MuData, model: Any) -> dict[str, Scores]:
+    """Score all ways from accessibility to log expression (log2, the model's target)."""
+    scale = model.target_sum
+    rna = baselines.log_normalise(train["rna"].X, scale) / np.float32(np.log(2))
+    truth = (baselines.log_normalise(test["rna"].X, scale) / np.float32(np.log(2))).toarray()
+    known, query = baselines.lsi(train["atac"].X, test["atac"].X)
+    ways = {
+        "scMomer": lambda: model.get_translated(test["atac"], to="rna"),
+        "train mean": lambda: np.repeat(np.asarray(rna.mean(0)), len(truth), 0),
+        "kNN, 50 cells": lambda: baselines.neighbour_mean(known, rna, query, 50),
+        "kNN, 200 cells": lambda: baselines.neighbour_mean(known, rna, query, 200),
+        "linear on 50 LSI": lambda: baselines.least_squares(known, rna, query),
+    }
+    keys = ("rmse", "mean_pearson_per_gene", "mean_pearson_per_cell")
+    found = {}
+    for name, way in ways.items():
+        scores = metrics.predict_modality(truth, np.asarray(way(), dtype=np.float32))
+        found[name] = {key: scores[key] for key in keys}
+    return found
+
+
+def main() -> None:
+    """Run all folds and seeds."""
+    args = parser(__doc__, "translation.json").parse_args()
+    runs = []
+    for seed in args.seeds:
+        for fold in args.folds:
+            train, test = data(fold, args.cells)
+            model, seconds, mb = trained(train, fold, seed, args.models)
+            print(fold, seed, f"{seconds:.0f} s", flush=True)
+            cost = {"seconds": seconds, "peak_mb": mb}
+            runs.append(
+                {
+                    "fold": fold,
+                    "seed": seed,
+                    "n_cells": test.n_obs,
+                    "RNA to ATAC": to_atac(train, test, model, cost, seed),
+                    "uncertainty": spread(test, model),
+                    "ATAC to RNA": to_rna(train, test, model),
+                }
+            )
+    finish(args, runs, ("RNA to ATAC", "uncertainty", "ATAC to RNA"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Translation from several bridges: each with decoders of its own, averaged where they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from scmomer.module._config import ModuleConfig
+from scmomer.module._heads import Bridge, Decoder
+from scmomer.module._rows import SparseRows
+
+if TYPE_CHECKING:
+    from scmomer.module._module import SCMOMERModule
+
+
+class TranslationHead(nn.Module):
+    """A bridge and decoders of its own: one more opinion on the missing modality.
+
+    A peak has few open cells, so the errors of its decoder's weights are what limits a
+    translation most. Heads that share nothing make these errors independently of each other.
+    """
+
+    def __init__(self, source: str, sizes: dict[str, int], n_batches: int, config: ModuleConfig):
+        super().__init__()
+        c = config
+        self.bridge = Bridge(
+            sizes[source],
+            c.n_latent,
+            c.bridge_hidden,
+            c.bridge_dropout,
+            c.bridge_input_dropout,
+            "expression" if source == "rna" else c.bridge_input_atac,
+            centred=source == "rna" and c.bridge_centred,
+            norm=c.bridge_norm or source != "rna",
+        )
+        self.rates: Decoder | None = None
+        if source == "rna" and c.bridge_rates:
+            self.rates = Decoder(c.n_latent, sizes["rna"], 1, False)
+        self.decoders = nn.ModuleDict(
+            {
+                m: Decoder(
+                    c.n_latent,
+                    n,
+                    n_batches,
+                    depth_term=m == "atac" and c.depth_term,
+                    scaled=m == "rna" and c.scale_genes,
+                )
+                for m, n in sizes.items()
+                if m != source or (m == "rna" and c.bridge_rebuild)  # see the objective
+            }
+        )
+
+    def decoder(self, modality: str) -> Decoder:
+        """Return the decoder of a modality."""
+        return cast(Decoder, self.decoders[modality])
+
+    def forward(self, cell: Tensor, features: SparseRows) -> Tensor:
+        """Map an embedding ``(n, n_latent)`` and normalised features to the head's own embedding.
+
+        From RNA it reads the features alone: encoders have fitted their cells already.
+        """
+        return self.bridge(cell, features)
+
+
+def head_embeddings(module: SCMOMERModule, source: str, cell: Tensor, counts: SparseRows) -> Tensor:
+    """Return what the heads of a modality make of it, ``(n, n_heads, n_latent)``."""
+    features = module.normalize(source, counts)
+    return torch.stack([head(cell, features) for head in module.heads_from(source)], 1)
+
+
+def opinions(
+    module: SCMOMERModule,
+    to: str,
+    z: Tensor,
+    heads: Tensor | None,
+    batch: Tensor | None,
+    depth: Tensor | None,
+    columns: slice | Tensor,
+) -> Iterator[Tensor]:
+    """Yield what the model's decoder and each head say, logits or expression ``(n, n_columns)``.
+
+    Parameters
+    ----------
+    module, to
+        The network and the modality to translate into.
+    z
+        Fused embeddings, ``(n, n_latent)``.
+    heads
+        :func:`head_embeddings`, ``(n, n_heads, n_latent)``, not a number for a cell that a head
+        cannot read: there it says what the decoder says. None: no heads.
+    batch, depth, columns
+        As in :class:`~scmomer.module._heads.Decoder`.
+    """
+    first = module.decoder(to)(z, batch, depth, columns)
+    yield first
+    if heads is None:
+        return
+    source = next(m for m in module.encoders if m != to)
+    for k, head in enumerate(module.heads_from(source)):
+        own = heads[:, k]
+        said = head.decoder(to)(own, batch, depth, columns)
+        yield torch.where(own.isnan().any(1, keepdim=True), first, said)
