@@ -1,0 +1,146 @@
+"""What each part of the default model is worth: one switch at a time.
+
+    python benchmarks/ablation.py [--rows "default" "one head" ...] [--fold 09C+09J] [--seed 0]
+
+On a pair of batches that settings were chosen on, never on those that are reported. Rows that touch
+stage 3 alone share one run of stages 1 and 2. The JSON is written after every row, and rows that it
+holds already are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import scvi
+from _held_out import score_embedding, score_translation
+from _measure import machine, versions
+from _quality import CHOSEN_ON, Scores, data
+from mudata import MuData
+from sklearn.decomposition import TruncatedSVD
+from torch import Tensor
+
+import scmomer
+from scmomer import metrics
+
+# Switches of stage 3.
+LATE: dict[str, dict[str, Any]] = {
+    "default": {},
+    "no further heads": {"bridge_heads": 0},
+    "one further head": {"bridge_heads": 1},
+    "bridge reads the embedding": {"bridge_input": "embedding"},
+    "bridge reads expression": {"bridge_input": "expression"},
+    "bridge with layer norm": {"bridge_norm": True},
+    "bridge not centred": {"bridge_centred": False},
+    "no input dropout": {"bridge_input_dropout": 0.0},
+    "expression not rebuilt": {"bridge_rebuild": 0.0, "bridge_rates": 0.0},
+    "counts not rebuilt": {"bridge_rates": 0.0},
+    "no dropout of embeddings": {"embedding_dropout": 0.0},
+    "distillation weighs 1": {"distill_weight": 1.0},
+    "no distillation": {"distill_weight": 0.0},
+    "measured ATAC taken as it is": {"measured_gain": False},
+    "depth share 0": {"depth_share": 0.0},
+    "depth share 1": {"depth_share": 1.0},
+}
+# Switches that need all stages again.
+EARLY: dict[str, dict[str, Any]] = {
+    "MLP for RNA": {"rna_encoder": "mlp"},
+    "MLP for ATAC": {"atac_encoder": "mlp"},
+    "no warm start": {"warm_start": False},
+    "no discriminator": {"discriminator_weight": 0.0},
+    "16 dimensions": {"n_latent": 16},
+    "64 dimensions": {"n_latent": 64},
+    "128 dimensions": {"n_latent": 128},
+    "hidden layer before decoders": {"decoder_hidden": 128, "latent_dropout": 0.3},
+    "log2 bins": {"binning": "log2"},
+    "no depth term": {"depth_term": False},
+    "without stage 1": {},
+    "without stage 2": {},
+    "without batch key": {},
+}
+FIRST = ("rna", "atac", "fusion")
+
+
+def build(train: MuData, name: str, options: dict[str, Any], seed: int) -> scmomer.SCMOMER:
+    """Return an untrained model."""
+    scvi.settings.seed = seed
+    batch_key = None if name == "without batch key" else "batch"
+    scmomer.pp.setup_mudata(train, batch_key=batch_key)
+    return scmomer.SCMOMER(train, **options)
+
+
+def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmomer.SCMOMER:
+    """Train the model of a row; `shared` holds stages 1 and 2 of the default."""
+    quiet = {"enable_progress_bar": False}
+    if name in EARLY:
+        model = build(train, name, EARLY[name], seed)
+        skipped = {"without stage 1": FIRST[:2], "without stage 2": FIRST[2:]}.get(name, ())
+        model.train(stages=[s for s in FIRST if s not in skipped], **quiet)
+        model.stages_ = FIRST  # what was left out counts as done
+        model.train(stages=["bridge"], **quiet)
+        return model
+    if not shared:
+        default = build(train, "default", {}, seed)
+        default.train(stages=FIRST, **quiet)
+        shared |= {k: v.clone() for k, v in default.module.state_dict().items()}
+    model = build(train, name, LATE[name], seed)
+    model.train(stages=[], **quiet)  # start values only
+    late = ("bridges.", "heads.", "rate_decoder.", "depth_head.")
+    kept = {k: v for k, v in shared.items() if not k.startswith(late)}
+    model.module.load_state_dict({**model.module.state_dict(), **kept})
+    model.stages_ = FIRST
+    model.train(stages=["bridge"], **quiet)
+    return model
+
+
+def score(model: scmomer.SCMOMER, test: MuData) -> Scores:
+    """Score translation and embeddings of the held-out cells."""
+    labels = test.obs["cell_subtype"].astype(str).to_numpy()
+    known = labels != "Mis"
+    values = model.get_translated(test["rna"])
+    profile = TruncatedSVD(30, random_state=0).fit_transform(values)
+    found = score_translation(test["atac"].X, values, labels)
+    found |= {f"profile_{k}": v for k, v in score_embedding(profile, labels).items()}
+    for name, cells in (("rna", test["rna"]), ("both", test)):
+        z = model.get_latent_representation(cells)
+        scores = {
+            **score_embedding(z, labels),
+            **metrics.label_prediction(z[known], labels[known]),
+        }
+        found |= {f"{name}_{k}": v for k, v in scores.items()}
+    return found
+
+
+def main() -> None:
+    """Run rows, print and write each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="+", default=[*LATE, *EARLY])
+    parser.add_argument("--fold", default=CHOSEN_ON[1], choices=CHOSEN_ON)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cells", type=int, help="use only so many cells: a quick look")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/ablation.json"))
+    args = parser.parse_args()
+    report: dict[str, Any] = {"fold": args.fold, "seed": args.seed, "rows": {}}
+    if args.json.exists():
+        report = json.loads(args.json.read_text())
+    report |= {"machine": machine("cpu"), "versions": versions("scmomer", "scvi-tools", "torch")}
+    train, test = data(args.fold, args.cells)
+    shared: dict[str, Tensor] = {}
+    for name in args.rows:
+        if name in report["rows"]:
+            continue
+        started = time.perf_counter()
+        model = fit(train, name, args.seed, shared)
+        report["rows"][name] = {"seconds": time.perf_counter() - started, **score(model, test)}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(report, indent=1))
+        print(name, {k: round(v, 4) for k, v in report["rows"][name].items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
