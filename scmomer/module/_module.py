@@ -17,7 +17,7 @@ from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
 from scmomer.module._patches import PatchLayout
 from scmomer.module._rna import rna_encoder
 from scmomer.module._rows import SparseRows, log_normalize, row_sums
-from scmomer.module._translation import TranslationHead
+from scmomer.module._translation import TranslationHead, make_bridge
 
 
 class CellBatch(TypedDict, total=False):
@@ -81,43 +81,12 @@ class SCMOMERModule(BaseModuleClass):
         self.fused = self.paired or bridged
         if self.fused:
             self.fusion = Fusion(c.n_latent)
+            reads = {"rna": c.bridge_input, "atac": c.bridge_input_atac}
             self.bridges = nn.ModuleDict(
-                {
-                    source: Bridge(
-                        sizes[source],
-                        c.n_latent,
-                        c.bridge_hidden,
-                        c.bridge_dropout,
-                        c.bridge_input_dropout,
-                        source_input,
-                        centred=source == "rna" and c.bridge_centred,
-                        norm=c.bridge_norm or source != "rna",
-                    )
-                    for source, source_input in (
-                        ("rna", c.bridge_input),
-                        ("atac", c.bridge_input_atac),
-                    )
-                    if source in self.encoders
-                }
+                {m: make_bridge(m, sizes[m], c, reads[m]) for m in self.encoders}
             )
         if self.paired:
-            self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
-            self.depth_head = nn.Linear(c.n_latent + 2, 1)
-            self.rate_decoder = Decoder(c.n_latent, n_genes, 1, False) if c.bridge_rates else None
-            self.heads = nn.ModuleDict(
-                {
-                    source: nn.ModuleList(
-                        [
-                            TranslationHead(source, sizes, n_batches, c)
-                            for _ in range(c.bridge_heads)
-                        ]
-                    )
-                    for source in self.encoders
-                }
-            )
-            # Open peaks at which a measured ATAC embedding counts as much as the expected one,
-            # for each dimension; 0: it is taken as it is.
-            self.register_buffer("even_depth", torch.zeros(c.n_latent))
+            self._add_paired(sizes, n_batches)
         # Counts per cell after normalisation; the median of the training cells if not configured.
         self.register_buffer("target_sum", torch.tensor(float(c.target_sum or 1e4)))
         # One over the variance of each gene's log expression, or ones.
@@ -129,6 +98,20 @@ class SCMOMERModule(BaseModuleClass):
         # Mean and standard deviation over training cells of log open peaks, log RNA counts and
         # log expressed genes.
         self.register_buffer("size_stats", torch.tensor([[0.0, 1.0]] * 3))
+
+    def _add_paired(self, sizes: dict[str, int], n_batches: int) -> None:
+        """Add what only cells of two modalities can train."""
+        c = self.config
+        self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
+        self.depth_head = nn.Linear(c.n_latent + 2, 1)
+        self.rate_decoder = Decoder(c.n_latent, sizes["rna"], 1, False) if c.bridge_rates else None
+        self.heads = nn.ModuleDict()
+        for source in self.encoders:
+            heads = [TranslationHead(source, sizes, n_batches, c) for _ in range(c.bridge_heads)]
+            self.heads[source] = nn.ModuleList(heads)
+        # Open peaks at which a measured ATAC embedding counts as much as the expected one, for
+        # each dimension; 0: it is taken as it is.
+        self.register_buffer("even_depth", torch.zeros(c.n_latent))
 
     # -- parts, with their types
 

@@ -8,12 +8,26 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from scmomer.module._config import ModuleConfig
+from scmomer.module._config import BridgeInput, ModuleConfig
 from scmomer.module._heads import Bridge, Decoder
 from scmomer.module._rows import SparseRows
 
 if TYPE_CHECKING:
     from scmomer.module._module import SCMOMERModule
+
+
+def make_bridge(source: str, n_features: int, config: ModuleConfig, reads: BridgeInput) -> Bridge:
+    """Return the bridge from a modality that `config` asks for."""
+    return Bridge(
+        n_features,
+        config.n_latent,
+        config.bridge_hidden,
+        config.bridge_dropout,
+        config.bridge_input_dropout,
+        reads,
+        centred=source == "rna" and config.bridge_centred,
+        norm=config.bridge_norm or source != "rna",
+    )
 
 
 class TranslationHead(nn.Module):
@@ -26,16 +40,8 @@ class TranslationHead(nn.Module):
     def __init__(self, source: str, sizes: dict[str, int], n_batches: int, config: ModuleConfig):
         super().__init__()
         c = config
-        self.bridge = Bridge(
-            sizes[source],
-            c.n_latent,
-            c.bridge_hidden,
-            c.bridge_dropout,
-            c.bridge_input_dropout,
-            "expression" if source == "rna" else c.bridge_input_atac,
-            centred=source == "rna" and c.bridge_centred,
-            norm=c.bridge_norm or source != "rna",
-        )
+        reads: BridgeInput = "expression" if source == "rna" else c.bridge_input_atac
+        self.bridge = make_bridge(source, sizes[source], c, reads)
         self.rates: Decoder | None = None
         if source == "rna" and c.bridge_rates:
             self.rates = Decoder(c.n_latent, sizes["rna"], 1, False)
