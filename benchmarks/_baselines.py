@@ -160,13 +160,13 @@ def least_squares(
 def lsi(
     atac_train: sparse.csr_matrix, atac_test: sparse.csr_matrix, n_comps: int = 50
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Latent semantic indexing fitted on the training cells; without the depth component."""
+    """Latent semantic indexing as muon weighs it, fitted on training cells; no depth component."""
     train, test = _binarise(atac_train), _binarise(atac_test)
     idf = np.log1p(train.shape[0] / (1 + np.asarray(train.sum(0)).ravel()))
 
     def weighted(m: sparse.csr_matrix) -> sparse.csr_matrix:
         share = sparse.diags(1e4 / np.maximum(np.asarray(m.sum(1)).ravel(), 1))
-        return (share @ m @ sparse.diags(idf)).log1p().tocsr()
+        return ((share @ m).log1p() @ sparse.diags(idf)).tocsr()
 
     svd = TruncatedSVD(n_comps + 1, random_state=0).fit(weighted(train))
     return svd.transform(weighted(train))[:, 1:], svd.transform(weighted(test))[:, 1:]
