@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-QUICK = ["--folds", "09F+09H", "--seeds", "0", "--cells", "400"]
+QUICK = ["--folds", "09F+09H", "--seeds", "0", "--cells", "700"]
 
 
 @pytest.fixture(scope="module")
