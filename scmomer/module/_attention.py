@@ -76,7 +76,7 @@ class FavorAttention(nn.Module):
 
 
 class SoftmaxAttention(nn.Module):
-    """Exact softmax attention, for short sequences: up to about 1,000 tokens it is the faster."""
+    """Exact softmax attention, for short sequences: up to about 400 tokens it is the faster."""
 
     def __init__(self, dim_head: int):
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-_LONG = 1000  # expressed genes per cell from which FAVOR+ is used
+_LONG = 400  # expressed genes per cell from which FAVOR+ is faster: benchmarks/attention.py
 Size = Literal["auto", "small", "base", "paper"]
 Tokens = Literal["expressed", "all"]
 Binning = Literal["log2", "log2_floor", "quantile"]
@@ -207,7 +207,7 @@ def _check_choices(prefix: str, record: object) -> None:
 def resolve_attention(config: ModuleConfig, n_expressed: float) -> ModuleConfig:
     """Settle ``attention="auto"`` for cells with `n_expressed` genes in the median.
 
-    Exact softmax attention is faster up to about 1,000 tokens, FAVOR+ beyond. The choice is made
+    Exact softmax attention is faster up to about 400 tokens, FAVOR+ beyond. The choice is made
     once for a model, never by batch, because the two give different embeddings.
     """
     if config.rna.attention != "auto":
