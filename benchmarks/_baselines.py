@@ -55,8 +55,7 @@ def knn(
 ) -> NDArray[np.float32]:
     """Share of the ``k`` training cells nearest in RNA PCs in which each peak is open."""
     train_pcs, test_pcs = rna_pca(rna_train, rna_test, n_comps)
-    graph = NearestNeighbors(n_neighbors=k).fit(train_pcs).kneighbors_graph(test_pcs)
-    return (graph.astype(np.float32) @ _binarise(atac_train)).toarray() / np.float32(k)
+    return neighbour_mean(train_pcs, _binarise(atac_train), test_pcs, k)
 
 
 def linear(
@@ -76,7 +75,7 @@ def linear(
 
 
 class Perceptron:
-    """Scaled features -> hidden -> rank -> peaks, dropout 0.5, one-cycle schedule.
+    """Scaled features -> hidden -> rank -> peaks, dropout, one-cycle schedule.
 
     The strongest simple opponent: binary cross-entropy of every peak, ten epochs of AdamW.
     """
@@ -135,8 +134,8 @@ def perceptron(
         train, test = rna_pca(rna_train, rna_test)
     mean, std = train.mean(0), np.maximum(train.std(0), 1e-3)
     x, query = (torch.from_numpy(((m - mean) / std).astype(np.float32)) for m in (train, test))
-    size, drop = ((256, 32), 0.5) if features == "genes" else ((256, 32), 0.1)
-    net = Perceptron(x.shape[1], rate, *size, drop)
+    drop = 0.5 if features == "genes" else 0.1
+    net = Perceptron(x.shape[1], rate, hidden=256, rank=32, drop=drop)
     net.fit(x, opened)
     return net.predict(query), net.hidden(query)
 

@@ -7,10 +7,12 @@ import mudata
 import numpy as np
 import scipy.sparse as sp
 from mudata import MuData
+from sklearn.decomposition import TruncatedSVD
 
 from scmomer import metrics
 
 mudata.set_options(pull_on_update=False)  # obs stays as it is when cells are subset
+N_SVD = 30  # components of a translated profile that are clustered
 N_KMEANS = 5  # k-means runs whose agreement is averaged
 
 
@@ -41,6 +43,18 @@ def score_embedding(embedding: np.ndarray, labels: np.ndarray) -> dict[str, floa
         for seed in range(N_KMEANS)
     ]
     return {key: float(np.mean([run[key] for run in runs])) for key in ("ari", "ami")}
+
+
+def score_profile(score: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Agreement of clusters of a translated profile's leading singular vectors with the labels."""
+    n = min(N_SVD, min(score.shape) - 1)
+    profile = TruncatedSVD(n, random_state=0).fit_transform(score)
+    return {f"profile_{key}": value for key, value in score_embedding(profile, labels).items()}
+
+
+def classify(embedding: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro-F1 of logistic regression, three folds; unassigned cells left out."""
+    return metrics.label_prediction(embedding, np.where(labels == "Mis", None, labels))
 
 
 def compare_translations(

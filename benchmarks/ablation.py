@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import scvi
-from _held_out import score_embedding, score_translation
+from _held_out import classify, score_embedding, score_profile, score_translation
 from _measure import machine, versions
 from _quality import CHOSEN_ON, Scores, data
 from mudata import MuData
-from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
 import scmomer
-from scmomer import metrics
 
 # Switches of stage 3.
 LATE: dict[str, dict[str, Any]] = {
@@ -99,17 +97,11 @@ def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmom
 def score(model: scmomer.SCMOMER, test: MuData) -> Scores:
     """Score translation and embeddings of the held-out cells."""
     labels = test.obs["cell_subtype"].astype(str).to_numpy()
-    known = labels != "Mis"
     values = model.get_translated(test["rna"])
-    profile = TruncatedSVD(30, random_state=0).fit_transform(values)
-    found = score_translation(test["atac"].X, values, labels)
-    found |= {f"profile_{k}": v for k, v in score_embedding(profile, labels).items()}
+    found = score_translation(test["atac"].X, values, labels) | score_profile(values, labels)
     for name, cells in (("rna", test["rna"]), ("both", test)):
         z = model.get_latent_representation(cells)
-        scores = {
-            **score_embedding(z, labels),
-            **metrics.label_prediction(z[known], labels[known]),
-        }
+        scores = score_embedding(z, labels) | classify(z, labels)
         found |= {f"{name}_{k}": v for k, v in scores.items()}
     return found
 

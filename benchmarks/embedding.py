@@ -12,7 +12,7 @@ from typing import Any
 
 import _baselines as baselines
 import numpy as np
-from _held_out import score_embedding
+from _held_out import classify, score_embedding
 from _quality import Scores, data, finish, parser, trained
 from mudata import MuData
 
@@ -27,7 +27,7 @@ def score(z: np.ndarray, test: MuData) -> Scores:
     mixing = metrics.integration(z[known], batch, labels[known])
     return {
         **score_embedding(z, labels),
-        **metrics.label_prediction(z[known], labels[known]),
+        **classify(z, labels),
         "ilisi": mixing["ilisi"],
         "bras": mixing["bras"],
     }

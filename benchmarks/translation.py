@@ -13,29 +13,22 @@ from typing import Any
 import _baselines as baselines
 import numpy as np
 import scipy.sparse as sp
-from _held_out import score_embedding, score_translation
+from _held_out import score_profile, score_translation
 from _quality import Scores, data, finish, measured, parser, trained
 from mudata import MuData
-from sklearn.decomposition import TruncatedSVD
 
 from scmomer import metrics
-
-N_SVD = 30  # components of a translated profile that are clustered
 
 
 def score_atac(truth: sp.csr_matrix, score: np.ndarray, labels: np.ndarray) -> Scores:
     """Ranks within peaks, types, clusters of the profile, calibration."""
-    n = min(N_SVD, min(score.shape) - 1)
-    profile = TruncatedSVD(n, random_state=0).fit_transform(score)
-    clusters = score_embedding(profile, labels)
     opened = (truth > 0).astype(np.float32)
     probability = np.clip(score, 0, 1)
     fit = metrics.calibration(opened, probability)
     return {
         **score_translation(truth, score, labels),
         "average_precision": metrics.peak_average_precision(truth, score),
-        "profile_ari": clusters["ari"],
-        "profile_ami": clusters["ami"],
+        **score_profile(score, labels),
         "flattened_auroc": metrics.flattened_auroc(opened, score),
         "calibration_error": fit["expected_calibration_error"],
         "brier": fit["brier"],

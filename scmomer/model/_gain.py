@@ -29,10 +29,9 @@ def set_even_depth(
     if len(paired) < _ENOUGH:  # better from cells that the encoders know than from a handful
         known = np.sort(np.concatenate([train, validation]))
         paired = known[cells.paired[known]]
-    halves = [_only(cells, ATAC, half) for half in _halves(cells.counts[ATAC], seed)]
+    halves = [cells.only(ATAC, half) for half in _halves(cells.counts[ATAC], seed)]
     first, second = (Inference(module, half, paired).encode(ATAC) for half in halves)
-    rna = _only(cells, RNA, cells.counts[RNA])
-    expected = np.asarray(Inference(module, rna, paired).embed((RNA,)).atac)
+    expected = np.asarray(Inference(module, cells.only(RNA), paired).embed().atac)
     depth = cells.lengths(ATAC)[paired] / 2
     even = even_depth(first, second, expected, depth)
     module.even_depth.copy_(torch.from_numpy(even))
@@ -78,7 +77,3 @@ def _kept(counts: sp.csr_matrix, keep: np.ndarray) -> sp.csr_matrix:
     before = np.concatenate([[0], np.cumsum(keep)])
     parts = counts.data[keep], counts.indices[keep], before[counts.indptr]
     return sp.csr_matrix(parts, shape=counts.shape)
-
-
-def _only(cells: Cells, modality: str, counts: sp.csr_matrix) -> Cells:
-    return Cells({modality: counts}, {modality: cells.measured[modality]})

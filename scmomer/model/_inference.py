@@ -125,12 +125,12 @@ class Inference:
         out: dict[str, np.ndarray] = {}
         source = next((m for m in self.module.encoders if m != to), None) if to else None
         n_heads = len(self.module.heads_from(source)) if source is not None else 0
+        heads_of = source if n_heads else None
         if n_heads:
             out["heads"] = np.full((n, n_heads, width), np.nan, np.float32)
         for available, members in _groups(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
             for position, tensors in self._batches(self.indices[members], chosen):
-                heads_of = source if n_heads else None
                 for key, value in self._embed_batch(tensors, chosen, heads_of).items():
                     full = shape.get(key, (n, width))
                     into = out.setdefault(key, np.zeros(full, np.float32))

@@ -205,7 +205,6 @@ class TrainingMixin:
         """Run the frozen encoders once, for stage 3."""
         found = {}
         for modality in (RNA, ATAC):
-            part = Cells({modality: cells.counts[modality]}, {modality: cells.measured[modality]})
-            encoded = Inference(self.module, part).encode(modality)
+            encoded = Inference(self.module, cells.only(modality)).encode(modality)
             found[f"z_{modality}"] = torch.from_numpy(encoded)
         cells.embeddings = found

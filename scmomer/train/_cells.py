@@ -40,6 +40,11 @@ class Cells:
         """Which cells have every modality, ``(n_cells,)`` bool."""
         return np.logical_and.reduce(list(self.measured.values()))
 
+    def only(self, modality: str, counts: sp.csr_matrix | None = None) -> Cells:
+        """Return the same cells with one modality, and with other `counts` of it if given."""
+        counts = self.counts[modality] if counts is None else counts
+        return Cells({modality: counts}, {modality: self.measured[modality]})
+
     def lengths(self, modality: str) -> np.ndarray:
         """Stored counts of each cell, ``(n_cells,)``."""
         return np.diff(self.counts[modality].indptr)
