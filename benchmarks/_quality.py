@@ -14,6 +14,7 @@ import numpy as np
 import scvi
 from _held_out import hold_out
 from _measure import machine, peak_mb, versions
+from _multivi import run_multivi
 from mudata import MuData
 
 import scmomer
@@ -33,17 +34,30 @@ def parser(doc: str | None, result: str) -> ArgumentParser:
     parsed.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parsed.add_argument("--cells", type=int, help="use only so many cells: a quick look")
     parsed.add_argument("--models", type=Path, help="folder of trained models, to read and to fill")
+    parsed.add_argument("--multivi", type=int, help="epochs of MULTIVI as one more opponent")
     parsed.add_argument("--json", type=Path, default=Path("benchmarks/results") / result)
     return parsed
 
 
 def data(fold: str, n_cells: int | None) -> tuple[MuData, MuData]:
     """Return training and test cells."""
+    return hold_out(all_cells(n_cells), fold)
+
+
+def all_cells(n_cells: int | None) -> MuData:
+    """Return SNARE-seq, or some cells of it."""
     mdata = scmomer.datasets.snareseq_cortex()
-    if n_cells is not None:
-        cells = np.random.default_rng(0).permutation(mdata.n_obs)[:n_cells]
-        mdata = mdata[np.sort(cells)].copy()
-    return hold_out(mdata, fold)
+    if n_cells is None:
+        return mdata
+    cells = np.random.default_rng(0).permutation(mdata.n_obs)[:n_cells]
+    return mdata[np.sort(cells)].copy()
+
+
+def multivi(args: Namespace, fold: str, seed: int) -> dict[str, Any] | None:
+    """Return what MULTIVI says of the test cells, or None if it was not asked for."""
+    if args.multivi is None:
+        return None
+    return run_multivi(all_cells(args.cells), fold, seed, args.multivi, args.models)
 
 
 def trained(train: MuData, fold: str, seed: int, models: Path | None) -> tuple[Any, float, float]:

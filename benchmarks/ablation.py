@@ -29,6 +29,8 @@ LATE: dict[str, dict[str, Any]] = {
     "default": {},
     "no further heads": {"bridge_heads": 0},
     "one further head": {"bridge_heads": 1},
+    "six further heads": {"bridge_heads": 6},
+    "bridge leaves its own embedding": {"bridge_refines": False},
     "bridge reads the embedding": {"bridge_input": "embedding"},
     "bridge reads expression": {"bridge_input": "expression"},
     "bridge with layer norm": {"bridge_norm": True},
@@ -54,6 +56,8 @@ EARLY: dict[str, dict[str, Any]] = {
     "128 dimensions": {"n_latent": 128},
     "hidden layer before decoders": {"decoder_hidden": 128, "latent_dropout": 0.3},
     "log2 bins": {"binning": "log2"},
+    "tokens of all genes": {"tokens": "all"},
+    "base size": {"size": "base"},
     "no depth term": {"depth_term": False},
     "without stage 1": {},
     "without stage 2": {},
@@ -99,7 +103,7 @@ def score(model: scmomer.SCMOMER, test: MuData) -> Scores:
     labels = test.obs["cell_subtype"].astype(str).to_numpy()
     values = model.get_translated(test["rna"])
     found = score_translation(test["atac"].X, values, labels) | score_profile(values, labels)
-    for name, cells in (("rna", test["rna"]), ("both", test)):
+    for name, cells in (("rna", test["rna"]), ("atac", test["atac"]), ("both", test)):
         z = model.get_latent_representation(cells)
         scores = score_embedding(z, labels) | classify(z, labels)
         found |= {f"{name}_{k}": v for k, v in scores.items()}

@@ -1,6 +1,7 @@
 """Embeddings of unseen batches, RNA only, ATAC only and both: leave-batches-out.
 
     python benchmarks/embedding.py [--folds 09F+09H ...] [--seeds 0 1 2] [--models DIR]
+        [--multivi 100]
 
 k-means against ``cell_subtype``, three-fold logistic regression, mixing of the two test batches;
 scMomer with its defaults against components of the same cells. Mean and standard error.
@@ -13,7 +14,7 @@ from typing import Any
 import _baselines as baselines
 import numpy as np
 from _held_out import classify, score_embedding
-from _quality import Scores, data, finish, parser, trained
+from _quality import Scores, data, finish, multivi, parser, trained
 from mudata import MuData
 
 from scmomer import metrics
@@ -33,7 +34,9 @@ def score(z: np.ndarray, test: MuData) -> Scores:
     }
 
 
-def compare(train: MuData, test: MuData, model: Any, seed: int) -> dict[str, Scores]:
+def compare(
+    train: MuData, test: MuData, model: Any, seed: int, rival: dict[str, Any] | None
+) -> dict[str, Scores]:
     """Score scMomer and its opponents on the same cells."""
     rna, atac = train["rna"].X, train["atac"].X
     pcs = baselines.rna_pca(rna, test["rna"].X)[1]
@@ -52,6 +55,8 @@ def compare(train: MuData, test: MuData, model: Any, seed: int) -> dict[str, Sco
             1
         ],
     }
+    if rival is not None:
+        embeddings["MULTIVI, RNA only"] = rival["embedded"]
     found = {}
     for name, z in embeddings.items():
         found[name] = score(z, test)
@@ -68,7 +73,7 @@ def main() -> None:
             train, test = data(fold, args.cells)
             model = trained(train, fold, seed, args.models)[0]
             print(fold, seed, flush=True)
-            found = compare(train, test, model, seed)
+            found = compare(train, test, model, seed, multivi(args, fold, seed))
             runs.append({"fold": fold, "seed": seed, "n_cells": test.n_obs, "embedding": found})
     finish(args, runs, ("embedding",))
 

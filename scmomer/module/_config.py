@@ -90,6 +90,7 @@ class ModuleConfig:
     bridge_dropout: float = 0.5  # of the hidden layer
     bridge_input_dropout: float = 0.5  # of the features; what keeps wide inputs from overfitting
     bridge_centred: bool = True  # a gene that input dropout hides counts as average, not absent
+    bridge_refines: bool = True  # it also cleans the embedding it starts from; see Bridge
     bridge_norm: bool = False  # layer norm of its hidden units, as published; costs annotation
     bridge_rebuild: float = 2.0  # weight of rebuilding log expression from RNA too, in stage 3
     bridge_rates: float = 2.0  # weight of rebuilding raw counts as multinomial, in stage 3
@@ -174,6 +175,7 @@ _PAPER = ModuleConfig(
     bridge_dropout=0.1,
     bridge_input_dropout=0.0,
     bridge_centred=False,
+    bridge_refines=False,
     bridge_norm=True,
     bridge_rebuild=1.0,
     bridge_rates=0.0,

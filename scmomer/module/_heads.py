@@ -34,6 +34,9 @@ class Fusion(nn.Module):
 class Bridge(nn.Module):
     """Predict the embedding of a missing modality from what is measured.
 
+    With twice as many outputs it also refines the embedding that it starts from (not in the paper):
+    what fusion then takes of a modality has passed through hidden units that input dropout and
+    rebuilding keep from fitting noise, which the encoders' linear start has not.
     The paper feeds the embedding of the measured modality, the published code its normalised
     features; ``source`` chooses either or both. The features enter scaled to unit variance. With
     ``centred`` their mean is subtracted, so that input dropout hides which genes are absent as well
@@ -48,6 +51,7 @@ class Bridge(nn.Module):
         self,
         n_features: int,
         n_latent: int,
+        n_outputs: int,
         hidden: int,
         dropout: float,
         input_dropout: float,
@@ -65,7 +69,7 @@ class Bridge(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
         self.register_buffer("shift", torch.zeros(n_features))
         between = [nn.LayerNorm(hidden), nn.GELU()] if norm else [nn.Identity(), nn.ReLU()]
-        self.rest = nn.Sequential(*between, nn.Dropout(dropout), nn.Linear(hidden, n_latent))
+        self.rest = nn.Sequential(*between, nn.Dropout(dropout), nn.Linear(hidden, n_outputs))
 
     @torch.no_grad()
     def standardize(self, mean: Tensor, std: Tensor) -> None:
@@ -75,7 +79,7 @@ class Bridge(nn.Module):
             self.shift.copy_(mean / std)
 
     def forward(self, cell: Tensor, features: SparseRows) -> Tensor:
-        """Map ``(n, n_latent)`` and normalised features to the other embedding."""
+        """Map ``(n, n_latent)`` and normalised features to ``(n, n_outputs)``."""
         hidden = cell.new_zeros(())
         if self.embedding is not None:
             hidden = hidden + self.embedding(cell)  # (n, hidden)

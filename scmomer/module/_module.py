@@ -48,6 +48,8 @@ class SCMOMERModule(BaseModuleClass):
         is left of a model of two modalities without its second encoder.
     """
 
+    refines: Tensor | None
+
     def __init__(
         self,
         n_genes: int,
@@ -83,8 +85,13 @@ class SCMOMERModule(BaseModuleClass):
             self.fusion = Fusion(c.n_latent)
             reads = {"rna": c.bridge_input, "atac": c.bridge_input_atac}
             self.bridges = nn.ModuleDict(
-                {m: make_bridge(m, sizes[m], c, reads[m]) for m in self.encoders}
+                {
+                    m: make_bridge(m, sizes[m], c, reads[m], 1 + c.bridge_refines)
+                    for m in self.encoders
+                }
             )
+            # Whether stage 3 has begun to train what the bridges say of their own modality.
+            self.register_buffer("refines", torch.tensor(False) if c.bridge_refines else None)
         if self.paired:
             self._add_paired(sizes, n_batches)
         # Counts per cell after normalisation; the median of the training cells if not configured.
@@ -156,9 +163,17 @@ class SCMOMERModule(BaseModuleClass):
             return log_normalize(counts, self.target_sum)
         return binarize(counts)
 
-    def bridge(self, source: str, cell: Tensor, counts: SparseRows) -> Tensor:
-        """Predict the other modality's embedding, ``(n, n_latent)``."""
-        return self.bridge_from(source)(cell, self.normalize(source, counts))
+    def bridge(self, source: str, cell: Tensor, counts: SparseRows) -> tuple[Tensor, Tensor]:
+        """Return the embeddings that fusion takes from one measured modality.
+
+        Its own, refined if ``bridge_refines``, and the expected one of the other modality, each
+        ``(n, n_latent)``.
+        """
+        found = self.bridge_from(source)(cell, self.normalize(source, counts))
+        if self.refines is None:
+            return cell, found
+        other, own = found.chunk(2, -1)
+        return torch.where(self.refines, own, cell), other
 
     def _standardize(self, sizes: Tensor, which: slice) -> Tensor:
         mean, std = self.size_stats[which].T  # (k,) each
@@ -213,14 +228,14 @@ class SCMOMERModule(BaseModuleClass):
             only = {key: value for key, value in found.items() if value is not None}
             return {**only, "z": next(iter(only.values()))}
         if z_rna is None:
-            z_rna = self.bridge("atac", *_measured(z_atac, atac))
-            z = self.fusion(z_rna, z_atac)
+            refined, z_rna = self.bridge("atac", *_measured(z_atac, atac))
+            z = self.fusion(z_rna, refined)
         elif z_atac is None:
-            z_atac = self.bridge("rna", *_measured(z_rna, rna))
-            z = self.fusion(z_rna, z_atac)
+            refined, z_atac = self.bridge("rna", *_measured(z_rna, rna))
+            z = self.fusion(refined, z_atac)
         elif self.config.measured_gain:
-            expected = self.bridge("rna", *_measured(z_rna, rna))
-            z = self.fusion(z_rna, self.weigh_measured(expected, *_measured(z_atac, atac)))
+            refined, expected = self.bridge("rna", *_measured(z_rna, rna))
+            z = self.fusion(refined, self.weigh_measured(expected, *_measured(z_atac, atac)))
         else:
             z = self.fusion(z_rna, z_atac)
         return {"z_rna": z_rna, "z_atac": z_atac, "z": z}

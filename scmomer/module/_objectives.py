@@ -120,13 +120,15 @@ def bridge(module: SCMOMERModule, tensors: CellBatch) -> Terms:
     counts = {"rna": tensors["rna"], "atac": tensors["atac"]}
     # The encoders have seen these very cells: their outputs fit them better than they will others.
     shown = {m: F.dropout(z, c.embedding_dropout, module.training) for m, z in embedded.items()}
-    bridged = {m: module.bridge(m, shown[m], counts[m]) for m in embedded}
+    own, other = {}, {}
+    for m, z in shown.items():
+        own[m], other[m] = module.bridge(m, z, counts[m])
     fused = {
-        "rna": module.fusion(shown["rna"], bridged["rna"]),
-        "atac": module.fusion(bridged["atac"], shown["atac"]),
+        "rna": module.fusion(own["rna"], other["rna"]),
+        "atac": module.fusion(other["atac"], own["atac"]),
     }
-    distance = F.mse_loss(bridged["rna"], embedded["atac"]) + F.mse_loss(
-        bridged["atac"], embedded["rna"]
+    distance = F.mse_loss(other["rna"], embedded["atac"]) + F.mse_loss(
+        other["atac"], embedded["rna"]
     )
     terms = {"distillation": c.distill_weight * distance}
     for source, to in (("rna", "atac"), ("atac", "rna")):

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from scmomer.module._module import SCMOMERModule
 
 
-def make_bridge(source: str, n_features: int, config: ModuleConfig, reads: BridgeInput) -> Bridge:
-    """Return the bridge from a modality that `config` asks for."""
+def make_bridge(
+    source: str, n_features: int, config: ModuleConfig, reads: BridgeInput, n_outputs: int = 1
+) -> Bridge:
+    """Return the bridge from a modality that `config` asks for, to so many embeddings."""
     return Bridge(
         n_features,
         config.n_latent,
+        config.n_latent * n_outputs,
         config.bridge_hidden,
         config.bridge_dropout,
         config.bridge_input_dropout,

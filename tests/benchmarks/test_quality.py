@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-QUICK = ["--folds", "09F+09H", "--seeds", "0", "--cells", "700"]
+QUICK = ["--folds", "09F+09H", "--seeds", "0", "--cells", "700", "--multivi", "1"]
 
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory) -> dict[str, dict]:
-    """Both benchmarks on the same models."""
+    """Both benchmarks on the same models and the same fit of MULTIVI."""
     folder = tmp_path_factory.mktemp("quality")
     found = {}
     for name in ("translation", "embedding"):
@@ -30,7 +30,8 @@ def test_every_method_has_every_score(reports):
     for name, part in (("translation", "RNA to ATAC"), ("embedding", "embedding")):
         (run,) = reports[name]["runs"]
         methods = run[part]
-        assert len(methods) > 7
+        assert len(methods) > 8
+        assert any(method.startswith("MULTIVI") for method in methods)
         keys = {tuple(scores) for scores in methods.values()}
         assert len(keys) == 1
         assert set(reports[name]["summary"]) == {"all folds", "untouched"}
@@ -48,3 +49,28 @@ def test_training_counts_as_time_of_scmomer(reports):
     (run,) = reports["translation"]["runs"]
     ours = run["RNA to ATAC"]
     assert ours["scMomer"]["seconds"] > 10 * ours["train mean"]["seconds"]
+
+
+def test_uncertainty_is_compared_with_what_the_probability_tells(reports):
+    (run,) = reports["translation"]["runs"]
+    assert set(run["uncertainty"]["scMomer"]) == {
+        "spearman_over_peaks_of_a_cell",
+        "spearman_over_cells_of_a_peak",
+        "the_same_of_the_probability",
+        "mean_std",
+    }
+
+
+def test_an_ablation_goes_on_where_it_stopped(tmp_path):
+    path = tmp_path / "ablation.json"
+    command = [sys.executable, BENCHMARKS / "ablation.py", "--cells", "700", "--json", path]
+    rows, times = ["no further heads", "without stage 2"], []
+    for some in (rows[:1], rows):
+        subprocess.run([*command, "--rows", *some], check=True, stdout=subprocess.DEVNULL)
+        report = json.loads(path.read_text())
+        assert list(report["rows"]) == some
+        times = [*times, report["rows"][rows[0]]["seconds"]]
+    assert times[0] == times[1]  # not run again
+    late, early = report["rows"].values()
+    assert set(late) == set(early) and {"auroc", "rna_ami", "atac_ami", "both_ami"} <= set(late)
+    assert late["rna_ami"] != early["rna_ami"]

@@ -130,6 +130,21 @@ def test_only_the_stages_asked_for_run(make_model, train, mdata):
     assert model.stages_ == ("rna", "atac") and list(model.history) == ["rna", "atac"]
 
 
+def test_embeddings_are_refined_by_a_trained_bridge_only(make_model, train, mdata):
+    model = make_model(mdata)
+    train(model, stages=["rna", "atac", "fusion"])
+    assert not model.module.refines
+    z = [torch.from_numpy(model.get_latent_representation(modality=m)) for m in ("rna", "atac")]
+    with torch.no_grad():
+        fused = model.module.fusion(*z).numpy()
+    np.testing.assert_allclose(model.get_latent_representation(), fused, atol=1e-5)
+    train(model, stages=["bridge"])
+    assert model.module.refines
+    assert np.abs(model.get_latent_representation() - fused).max() > 0.01
+    train(model, stages=["fusion"])  # the bridge is out of date
+    assert not model.module.refines
+
+
 def test_a_mosaic_trains_each_stage_on_the_cells_that_fit(make_mdata, make_model, train):
     mosaic = make_mdata(missing={"rna": 0.3, "atac": 0.2})
     model, record = make_model(mosaic), Record()
@@ -167,7 +182,7 @@ def test_plan_kwargs_reach_every_stage(make_model, train, mdata):
     train(model, plan_kwargs={"lr": 0.0})
     after = weights(model)
     start_values = ("target_sum", "gene_weight", "baseline", "size_stats", "scale", "slope", "bias")
-    start_values += ("shift", "even_depth")
+    start_values += ("shift", "even_depth", "refines")
     moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert moved and all(key.endswith(start_values) for key in moved), moved
 

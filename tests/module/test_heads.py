@@ -112,7 +112,7 @@ def test_only_a_scaled_decoder_has_units():
 
 def make_bridge(source: str) -> Bridge:
     """A bridge of ten features with heavy dropout."""
-    return Bridge(10, 4, 16, dropout=0.5, input_dropout=0.5, source=source)
+    return Bridge(10, 4, 4, 16, dropout=0.5, input_dropout=0.5, source=source)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_bridge_scales_features(counts, sparse):
 
 @torch.no_grad()
 def test_input_dropout_keeps_the_expected_input(counts, sparse):
-    bridge = Bridge(10, 4, 16, dropout=0.0, input_dropout=0.5, source="expression")
+    bridge = Bridge(10, 4, 4, 16, dropout=0.0, input_dropout=0.5, source="expression")
     bridge.rest = torch.nn.Identity()
     rows = sparse(counts(3, 10))
     mean = torch.stack([bridge(torch.zeros(3, 4), rows) for _ in range(3000)]).mean(0)
@@ -160,7 +160,7 @@ def test_input_dropout_keeps_the_expected_input(counts, sparse):
 
 def make_centred(input_dropout: float) -> tuple[Bridge, torch.Tensor, torch.Tensor]:
     """A centred bridge without dropout of hidden units, and mean and spread of its features."""
-    bridge = Bridge(10, 4, 16, 0.0, input_dropout, "expression", centred=True, norm=False)
+    bridge = Bridge(10, 4, 4, 16, 0.0, input_dropout, "expression", centred=True, norm=False)
     torch.nn.init.normal_(bridge.bias)
     mean, std = torch.rand(10), torch.rand(10) + 0.5
     bridge.standardize(mean, std)
@@ -211,7 +211,7 @@ def test_what_is_not_centred_is_only_scaled():
 
 @pytest.mark.parametrize("norm", [False, True])
 def test_hidden_units_with_and_without_norm(norm):
-    bridge = Bridge(10, 4, 16, 0.1, 0.0, "both", norm=norm)
+    bridge = Bridge(10, 4, 4, 16, 0.1, 0.0, "both", norm=norm)
     kinds = [type(layer) for layer in bridge.rest]
     nn = torch.nn
     first = [nn.LayerNorm, nn.GELU] if norm else [nn.Identity, nn.ReLU]
@@ -222,7 +222,7 @@ def test_hidden_units_with_and_without_norm(norm):
 def test_published_sizes():
     """method.md A4: the student has 4,361,600 parameters, the discriminator 128-64-2."""
     with torch.device("meta"):
-        student = Bridge(16906, 128, 256, 0.1, 0.0, "expression")
+        student = Bridge(16906, 128, 128, 256, 0.1, 0.0, "expression")
         discriminator, decoder = Discriminator(128, 64), Decoder(128, 16906, 1, False)
     assert sum(p.numel() for p in student.parameters()) == 4_361_600
     assert [tuple(p.shape) for p in discriminator.parameters()] == [(64, 128), (64,), (2, 64), (2,)]

@@ -49,19 +49,36 @@ def test_any_subset_of_modalities_gives_an_embedding(module, tables, sparse, ava
     out = module.inference(**{m: sparse(tables[m]) for m in available})
     assert set(out) == {"z_rna", "z_atac", "z"}
     assert all(z.shape == (N, 8) and z.isfinite().all() for z in out.values())
-    fused = out["z_atac"]
+    source = available[0]
+    own, other = module.bridge(source, out[f"z_{source}"], sparse(tables[source]))
     if len(available) == 2:
-        expected = module.bridge("rna", out["z_rna"], sparse(tables["rna"]))
-        fused = module.weigh_measured(expected, fused, sparse(tables["atac"]))
-    assert torch.equal(out["z"], module.fusion(out["z_rna"], fused))
+        other = module.weigh_measured(other, out["z_atac"], sparse(tables["atac"]))
+    fused = module.fusion(own, other) if source == "rna" else module.fusion(other, own)
+    assert torch.equal(out["z"], fused)
     for m in ("rna", "atac"):
         if m in available:
             expected = module.encode(m, sparse(tables[m])).cell
         else:
             (other,) = available
             features = module.normalize(other, sparse(tables[other]))  # not raw counts
-            expected = module.bridge_from(other)(out[f"z_{other}"], features)
+            expected = module.bridge_from(other)(out[f"z_{other}"], features)[:, :8]
         torch.testing.assert_close(out[f"z_{m}"], expected)
+
+
+@torch.no_grad()
+def test_a_bridge_refines_its_own_embedding_once_trained(make_module, tables, sparse):
+    module, rna = make_module(n_batches=2).eval(), sparse(tables["rna"])
+    cell = module.encode("rna", rna).cell
+    said = module.bridge_from("rna")(cell, module.normalize("rna", rna))
+    assert said.shape == (N, 16)
+    untrained, expected = module.bridge("rna", cell, rna)
+    assert torch.equal(untrained, cell) and torch.equal(expected, said[:, :8])
+    module.refines.fill_(True)
+    own, other = module.bridge("rna", cell, rna)
+    assert torch.equal(own, said[:, 8:]) and torch.equal(other, expected)
+    plain = make_module(n_batches=2, bridge_refines=False).eval()
+    assert plain.refines is None and "refines" not in plain.state_dict()
+    assert torch.equal(plain.bridge("rna", cell, rna)[0], cell)
 
 
 @torch.no_grad()

@@ -166,7 +166,8 @@ def test_stage_three_wants_the_missing_embedding_and_profile(make_module, paired
     before = OBJECTIVES["bridge"](module, tensors)
     assert before["distillation"] > 0.01
     z = {m: tensors[f"z_{m}"] for m in ("rna", "atac")}
-    module.bridge = lambda source, cell, counts: z["atac" if source == "rna" else "rna"]
+    other = {"rna": "atac", "atac": "rna"}
+    module.bridge = lambda source, cell, counts: (z[source], z[other[source]])
     terms = OBJECTIVES["bridge"](module, tensors)
     assert terms["distillation"] == 0
     fused = module.fusion(z["rna"], z["atac"])
@@ -344,7 +345,7 @@ def test_rebuilding_is_weighted_and_relative_to_the_mean(make_module, paired):
     z_rna = tensors["z_rna"]
     head = module.heads_from("rna")[1]
     own = head(z_rna, module.normalize("rna", tensors["rna"]))
-    fused = module.fusion(z_rna, module.bridge("rna", z_rna, tensors["rna"]))
+    fused = module.fusion(*module.bridge("rna", z_rna, tensors["rna"]))
     parts = {
         "": (fused, module.decoder("rna"), module.rate_decoder),
         "_2": (own, head.decoder("rna"), head.rates),
