@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from scmomer.datasets import snareseq_cortex
+from scmomer.module._tokens import length_groups
 from scmomer.train import cell_loader
 from scmomer.train._loader import BucketSampler
 
@@ -138,3 +140,16 @@ def test_cached_embeddings_are_those_of_the_cells(make_cells):
         assert tensors["z_rna"][:, 0].tolist() == indices[position].tolist()
         seen += position.tolist()
     assert sorted(seen) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_less_than_a_tenth_of_what_is_computed_on_snareseq_is_padding(shuffle):
+    lengths = np.diff(snareseq_cortex()["rna"].X.indptr)
+    torch.manual_seed(0)
+    computed = 0
+    for batch in BucketSampler(lengths, 64, shuffle):
+        cells = lengths[batch]
+        runs = length_groups(cells) or ((0, len(cells), max(1, int(cells.max()))),)
+        computed += sum((stop - start) * length for start, stop, length in runs)
+    share = 1 - lengths.sum() / computed
+    assert 0 < share < 0.1
