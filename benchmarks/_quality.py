@@ -99,20 +99,30 @@ def standard_error(values: list[float]) -> float:
     return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
+def _fold_means(runs: list[dict[str, Any]], part: str, method: str, key: str) -> list[float]:
+    """Return the mean over seeds for each fold."""
+    folds = dict.fromkeys(r["fold"] for r in runs)
+    scores = [[r[part][method][key] for r in runs if r["fold"] == fold] for fold in folds]
+    return [float(np.mean(values)) for values in scores]
+
+
 def summarise(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
-    """Return mean and standard error of every score, over all runs and over untouched folds."""
+    """Return mean and standard error of every score, over all runs and over untouched folds.
+
+    Runs of one fold with other seeds have the same cells and are no independent repeats: the
+    standard error is that of the folds' means. Only methods of every run are in it.
+    """
     chosen = {"all folds": runs, "untouched": [r for r in runs if r["fold"] in UNTOUCHED]}
     return {
         name: {
             part: {
                 method: {
-                    key: [
-                        float(np.mean([r[part][method][key] for r in some])),
-                        standard_error([r[part][method][key] for r in some]),
-                    ]
+                    key: [float(np.mean(means)), standard_error(means)]
                     for key in scores
+                    for means in [_fold_means(some, part, method, key)]
                 }
                 for method, scores in some[0][part].items()
+                if all(method in r[part] for r in some)
             }
             for part in parts
         }

@@ -91,7 +91,7 @@ class ModuleConfig:
     bridge_input_dropout: float = 0.5  # of the features; what keeps wide inputs from overfitting
     bridge_centred: bool = True  # a gene that input dropout hides counts as average, not absent
     bridge_refines: bool = True  # it also cleans the embedding it starts from; see Bridge
-    bridge_norm: bool = False  # layer norm of its hidden units, as published; costs annotation
+    bridge_norm: bool = True  # layer norm of its hidden units, as published; without: ReLU
     bridge_rebuild: float = 2.0  # weight of rebuilding log expression from RNA too, in stage 3
     bridge_rates: float = 2.0  # weight of rebuilding raw counts as multinomial, in stage 3
     bridge_heads: int = 3  # further bridges, each with decoders of its own; averaged in translation
@@ -114,7 +114,7 @@ class ModuleConfig:
     mask_fraction: float = 0.15
     input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2
     depth_term: bool = True
-    depth_share: float = 0.6  # of a cell's predicted deviation from the mean depth; see translation
+    depth_share: float = 0.7  # of a cell's predicted deviation from the mean depth; see translation
     target_sum: float | None = None  # None: median total of the training cells; published: 1e4
     stages: dict[str, StageConfig] = field(
         default_factory=lambda: _stages(
@@ -177,7 +177,6 @@ _PAPER = ModuleConfig(
     bridge_input_dropout=0.0,
     bridge_centred=False,
     bridge_refines=False,
-    bridge_norm=True,
     bridge_rebuild=1.0,
     bridge_rates=0.0,
     bridge_heads=0,

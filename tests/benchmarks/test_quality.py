@@ -74,3 +74,7 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path):
     late, early = report["rows"].values()
     assert set(late) == set(early) and {"auroc", "rna_ami", "atac_ami", "both_ami"} <= set(late)
     assert late["rna_ami"] != early["rna_ami"]
+
+
+def test_the_docs_show_the_results():
+    subprocess.run([sys.executable, BENCHMARKS / "tables.py", "--check"], check=True)

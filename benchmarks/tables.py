@@ -1,0 +1,236 @@
+"""Writes the tables of README and docs from the JSON files of ``benchmarks/results``.
+
+    python benchmarks/tables.py [--check]
+
+A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``. With ``--check`` nothing is
+written, and the exit code says whether a table differs from its results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+LESS_IS_BETTER = {"rmse", "brier", "calibration_error"}
+COSTS = {"seconds", "peak_mb"}
+PLAIN = {"brier": ".5f", "calibration_error": ".5f", "seconds": ",.0f", "peak_mb": ",.0f"}
+RANKS = {
+    "auroc_within_depth": "AUROC within depth deciles",
+    "auroc": "AUROC",
+    "pseudobulk_pearson": "centred pseudobulk Pearson",
+}
+PROFILE = {"profile_ari": "profile ARI", "profile_ami": "profile AMI"}
+CLUSTERS = {"ari": "k-means ARI", "ami": "AMI", "accuracy": "accuracy"}
+
+
+def results(name: str) -> dict[str, Any]:
+    """Return the results of a benchmark."""
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def compared(name: str, part: str, columns: dict[str, str], first: str = " ") -> str:
+    """Return methods x scores over the untouched folds; the best of each score is bold."""
+    methods = results(name)["summary"]["untouched"][part]
+    best = {}
+    for key in set(columns) - COSTS:
+        pick = min if key in LESS_IS_BETTER else max
+        best[key] = pick(v[key][0] for m, v in methods.items() if "oracle" not in m)
+
+    def cell(method: str, key: str) -> str:
+        mean, error = methods[method][key]
+        if "oracle" in method and key.startswith("profile"):
+            return "-"  # its profiles are the labels
+        text = f"{mean:{PLAIN[key]}}" if key in PLAIN else f"{mean:.3f} ± {error:.3f}"
+        return f"**{text}**" if mean == best.get(key) else text
+
+    rows = ([method, *(cell(method, key) for key in columns)] for method in methods)
+    return markdown([first, *columns.values()], rows)
+
+
+def against_multivi() -> str:
+    """Return scores and times of scMomer and MULTIVI."""
+    methods = results("multivi")["methods"]
+    names = {
+        **RANKS,
+        **PROFILE,
+        **{
+            f"embedding_{k}": f"embedding {v.removeprefix('k-means ')}" for k, v in CLUSTERS.items()
+        },
+        "embedding_macro_f1": "embedding macro-F1",
+        "seconds": "seconds of training",
+    }
+
+    def cell(method: str, key: str) -> str:
+        digits = ",.0f" if key == "seconds" else ".3f"
+        return f"{methods[method][key]:{digits}}" if key in methods[method] else ""
+
+    rows = ([label, *(cell(m, key) for m in methods)] for key, label in names.items())
+    return markdown([" ", *methods], rows)
+
+
+def ablation() -> str:
+    """Return what each switch is worth."""
+    columns = {
+        "auroc_within_depth": "AUROC within deciles",
+        "auroc": "AUROC",
+        "pseudobulk_pearson": "Pearson",
+        "profile_ami": "profile AMI",
+        "rna_ari": "ARI, RNA only",
+        "rna_ami": "AMI",
+        "rna_accuracy": "accuracy",
+        "atac_ami": "AMI, ATAC only",
+        "both_ami": "AMI, both",
+        "seconds": "seconds",
+    }
+    rows = (
+        [name, *(f"{scores[k]:{PLAIN.get(k, '.3f')}}" for k in columns)]
+        for name, scores in results("ablation")["rows"].items()
+    )
+    return markdown(["switch", *columns.values()], rows)
+
+
+def encoder() -> str:
+    """Return speed and memory beside performer-pytorch."""
+    header = (
+        "size, tokens, pass, ours (cells/s), performer-pytorch, ratio, ours (share of peak), theirs, "
+        "ours (MB), theirs, relative error"
+    )
+    rows = (
+        [
+            r["size"],
+            f"{r['tokens']:,}",
+            r["mode"],
+            f"{r['ours_cells_per_s']:.3g}",
+            f"{r['theirs_cells_per_s']:.3g}",
+            f"{r['ratio']:.2f}",
+            f"{r['share_of_peak']:.0%}",
+            f"{r['theirs_share_of_peak']:.0%}",
+            f"{r['ours_peak_mb']:,.0f}",
+            f"{r['theirs_peak_mb']:,.0f}",
+            f"{r['relative_error']:.0e}",
+        ]
+        for r in results("encoder_cpu")["rows"]
+    )
+    return markdown(header.split(", "), rows)
+
+
+def attention() -> str:
+    """Return microseconds for each token of a block."""
+    kinds = ("softmax_forward_us", "favor_forward_us", "softmax_training_us", "favor_training_us")
+    rows = (
+        [r["size"], f"{r['length']:,}", *(f"{r[kind]:.2f}" for kind in kinds)]
+        for r in results("attention_cpu")["rows"]
+    )
+    names = ["softmax, forward", "FAVOR+", "softmax, training", "FAVOR+"]
+    return markdown(["size", "tokens", *names], rows)
+
+
+def invariance() -> str:
+    """Return the largest differences between embeddings of the same cells."""
+    found = results("invariance")
+    rows = ([k, f"{v:.1e}"] for k, v in found.items() if k != "largest embedding value")
+    return markdown(["what changes", "largest difference"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "translation": lambda: compared(
+        "translation",
+        "RNA to ATAC",
+        {**RANKS, "average_precision": "average precision", **PROFILE},
+    ),
+    "translation-short": lambda: compared(
+        "translation", "RNA to ATAC", RANKS | PROFILE, "accessibility from RNA alone"
+    ),
+    "calibration": lambda: compared(
+        "translation",
+        "RNA to ATAC",
+        {
+            "calibration_error": "expected calibration error",
+            "brier": "Brier score",
+            "flattened_auroc": "flattened AUROC",
+            "seconds": "seconds",
+            "peak_mb": "MB added at the peak",
+        },
+    ),
+    "uncertainty": lambda: compared(
+        "translation",
+        "uncertainty",
+        {
+            "spearman_over_peaks_of_a_cell": "over the peaks of a cell",
+            "spearman_over_cells_of_a_peak": "over the cells of a peak",
+            "the_same_of_the_probability": "the same of the probability itself",
+        },
+        "rank correlation with the error",
+    ),
+    "markers": lambda: compared(
+        "markers",
+        "markers",
+        {
+            "precision_at_20": "precision of top 20",
+            "precision_at_100": "of top 100",
+            "precision_at_500": "of top 500",
+            "spearman": "rank correlation",
+        },
+    ),
+    "to-rna": lambda: compared(
+        "translation",
+        "ATAC to RNA",
+        {
+            "rmse": "RMSE",
+            "mean_pearson_per_gene": "Pearson per gene",
+            "mean_pearson_per_cell": "Pearson per cell",
+        },
+    ),
+    "embedding": lambda: compared(
+        "embedding",
+        "embedding",
+        {**CLUSTERS, "macro_f1": "macro-F1", "ilisi": "iLISI", "bras": "BRAS"},
+    ),
+    "embedding-short": lambda: compared(
+        "embedding", "embedding", CLUSTERS, "embedding of unseen cells"
+    ),
+    "multivi": against_multivi,
+    "ablation": ablation,
+    "encoder": encoder,
+    "attention": attention,
+    "invariance": invariance,
+}
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables made anew."""
+    return BLOCK.sub(lambda found: found[1] + "\n" + TABLES[found[2]]() + "\n" + found[3], text)
+
+
+def main() -> None:
+    """Write the pages, or say which would change."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    args = parser.parse_args()
+    stale = [page for page in PAGES if filled(page.read_text()) != page.read_text()]
+    for page in stale:
+        if args.check:
+            print(f"{page.relative_to(ROOT)} differs from benchmarks/results")
+        else:
+            page.write_text(filled(page.read_text()))
+    raise SystemExit(bool(stale and args.check))
+
+
+if __name__ == "__main__":
+    main()
