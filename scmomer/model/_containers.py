@@ -68,7 +68,7 @@ def find_column(data: AnnData | MuData, key: str, keys: Mapping[str, str]) -> st
     listing = "; ".join(f"{place} has {columns}" for place, columns in places.items())
     msg = (
         f"Expected a column {key!r} of obs, found none: {listing}. "
-        "Give one of these as the key, or leave it out."
+        "Name one of these in batch_key= or labels_key=, or leave it out."
     )
     raise KeyError(msg)
 

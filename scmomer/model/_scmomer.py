@@ -24,11 +24,11 @@ from scmomer.model._containers import (
     resolve_modalities,
 )
 from scmomer.model._io import load, write_model
+from scmomer.model._pretraining import PretrainingMixin
 from scmomer.model._query import read_cells
 from scmomer.model._results import ResultsMixin
 from scmomer.model._setup import anndata_fields, detect_modality, make_manager, mudata_fields
 from scmomer.model._spec import ModelSpec
-from scmomer.model._training import TrainingMixin
 from scmomer.module import ModuleConfig, SCMOMERModule, get_config, resolve_attention
 from scmomer.train import Cells
 
@@ -39,7 +39,7 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 }
 
 
-class SCMOMER(TrainingMixin, ResultsMixin, BaseModelClass):
+class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
     """Multi-omics embeddings and translation when a modality is missing.
 
     Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import torch
 from scvi import settings
@@ -26,6 +27,7 @@ from scmomer.train._stages import (
     seed_stage,
     stage_cells,
     typical_tokens,
+    with_later_stages,
 )
 from scmomer.train._warm_start import warm_start
 
@@ -95,7 +97,8 @@ class TrainingMixin:
             End a stage when its validation loss has not improved for some epochs (``patience``
             of ``model.config.stages``).
         stages
-            Run only these stages, in the usual order.
+            Run only these stages, in the usual order. Stages that build on one of them count as
+            unfinished then: ``train(resume=True)`` runs these.
         resume
             Go on after an interruption: skip stages that are finished.
         enable_progress_bar
@@ -139,12 +142,16 @@ class TrainingMixin:
             if stage not in done
         }
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
-        if not self._is_warm:
-            warm_start(self.module, cells, split[0])
-            self._is_warm = True
+        self._start_warm(cells, split[0])
         self._run(cells, split, configs, options, enable_progress_bar)
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
         set_current(self)  # type: ignore[arg-type]
+
+    def _start_warm(self, cells: Cells, train: np.ndarray) -> None:
+        """Set statistics and start values from the registered training cells, once."""
+        if not self._is_warm:
+            warm_start(self.module, cells, train)
+            self._is_warm = True
 
     def _wanted_stages(self, stages: Sequence[str] | None, *per_stage: Any) -> list[str]:
         possible = possible_stages(self.module)
@@ -163,7 +170,7 @@ class TrainingMixin:
         show: bool,
     ) -> None:
         history = dict(self.history_ or {})
-        done, outdated = list(self.stages_), set(configs)
+        done, outdated = list(self.stages_), with_later_stages(configs)
         steps = {
             stage: config.max_epochs
             * -(-len(stage_cells(stage, cells, split)[0]) // config.batch_size)

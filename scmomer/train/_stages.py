@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,6 +67,14 @@ def typical_tokens(module: SCMOMERModule, cells: Cells) -> float:
 def possible_stages(module: SCMOMERModule) -> tuple[str, ...]:
     """Return the stages that a model of these modalities has."""
     return STAGES if module.paired else tuple(m for m in STAGES if m in module.encoders)
+
+
+def with_later_stages(stages: Iterable[str]) -> set[str]:
+    """Return some stages and all that build on them."""
+    found = set(stages)
+    if found & {"rna", "atac"}:
+        found.add("fusion")
+    return found | {"bridge"} if "fusion" in found else found
 
 
 def configure(

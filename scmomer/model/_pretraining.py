@@ -1,0 +1,83 @@
+"""``SCMOMER.pretrain``: stage 1 on cells that are not registered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anndata import AnnData
+
+from scmomer.model._query import read_cells
+from scmomer.model._training import TrainingMixin
+from scmomer.train import RunOptions
+from scmomer.train._splitter import split_cells
+from scmomer.train._stages import configure, typical_tokens
+
+
+class PretrainingMixin(TrainingMixin):
+    """Stage 1 on further cells, beside the stages on the registered ones."""
+
+    def pretrain(
+        self,
+        adata: AnnData,
+        *,
+        max_epochs: int | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        batch_size: int | None = None,
+        early_stopping: bool = True,
+        enable_progress_bar: bool = True,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train one encoder (stage 1) on cells that are not registered, then call :meth:`train`.
+
+        For large sets of RNA or of ATAC alone. Nothing of them is kept; statistics such as the
+        normalisation target stay those of the registered cells. Stages 2 and 3, if they were
+        trained before, count as unfinished.
+
+        Parameters
+        ----------
+        adata
+            Raw counts of one of the model's modalities, recognised by its feature names and
+            matched by name; needs no set-up.
+        max_epochs
+            Epochs, default that of stage 1.
+        accelerator, devices, train_size, validation_size, batch_size, early_stopping
+            As in :meth:`train`.
+        enable_progress_bar, plan_kwargs, trainer_kwargs
+            As in :meth:`train`.
+
+        Raises
+        ------
+        TypeError
+            If `adata` is no AnnData.
+        ValueError
+            If the model has no such modality.
+        RuntimeError
+            If the model was loaded without data.
+        """
+        if not isinstance(adata, AnnData):
+            msg = (
+                f"Expected an AnnData of one modality, found {type(adata).__name__}. "
+                "Call pretrain once for each modality, as in model.pretrain(mdata['rna'])."
+            )
+            raise TypeError(msg)
+        registered = self._training_cells()
+        if self._split is None:
+            self._split = split_cells(registered.n_cells)
+        self._start_warm(registered, self._split[0])
+        cells = read_cells(adata, self.spec)
+        (stage,) = cells.counts
+        config = configure(
+            self.config.stages[stage],
+            stage,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            plan_kwargs=plan_kwargs,
+            n_tokens=typical_tokens(self.module, cells),
+        )
+        split = split_cells(cells.n_cells, train_size, validation_size)
+        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
+        self._run(cells, split, {stage: config}, options, enable_progress_bar)
