@@ -12,7 +12,24 @@ from anndata.abc import CSCDataset, CSRDataset
 
 
 def get_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
-    """Return the raw counts of an AnnData.
+    """Return the raw counts of an AnnData, as the model reads them.
+
+    Parameters
+    ----------
+    adata, layer, where
+        As in :func:`read_counts`, which also says what is refused.
+
+    Returns
+    -------
+    csr_matrix
+        Shape ``(n_obs, n_vars)``, float32, sorted, without stored zeros. Shares memory with the
+        input where that is possible; must not be written to.
+    """
+    return _canonical(read_counts(adata, layer, where))
+
+
+def read_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
+    """Return the raw counts of an AnnData in their own dtype.
 
     Parameters
     ----------
@@ -26,8 +43,8 @@ def get_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
     Returns
     -------
     csr_matrix
-        Shape ``(n_obs, n_vars)``, sorted, without stored zeros. Shares memory with the input
-        where that is possible; must not be written to.
+        Shape ``(n_obs, n_vars)``, perhaps unsorted or with stored zeros. Shares memory with the
+        input where that is possible; must not be written to.
 
     Raises
     ------
@@ -45,7 +62,7 @@ def get_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
     matrix = adata.X if layer is None else adata.layers[layer]
     counts = _to_csr(matrix, place)
     check_counts(counts, adata, place)
-    return _canonical(counts)
+    return counts
 
 
 def _to_csr(matrix: Any, place: str) -> sp.csr_matrix:
@@ -90,7 +107,7 @@ def _refuse(bad: np.ndarray, kind: str, counts: sp.csr_matrix, adata: AnnData, p
         f"Expected raw counts in {place}, found {kind} values: {int(bad.sum())} of "
         f"{len(bad)} stored ones, for example {counts.data[first]:g} at cell "
         f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}. "
-        "Pass the layer that holds counts (rna_layer=, atac_layer= or layer= in set-up)."
+        "Pass the layer that holds counts (layer=, or rna_layer= and atac_layer= in set-up)."
     )
     raise ValueError(msg)
 

@@ -14,11 +14,11 @@ from scvi import settings
 
 logger = logging.getLogger(__name__)
 
-_PEAK = r"^(?P<chrom>.+)[:_-](?P<start>\d+)[-_](?P<end>\d+)$"
+_PEAK = r"^(?P<chrom>.+)[:_-](?P<start>\d{1,12})[-_](?P<end>\d{1,12})$"
 _FEW_MATCHES = 0.2
 
 
-def check_unique(names: pd.Index, where: str) -> None:
+def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None:
     """Raise if a name occurs twice; `where` is the attribute, such as ``adata.var_names``."""
     if names.is_unique:
         return
@@ -26,7 +26,7 @@ def check_unique(names: pd.Index, where: str) -> None:
     msg = (
         f"Expected unique names in {where}, found {len(twice)} that occur more than once "
         f"({', '.join(map(str, twice[:5]))}{', ...' if len(twice) > 5 else ''}). "
-        f"Run `{where}_make_unique()` or drop the repeats."
+        f"{remedy or f'Run `{where}_make_unique()` or drop the repeats.'}"
     )
     raise ValueError(msg)
 
@@ -36,9 +36,13 @@ class PeakPositions:
     """Coordinates of peaks."""
 
     chromosome: np.ndarray
-    """Code of the chromosome in natural order (chr2 before chr10), ``(n_peaks,)`` int64."""
+    """Position in `chromosomes`, ``(n_peaks,)`` int64."""
     start: np.ndarray
     """First base, ``(n_peaks,)`` int64."""
+    end: np.ndarray
+    """Base after the last, ``(n_peaks,)`` int64."""
+    chromosomes: pd.Index
+    """Chromosomes as the names write them, in natural order (chr2 before chr10)."""
 
 
 def looks_like_peaks(names: pd.Index) -> bool:
@@ -47,8 +51,19 @@ def looks_like_peaks(names: pd.Index) -> bool:
     return bool(len(head)) and float(head.str.match(_PEAK).mean()) > 0.5
 
 
-def parse_peaks(names: pd.Index) -> PeakPositions:
+def parse_peaks(
+    names: pd.Index, where: str = "the ATAC modality's var_names", *, empty: bool = True
+) -> PeakPositions:
     """Read ``chrom:start-end``, ``chrom_start_end`` or ``chrom-start-end``.
+
+    Parameters
+    ----------
+    names
+        Names of peaks.
+    where
+        How messages name their place.
+    empty
+        Accept peaks that end where they start.
 
     Raises
     ------
@@ -59,18 +74,18 @@ def parse_peaks(names: pd.Index) -> PeakPositions:
     bad = parts["chrom"].isna().to_numpy()
     if not bad.any():
         start, end = (parts[c].astype(np.int64).to_numpy() for c in ("start", "end"))
-        bad = end < start
+        bad = end < start if empty else end <= start
     if bad.any():
         msg = (
             "Expected peak names such as chr1:1000-1500, chr1_1000_1500 or chr1-1000-1500, found "
             f"{int(bad.sum())} of {len(names)} that are not: "
             f"{', '.join(repr(str(n)) for n in names[bad][:5])}. "
-            "Rename them in the ATAC modality's var_names."
+            f"Rename them in {where}."
         )
         raise ValueError(msg)
-    chroms = pd.unique(parts["chrom"])
-    rank = {c: i for i, c in enumerate(sorted(chroms, key=_natural))}
-    return PeakPositions(parts["chrom"].map(rank).to_numpy(np.int64), start)
+    chromosomes = pd.Index(sorted(pd.unique(parts["chrom"]), key=_natural), dtype=object)
+    codes = chromosomes.get_indexer(parts["chrom"]).astype(np.int64)
+    return PeakPositions(codes, start, end, chromosomes)
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
@@ -125,7 +140,7 @@ def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str
         msg = (
             f"Expected {what} of the model such as {_examples(expected)}, found none of its {n} "
             f"among the query's {len(found)} (such as {_examples(found)}). "
-            f"Check species and naming (symbols or Ensembl ids, peak set) of var_names."
+            f"Check species and naming (symbols or Ensembl ids, peak set) of var_names; {_advice(what)}"
         )
         raise ValueError(msg)
     extra = len(found) - n_known
@@ -137,12 +152,16 @@ def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str
         missing = expected[~expected.isin(found)]
         warnings.warn(
             f"Only {text} Missing are for example {_examples(missing)}. Results from so few "
-            f"{what} are unreliable.",
+            f"{what} are unreliable; {_advice(what)}",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
     else:
         logger.info(text)
+
+
+def _advice(what: str) -> str:
+    return f"`scmomer.pp.align_{what}(adata, model)` matches {what} by more than their names."
 
 
 def _examples(names: pd.Index) -> str:

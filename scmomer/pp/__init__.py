@@ -1,5 +1,8 @@
-"""Containers to containers: checking and registering data."""
+"""Containers to containers: checking and registering data, bringing them onto other features."""
 
+from scmomer.pp._align_genes import align_genes
+from scmomer.pp._align_peaks import align_peaks
+from scmomer.pp._bin_genome import bin_genome
 from scmomer.pp._setup import setup_anndata, setup_mudata
 
-__all__ = ["setup_anndata", "setup_mudata"]
+__all__ = ["align_genes", "align_peaks", "bin_genome", "setup_anndata", "setup_mudata"]

@@ -36,6 +36,11 @@ def test_repeated_names_are_counted_and_the_first_are_listed(refuses):
         check_unique(names, "x['y.z'].obs_names")
 
 
+def test_what_to_do_about_repeats_can_be_told(refuses):
+    with refuses(ValueError, "in peaks, found 1", "(a). Drop them."):
+        check_unique(pd.Index(list("aa")), "peaks", "Drop them.")
+
+
 # -- peaks
 
 
@@ -53,6 +58,8 @@ def test_chromosomes_are_in_natural_order():
     chroms = ["chrX", "chr10", "chr2", "chr1", "chr2"]
     peaks = parse_peaks(pd.Index([f"{c}:{i}-{i + 5}" for i, c in enumerate(chroms)]))
     assert peaks.chromosome.tolist() == [3, 2, 1, 0, 1]
+    assert peaks.chromosomes.tolist() == ["chr1", "chr2", "chr10", "chrX"]
+    assert (peaks.end - peaks.start).tolist() == [5] * 5
 
 
 def test_names_that_are_no_peaks_are_counted_and_listed(refuses):
@@ -66,6 +73,18 @@ def test_names_that_are_no_peaks_are_counted_and_listed(refuses):
 def test_a_peak_may_not_end_before_it_starts(refuses):
     with refuses(ValueError, "1 of 2", "'chr1:20-10'"):
         parse_peaks(pd.Index(["chr1:20-10", "chr1:10-20"]))
+
+
+def test_empty_peaks_are_refused_where_they_can_hold_nothing(refuses):
+    names = pd.Index(["chr1:10-10", "chr1:10-20"])
+    assert parse_peaks(names).end.tolist() == [10, 20]
+    with refuses(ValueError, "1 of 2", "'chr1:10-10'", "Rename them in peaks."):
+        parse_peaks(names, "peaks", empty=False)
+
+
+def test_places_beyond_any_genome_are_refused(refuses):
+    with refuses(ValueError, "1 of 1", "'chr1:1-99999999999999999999'"):
+        parse_peaks(pd.Index(["chr1:1-99999999999999999999"]))
 
 
 def test_genes_do_not_look_like_peaks():
@@ -128,7 +147,13 @@ def test_few_matches_warn_with_counts():
 
 def test_no_match_is_an_error_that_shows_both_sides(refuses):
     with refuses(
-        ValueError, "'x', 'y', 'z'", "none of its 3", "query's 4", "'A', 'B', 'C'", "species"
+        ValueError,
+        "'x', 'y', 'z'",
+        "none of its 3",
+        "query's 4",
+        "'A', 'B', 'C'",
+        "species",
+        "pp.align_genes",
     ):
         align(list("xyz"))
 
