@@ -73,11 +73,11 @@ def against_multivi() -> str:
             f"embedding_{k}": f"embedding {v.removeprefix('k-means ')}" for k, v in CLUSTERS.items()
         },
         "embedding_macro_f1": "embedding macro-F1",
-        "core_seconds": "core seconds of training",
+        "seconds": "seconds of training",
     }
 
     def cell(method: str, key: str) -> str:
-        digits = ",.0f" if key == "core_seconds" else ".3f"
+        digits = ",.0f" if key == "seconds" else ".3f"
         return f"{methods[method][key]:{digits}}" if key in methods[method] else ""
 
     rows = ([label, *(cell(m, key) for m in methods)] for key, label in names.items())
