@@ -7,6 +7,7 @@ from ._integration import integration
 from ._markers import marker_recovery
 from ._matching import foscttm
 from ._modality import predict_modality
+from ._pairing import pairing_agreement
 from ._precision import average_precision_per_peak, peak_average_precision
 from ._pseudobulk import pseudobulk_pearson
 from ._rank import auroc_per_peak, depth_strata
@@ -25,6 +26,7 @@ __all__ = [
     "integration",
     "label_prediction",
     "marker_recovery",
+    "pairing_agreement",
     "peak_auroc",
     "peak_auroc_within_depth",
     "peak_average_precision",

@@ -1,0 +1,36 @@
+"""Nearest neighbours between two sets of cells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pynndescent import NNDescent
+from sklearn.neighbors import NearestNeighbors
+
+_EXACT = 20_000  # cells up to which comparing all is quicker than compiling and building an index
+
+
+def nearest(
+    query: NDArray[np.float64], index: NDArray[np.float64], k: int, random_state: int
+) -> NDArray[np.intp]:
+    """Return the nearest cells of `index`, closest first: exact for few cells, else pynndescent.
+
+    Parameters
+    ----------
+    query, index
+        Shapes ``(n_query, n_dims)`` and ``(n_index, n_dims)``; Euclidean distance.
+    k
+        Neighbours, at most ``n_index``.
+    random_state
+        Seed of the approximate index.
+
+    Returns
+    -------
+    NDArray
+        Positions in `index`, ``(n_query, k)``.
+    """
+    if len(index) <= _EXACT or k > len(index) // 4:
+        tree = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(index)
+        return tree.kneighbors(query, return_distance=False)
+    graph = NNDescent(index, n_neighbors=max(k, 30), random_state=random_state)
+    return graph.query(query, k=k, epsilon=0.2)[0].astype(np.intp)

@@ -1,0 +1,103 @@
+"""Pairs of cells, and the container that they become."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import mudata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from numpy.typing import NDArray
+
+from scmomer._constants import ATAC, KEYS, RNA
+
+#: Key of the shared space in ``obsm`` of both modalities.
+SPACE = "X_pairing"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which ATAC cell goes with which RNA cell."""
+
+    rna: NDArray[np.intp]
+    """Positions of RNA cells, increasing, ``(n_pairs,)``."""
+    atac: NDArray[np.intp]
+    """Position of the ATAC cell of each, ``(n_pairs,)``; may repeat."""
+    confidence: NDArray[np.float64]
+    """In [0, 1], ``(n_pairs,)``."""
+
+
+@dataclass(frozen=True)
+class SharedSpace:
+    """Cells of both modalities in the same dimensions, each row of length 1 (or 0)."""
+
+    rna: NDArray[np.float64]
+    """Shape ``(n_rna, n_comps)``."""
+    atac: NDArray[np.float64]
+    """Shape ``(n_atac, n_comps)``."""
+
+    def similarity(self, rna: NDArray[np.intp], atac: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the cosine of pairs of cells, 0 where it is negative, ``(n_pairs,)``."""
+        cosine = np.einsum("ij,ij->i", self.rna[rna], self.atac[atac])
+        return np.clip(cosine, 0, 1)
+
+
+def to_mudata(
+    pairs: Pairs, rna: AnnData, atac: AnnData, space: SharedSpace | None, params: dict[str, Any]
+) -> MuData:
+    """Return paired cells, named as in RNA; nothing is shared with the inputs.
+
+    Parameters
+    ----------
+    pairs
+        Who goes with whom.
+    rna, atac
+        Where the cells come from.
+    space
+        Written to ``obsm["X_pairing"]`` of both modalities; None if there is none.
+    params
+        Written to ``uns["scmomer"]["pair_cells"]``, without those that are None.
+    """
+    names = rna.obs_names[pairs.rna]
+    parts = {RNA: _take(rna, pairs.rna, names), ATAC: _take(atac, pairs.atac, names)}
+    if space is not None:
+        parts[RNA].obsm[SPACE] = space.rna[pairs.rna]
+        parts[ATAC].obsm[SPACE] = space.atac[pairs.atac]
+    with mudata.set_options(pull_on_update=False):
+        paired = MuData(parts, obs=pd.DataFrame(index=names))
+    # Afterwards: MuData turns a column of whole numbers that it is given into integers.
+    paired.obs["atac_cell"] = atac.obs_names[pairs.atac].astype(str).to_numpy()
+    paired.obs["pair_confidence"] = pairs.confidence
+    kept = {key: value for key, value in params.items() if value is not None}
+    paired.uns[KEYS.UNS] = {"pair_cells": {"params": kept}}
+    return paired
+
+
+def _take(adata: AnnData, cells: NDArray[np.intp], names: pd.Index) -> AnnData:
+    """Return some cells under other names, any number of times each.
+
+    Built from its parts, without ``obsp``: graphs between cells would grow with the square of the
+    repeats, and mean little once cells occur twice.
+    """
+    if adata.isbacked:
+        adata = adata.to_memory()
+    return AnnData(
+        X=None if adata.X is None else adata.X[cells],
+        obs=adata.obs.iloc[cells].set_index(names),
+        var=adata.var.copy(),
+        obsm={key: _rows(value, cells, names) for key, value in adata.obsm.items()},
+        layers={k: v[cells] for k, v in adata.layers.items() if k is not None},
+        varm={key: value.copy() for key, value in adata.varm.items()},
+        uns=deepcopy(dict(adata.uns)),
+    )
+
+
+def _rows(values: Any, cells: NDArray[np.intp], names: pd.Index) -> Any:
+    """Return rows of an array, a sparse matrix or a data frame."""
+    if isinstance(values, pd.DataFrame):
+        return values.iloc[cells].set_index(names)
+    return values[cells]
