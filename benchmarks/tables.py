@@ -140,6 +140,22 @@ def attention() -> str:
     return markdown(["size", "tokens", *names], rows)
 
 
+def pairing() -> str:
+    """Return how good pseudo-pairs are, means over seeds."""
+    columns = {
+        "cell_type_agreement": "same type",
+        "cell_type_agreement_confident_half": "in the confident half",
+        "cell_subtype_agreement": "same subtype",
+        "foscttm_of_partners": "FOSCTTM of partners",
+        "atac_cells_used": "ATAC cells used",
+    }
+    rows = (
+        [name, *(f"{scores[key][0]:.3f}" for key in columns)]
+        for name, scores in results("pairing")["summary"].items()
+    )
+    return markdown([" ", *columns.values()], rows)
+
+
 def invariance() -> str:
     """Return the largest differences between embeddings of the same cells."""
     found = results("invariance")
@@ -208,6 +224,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "encoder": encoder,
     "attention": attention,
+    "pairing": pairing,
     "invariance": invariance,
 }
 
