@@ -134,8 +134,13 @@ def summarise(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, A
     }
 
 
-def finish(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) -> None:
-    """Print tables and write JSON."""
+def already(runs: list[dict[str, Any]], fold: str, part: str) -> dict[str, Scores]:
+    """Return scores of the fold's first run: those of methods without a seed hold for all seeds."""
+    return next((run[part] for run in runs if run["fold"] == fold and part in run), {})
+
+
+def write(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
+    """Write what there is so far as JSON; return the summary."""
     summary = summarise(runs, parts)
     report = {
         "command": " ".join(["python", *sys.argv]),
@@ -148,6 +153,12 @@ def finish(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) 
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(report, indent=1))
+    return summary
+
+
+def finish(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) -> None:
+    """Write JSON and print tables."""
+    summary = write(args, runs, parts)
     for name, tables in summary.items():
         for part, methods in tables.items():
             keys = list(next(iter(methods.values())))
