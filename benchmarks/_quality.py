@@ -89,7 +89,7 @@ def trained(train: MuData, fold: str, seed: int, models: Path | None) -> tuple[A
 def measured(make: Callable[[], Any]) -> tuple[Any, Scores]:
     """Return what `make` returns, its core seconds and the MB that it adds at its peak.
 
-    Time on all cores together, which other work on the machine does not change.
+    Time on all cores together, which other work on the machine changes less than wall time.
     """
     kept: list[Any] = []
     started = time.process_time()
