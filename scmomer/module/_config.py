@@ -118,7 +118,7 @@ class ModuleConfig:
     target_sum: float | None = None  # None: median total of the training cells; published: 1e4
     stages: dict[str, StageConfig] = field(
         default_factory=lambda: _stages(
-            # More epochs of these three change nothing that the benchmarks measure (ablation.py).
+            # Short: on shallow cells little is lost even without them (benchmarks/ablation.py).
             rna=StageConfig(max_epochs=1, lr=1e-3, batch_size=64),
             atac=StageConfig(max_epochs=1, lr=1e-3, batch_size=64),
             fusion=StageConfig(max_epochs=2, lr=1e-3, batch_size=64),
