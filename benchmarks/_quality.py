@@ -134,11 +134,6 @@ def summarise(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, A
     }
 
 
-def already(runs: list[dict[str, Any]], fold: str, part: str) -> dict[str, Scores]:
-    """Return scores of the fold's first run: those of methods without a seed hold for all seeds."""
-    return next((run[part] for run in runs if run["fold"] == fold and part in run), {})
-
-
 def write(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
     """Write what there is so far as JSON; return the summary."""
     summary = summarise(runs, parts)

@@ -14,7 +14,7 @@ from typing import Any
 import _baselines as baselines
 import numpy as np
 from _held_out import classify, score_embedding
-from _quality import Scores, already, data, finish, multivi, parser, trained, write
+from _quality import Scores, data, finish, multivi, parser, trained, write
 from mudata import MuData
 
 from scmomer import metrics
@@ -34,53 +34,67 @@ def score(z: np.ndarray, test: MuData) -> Scores:
     }
 
 
+def components(train: MuData, test: MuData) -> dict[str, np.ndarray]:
+    """Return principal components and LSI of the test cells, fitted on the training cells."""
+    rna, atac = train["rna"].X, train["atac"].X
+    pcs = baselines.rna_pca(rna, test["rna"].X)[1]
+    indexed = baselines.lsi(atac, test["atac"].X)[1]
+    return {
+        "50 RNA PCs": pcs,
+        "50 RNA PCs, median target, scaled": baselines.rna_pca(
+            rna, test["rna"].X, target_sum=None, scale=True
+        )[1],
+        "50 ATAC LSI": indexed,
+        "PCs and LSI": np.hstack([z / np.linalg.norm(z.std(0)) for z in (pcs, indexed)]),
+    }
+
+
+def scored(embeddings: dict[str, np.ndarray], test: MuData) -> dict[str, Scores]:
+    """Score embeddings of the same cells, and print each."""
+    found = {}
+    for name, z in embeddings.items():
+        found[name] = score(z, test)
+        print(f"  {name}: {found[name]}", flush=True)
+    return found
+
+
 def compare(
     train: MuData,
     test: MuData,
     model: Any,
     seed: int,
     rival: dict[str, Any] | None,
-    known: dict[str, Scores],
+    seedless: dict[str, Scores],
 ) -> dict[str, Scores]:
-    """Score scMomer and its opponents on the same cells; those without a seed if not `known`."""
-    rna, atac = train["rna"].X, train["atac"].X
-    pcs = baselines.rna_pca(rna, test["rna"].X)[1]
-    scaled = baselines.rna_pca(rna, test["rna"].X, target_sum=None, scale=True)[1]
-    indexed = baselines.lsi(atac, test["atac"].X)[1]
-    both = [z / np.linalg.norm(z.std(0)) for z in (pcs, indexed)]
-    embeddings = {
+    """Score scMomer and its opponents on the same cells, beside those that need no seed."""
+    ours = {
         "scMomer, RNA only": model.get_latent_representation(test["rna"]),
         "scMomer, ATAC only": model.get_latent_representation(test["atac"]),
         "scMomer, both": model.get_latent_representation(test),
-        "50 RNA PCs": pcs,
-        "50 RNA PCs, median target, scaled": scaled,
-        "50 ATAC LSI": indexed,
-        "PCs and LSI": np.hstack(both),
-        "hidden layer of the gene MLP": baselines.perceptron(rna, atac, test["rna"].X, seed=seed)[
-            1
-        ],
+    }
+    theirs = {
+        "hidden layer of the gene MLP": baselines.perceptron(
+            train["rna"].X, train["atac"].X, test["rna"].X, seed=seed
+        )[1]
     }
     if rival is not None:
-        embeddings["MULTIVI, RNA only"] = rival["embedded"]
-    found = {}
-    for name, z in embeddings.items():
-        seedless = name in known and not name.startswith(("scMomer", "hidden", "MULTIVI"))
-        found[name] = known[name] if seedless else score(z, test)
-        print(f"  {name}: {found[name]}", flush=True)
-    return found
+        theirs["MULTIVI, RNA only"] = rival["embedded"]
+    return {**scored(ours, test), **seedless, **scored(theirs, test)}
 
 
 def main() -> None:
     """Run all folds and seeds."""
     args = parser(__doc__, "embedding.json").parse_args()
-    runs = []
+    runs, seedless = [], {}
     for seed in args.seeds:
         for fold in args.folds:
             train, test = data(fold, args.cells)
             model = trained(train, fold, seed, args.models)[0]
             print(fold, seed, flush=True)
-            known = already(runs, fold, "embedding")
-            found = compare(train, test, model, seed, multivi(args, fold, seed), known)
+            if fold not in seedless:
+                seedless[fold] = scored(components(train, test), test)
+            rival = multivi(args, fold, seed)
+            found = compare(train, test, model, seed, rival, seedless[fold])
             runs.append({"fold": fold, "seed": seed, "n_cells": test.n_obs, "embedding": found})
             write(args, runs, ("embedding",))
     finish(args, runs, ("embedding",))

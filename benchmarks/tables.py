@@ -20,9 +20,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LESS_IS_BETTER = {"rmse", "brier", "calibration_error"}
 COSTS = {"core_seconds", "peak_mb"}
-PLAIN = {"brier": ".5f", "calibration_error": ".5f"} | dict.fromkeys(
-    ("core_seconds", "seconds", "peak_mb"), ",.0f"
-)
+PLAIN = {"brier": ".5f", "calibration_error": ".5f", "core_seconds": ",.0f", "peak_mb": ",.0f"}
 RANKS = {
     "auroc_within_depth": "AUROC within depth deciles",
     "auroc": "AUROC",
@@ -98,7 +96,7 @@ def ablation() -> str:
         "both_ami": "AMI, both",
     }
     rows = (
-        [name, *(f"{scores[k]:{PLAIN.get(k, '.3f')}}" for k in columns)]
+        [name, *(f"{scores[key]:.3f}" for key in columns)]
         for name, scores in results("ablation")["rows"].items()
     )
     return markdown(["switch", *columns.values()], rows)

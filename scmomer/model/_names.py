@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from scvi import settings
 logger = logging.getLogger(__name__)
 
 _PEAK = r"^(?P<chrom>.+)[:_-](?P<start>\d{1,12})[-_](?P<end>\d{1,12})$"
-_FEW_MATCHES = 0.2
+FEW_MATCHES = 0.2
 
 
 def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None:
@@ -138,8 +140,8 @@ def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str
     n = len(expected)
     if n_known == 0:
         msg = (
-            f"Expected {what} of the model such as {_examples(expected)}, found none of its {n} "
-            f"among the query's {len(found)} (such as {_examples(found)}). "
+            f"Expected {what} of the model such as {examples(expected)}, found none of its {n} "
+            f"among the query's {len(found)} (such as {examples(found)}). "
             f"Check species and naming (symbols or Ensembl ids, peak set) of var_names; {_advice(what)}"
         )
         raise ValueError(msg)
@@ -148,10 +150,10 @@ def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str
         f"{n_known} of the model's {n} {what} found in the query ({n_known / n:.0%}); "
         f"{n - n_known} missing ones count as zero, {extra} others are left out."
     )
-    if n_known / n < _FEW_MATCHES:
+    if n_known / n < FEW_MATCHES:
         missing = expected[~expected.isin(found)]
         warnings.warn(
-            f"Only {text} Missing are for example {_examples(missing)}. Results from so few "
+            f"Only {text} Missing are for example {examples(missing)}. Results from so few "
             f"{what} are unreliable; {_advice(what)}",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
@@ -164,5 +166,6 @@ def _advice(what: str) -> str:
     return f"`scmomer.pp.align_{what}(adata, model)` matches {what} by more than their names."
 
 
-def _examples(names: pd.Index) -> str:
+def examples(names: Sequence[Any] | pd.Index | np.ndarray) -> str:
+    """Return the first names, quoted, for messages."""
     return ", ".join(repr(str(name)) for name in names[:3])

@@ -64,10 +64,10 @@ class PretrainingMixin(TrainingMixin):
                 "Call pretrain once for each modality, as in model.pretrain(mdata['rna'])."
             )
             raise TypeError(msg)
-        registered = self._training_cells()
-        if self._split is None:
+        if not self._is_warm:
+            registered = self._training_cells()
             self._split = split_cells(registered.n_cells)
-        self._start_warm(registered, self._split[0])
+            self._start_warm(registered, self._split[0])
         cells = read_cells(adata, self.spec)
         (stage,) = cells.counts
         config = configure(

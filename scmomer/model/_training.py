@@ -186,7 +186,7 @@ class TrainingMixin:
                     self._cache_encoders(cells)
                 elif self.module.paired:
                     self.module.even_depth.zero_()  # was told by encoders that change now
-                if self.module.fused and self.module.refines is not None:
+                if self.module.refines is not None:
                     self.module.refines.fill_(stage == "bridge")
                 history[stage] = run_stage(self, cells, split, stage, config, progress, options)
                 if stage == "bridge" and self.config.measured_gain:

@@ -34,14 +34,15 @@ class Fusion(nn.Module):
 class Bridge(nn.Module):
     """Predict the embedding of a missing modality from what is measured.
 
-    With twice as many outputs it also refines the embedding that it starts from (not in the paper):
-    what fusion then takes of a modality has passed through hidden units that input dropout and
-    rebuilding keep from fitting noise, which the encoders' linear start has not.
     The paper feeds the embedding of the measured modality, the published code its normalised
     features; ``source`` chooses either or both. The features enter scaled to unit variance. With
     ``centred`` their mean is subtracted, so that input dropout hides which genes are absent as well
     as which are present, and a dropped gene counts as an average one. ``norm`` is the published
     layer norm of the hidden units; without it they are ReLU.
+
+    With ``2 * n_latent`` outputs it also refines the embedding that it starts from (not in the paper):
+    what fusion then takes of a modality has passed through hidden units that input dropout and
+    rebuilding keep from fitting noise, which the encoders' linear start has not.
     """
 
     scale: Tensor

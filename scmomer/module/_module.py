@@ -90,10 +90,12 @@ class SCMOMERModule(BaseModuleClass):
                     for m in self.encoders
                 }
             )
-            # Whether stage 3 has begun to train what the bridges say of their own modality.
-            self.register_buffer("refines", torch.tensor(False) if c.bridge_refines else None)
         if self.paired:
             self._add_paired(sizes, n_batches)
+        # Whether stage 3 has begun to train what the bridges say of their own modality; None: they
+        # say nothing of it.
+        refines = torch.tensor(False) if self.fused and c.bridge_refines else None
+        self.register_buffer("refines", refines)
         # Counts per cell after normalisation; the median of the training cells if not configured.
         self.register_buffer("target_sum", torch.tensor(float(c.target_sum or 1e4)))
         # One over the variance of each gene's log expression, or ones.

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scmomer._constants import RNA
+from scmomer.model._names import examples
 from scmomer.pp._features import Features, check_anndata, feature_names
 from scmomer.pp._match_genes import GeneMatch, match_genes, match_through
 from scmomer.pp._remap import remap
@@ -141,8 +142,8 @@ def _nothing_in_common(
 ) -> str:
     where = "adata.var_names" if gene_key is None else f"adata.var[{gene_key!r}]"
     text = (
-        f"Expected genes of the vocabulary such as {_examples(names)} in {where}, found none of its "
-        f"{len(names)} among {len(found)} (such as {_examples(found)}). "
+        f"Expected genes of the vocabulary such as {examples(names)} in {where}, found none of its "
+        f"{len(names)} among {len(found)} (such as {examples(found)}). "
     )
     if orthologues is not None:
         table = _table(orthologues)
@@ -174,13 +175,11 @@ def _report(match: GeneMatch, found: pd.Index, names: pd.Index) -> None:
     )
     if n_unclear:
         text += (
-            f", {n_unclear} of them as they fit several entries ({_examples(found[match.unclear])})"
+            f", {n_unclear} of them as they fit several entries ({examples(found[match.unclear])})"
         )
     if summed.any():
-        examples = _examples(names[summed])
-        text += f"; entries that are sums of several genes: {int(summed.sum())} ({examples})"
+        text += (
+            f"; entries that are sums of several genes: {int(summed.sum())} "
+            f"({examples(names[summed])})"
+        )
     report(f"{text}.", matched / len(names))
-
-
-def _examples(names: pd.Index) -> str:
-    return ", ".join(repr(str(name)) for name in names[:3])

@@ -8,11 +8,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scmomer.model._names import parse_peaks
-from scmomer.pp._examples import examples
+from scmomer.model._names import PeakPositions, examples, parse_peaks
+from scmomer.pp._intervals import Pairs, Spans, overlapping
 
 _COLUMNS = ["chrom", "start", "end"]
-_PLACE = r"^(.+)[:_-](\d+)[-_](\d+)$"
 
 
 def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr_matrix:
@@ -89,10 +88,7 @@ def nearby_peaks(
         If peaks have no coordinates, no gene is common, or no peak is near one.
     """
     windows = _windows(genes, gene_names, upstream)
-    parse_peaks(atac.var_names)  # refuses those without coordinates
-    peaks = atac.var_names.to_series().astype(str).str.extract(_PLACE)
-    peaks = peaks.set_axis(_COLUMNS, axis=1).astype({"start": np.int64, "end": np.int64})
-    window, peak = _overlaps(windows, peaks)
+    window, peak = _overlaps(windows, parse_peaks(atac.var_names))
     if not len(peak):
         msg = (
             f"Expected peaks within {upstream} base pairs of genes, found none: peaks are such as "
@@ -139,30 +135,17 @@ def _windows(genes: pd.DataFrame, gene_names: pd.Index, upstream: int) -> pd.Dat
     )
 
 
-def _overlaps(
-    windows: pd.DataFrame, peaks: pd.DataFrame
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return positions of windows and of peaks that share a base, ``(n_overlaps,)`` each.
-
-    Chromosomes lie one after another on a single axis, where two binary searches bound the peaks
-    that can overlap a window: those from the first that ends after its start (peaks may contain
-    each other: the running maximum of ends never decreases) to the last that starts before its end.
-    """
-    chroms = pd.Index(pd.unique(peaks["chrom"]))
-    windows_chrom = chroms.get_indexer(windows["chrom"])
-    on = np.flatnonzero(windows_chrom >= 0)
-    length = int(peaks["end"].max()) + 1
-    offset = chroms.get_indexer(peaks["chrom"]) * length
-    order = np.argsort(offset + peaks["start"].to_numpy(), kind="stable")
-    start, end = ((offset + peaks[c].to_numpy())[order] for c in ("start", "end"))
-    low, high = (
-        windows_chrom[on] * length + windows[c].to_numpy()[on].clip(0, length)
+def _overlaps(windows: pd.DataFrame, peaks: PeakPositions) -> Pairs:
+    """Return which windows and peaks share a base; chromosomes are those with the same name."""
+    chromosome = peaks.chromosomes.get_indexer(windows["chrom"])
+    on = np.flatnonzero(chromosome >= 0)
+    # Chromosomes one behind the other; what lies upstream of one reaches into none before it.
+    length = int(peaks.end.max()) + 1
+    start, end = (
+        chromosome[on] * length + windows[c].to_numpy()[on].clip(0, length)
         for c in ("start", "end")
     )
-    first = np.searchsorted(np.maximum.accumulate(end), low, side="right")
-    count = np.maximum(np.searchsorted(start, high, side="left") - first, 0)
-    window = np.repeat(np.arange(len(on)), count)
-    within = np.arange(len(window)) - np.repeat(np.cumsum(count) - count, count)
-    peak = np.repeat(first, count) + within
-    hit = end[peak] > low[window]
-    return on[window[hit]], order[peak[hit]]
+    before = peaks.chromosome * length
+    places = Spans(before + peaks.start, before + peaks.end)
+    window, peak = overlapping(Spans(start, end), places, min_overlap=0)  # a peak may be empty
+    return Pairs(on[window], peak)

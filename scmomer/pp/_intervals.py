@@ -18,7 +18,7 @@ class Spans(NamedTuple):
     start: np.ndarray
     """``(n,)`` int64."""
     end: np.ndarray
-    """``(n,)`` int64, larger than `start`."""
+    """``(n,)`` int64, `start` or larger."""
 
     @property
     def centre(self) -> np.ndarray:
@@ -96,5 +96,6 @@ def _starts_within(outer: Spans, inner: Spans, side: str) -> tuple[np.ndarray, n
     starts = inner.start[order]
     first = np.searchsorted(starts, outer.start, side)  # type: ignore[call-overload]
     n = np.searchsorted(starts, outer.end, "left") - first  # of each outer interval
+    n = np.maximum(n, 0)  # -1 if it is empty
     within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
     return np.repeat(np.arange(len(n)), n), order[np.repeat(first, n) + within]

@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scmomer.pp._examples import examples
+from scmomer.model._names import examples
 from scmomer.pp._pairs import Pairs
 
 logger = logging.getLogger(__name__)

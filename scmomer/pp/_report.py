@@ -7,13 +7,14 @@ import warnings
 
 from scvi import settings
 
+from scmomer.model._names import FEW_MATCHES
+
 logger = logging.getLogger(__name__)
-_FEW = 0.2  # of the new features, as for queries of a model
 
 
 def report(text: str, share: float) -> None:
     """Log a line, or warn with it if less than a fifth of the new features got anything."""
-    if share < _FEW:
+    if share < FEW_MATCHES:
         warnings.warn(
             f"{text} Results from so few of them are unreliable.",
             UserWarning,

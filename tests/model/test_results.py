@@ -13,10 +13,6 @@ from scmomer.model import _inference
 ALL = ("joint", "rna", "atac")
 
 
-def same(found, expected, atol: float = 1e-5) -> None:
-    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
-
-
 def test_shapes(trained, data):
     parts = {m: trained.get_latent_representation(data, modality=m) for m in ALL}
     for z in parts.values():
@@ -25,12 +21,12 @@ def test_shapes(trained, data):
     assert len({z.tobytes() for z in parts.values()}) == 3
 
 
-def test_without_data_the_registered_cells_are_meant(trained, mdata):
+def test_without_data_the_registered_cells_are_meant(trained, mdata, same):
     same(trained.get_latent_representation(), trained.get_latent_representation(mdata))
     same(trained.get_translated(), trained.get_translated(mdata))
 
 
-def test_the_embedding_of_a_modality_is_its_own(trained, mdata):
+def test_the_embedding_of_a_modality_is_its_own(trained, mdata, same):
     """A measured modality does not look at the other one."""
     for name in ("rna", "atac"):
         both = trained.get_latent_representation(mdata, modality=name)
@@ -43,7 +39,7 @@ def test_an_unknown_modality_is_refused(trained, data, refuses):
         trained.get_latent_representation(data, modality="protein")
 
 
-def test_many_tokens_are_read_a_few_cells_at_a_time(trained, mdata, monkeypatch):
+def test_many_tokens_are_read_a_few_cells_at_a_time(trained, mdata, monkeypatch, same):
     expected = trained.get_latent_representation(mdata)
     sizes = []
     encode = trained.module.encoder("rna").forward
@@ -60,14 +56,14 @@ def test_many_tokens_are_read_a_few_cells_at_a_time(trained, mdata, monkeypatch)
 @pytest.mark.parametrize(
     ("modality", "batch_size"), [("joint", 1), ("joint", 119), ("rna", 7), ("atac", 7)]
 )
-def test_batch_size_does_not_matter(trained, data, modality, batch_size):
+def test_batch_size_does_not_matter(trained, data, modality, batch_size, same):
     expected = trained.get_latent_representation(data, modality=modality)
     found = trained.get_latent_representation(data, modality=modality, batch_size=batch_size)
     same(found, expected)
 
 
 @pytest.mark.parametrize("modality", ALL)
-def test_order_and_companions_do_not_matter(trained, data, modality):
+def test_order_and_companions_do_not_matter(trained, data, modality, same):
     expected = trained.get_latent_representation(data, modality=modality)
     order = np.random.default_rng(0).permutation(120)
     with mudata.set_options(pull_on_update=False):  # else MuData reorders a mosaic
@@ -76,7 +72,7 @@ def test_order_and_companions_do_not_matter(trained, data, modality):
     same(trained.get_latent_representation(few, modality=modality), expected[[3, 50, 51]])
 
 
-def test_the_longest_cell_is_no_companion_either(trained, make_unseen):
+def test_the_longest_cell_is_no_companion_either(trained, make_unseen, same):
     """The padding of a batch follows its longest cell."""
     rna = make_unseen()["rna"]
     lengths = np.diff(rna.X.indptr)
@@ -106,7 +102,7 @@ INDICES = {
 
 
 @pytest.mark.parametrize("indices", INDICES.values(), ids=INDICES)
-def test_indices(trained, data, indices):
+def test_indices(trained, data, indices, same):
     expected = trained.get_latent_representation(data)[np.asarray(indices)]
     found = trained.get_latent_representation(data, indices=indices)
     assert len(found) == len(expected) > 0

@@ -13,10 +13,6 @@ from scipy.special import logit
 import scmomer
 
 
-def same(found, expected, atol: float = 1e-5) -> None:
-    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
-
-
 @pytest.mark.parametrize("to", ["atac", "rna"])
 def test_translation_has_the_promised_range(trained, data, to):
     found = trained.get_translated(data, to)
@@ -31,7 +27,7 @@ def test_translation_has_the_promised_range(trained, data, to):
 
 
 @pytest.mark.parametrize(("to", "source"), [("atac", "rna"), ("rna", "atac")])
-def test_what_is_predicted_is_not_looked_at(trained, make_unseen, to, source):
+def test_what_is_predicted_is_not_looked_at(trained, make_unseen, to, source, same):
     mdata = make_unseen()
     expected = trained.get_translated(mdata[source], to)
     same(trained.get_translated(mdata, to), expected)
@@ -39,7 +35,9 @@ def test_what_is_predicted_is_not_looked_at(trained, make_unseen, to, source):
     same(trained.get_translated(mosaic, to), expected)
 
 
-def test_cells_that_have_nothing_else_are_translated_from_what_they_have(trained, make_unseen):
+def test_cells_that_have_nothing_else_are_translated_from_what_they_have(
+    trained, make_unseen, same
+):
     mosaic = make_unseen(missing={"rna": 0.3})
     lacks = ~mosaic.obs_names.isin(mosaic["rna"].obs_names)
     found = trained.get_translated(mosaic, "atac")
@@ -50,20 +48,20 @@ def test_cells_that_have_nothing_else_are_translated_from_what_they_have(trained
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
 @pytest.mark.parametrize("batch_size", [7, 1000])
-def test_chunks_do_not_matter(trained, data, to, batch_size):
+def test_chunks_do_not_matter(trained, data, to, batch_size, same):
     expected = trained.get_translated(data, to)
     same(trained.get_translated(data, to, batch_size=batch_size), expected)
 
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
-def test_indices_of_a_translation(trained, data, to):
+def test_indices_of_a_translation(trained, data, to, same):
     expected = trained.get_translated(data, to)
     same(trained.get_translated(data, to, indices=[9, -1, 9]), expected[[9, -1, 9]])
     assert trained.get_translated(data, to, indices=[]).shape == (0, expected.shape[1])
 
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
-def test_features_are_columns_of_the_whole(trained, data, to):
+def test_features_are_columns_of_the_whole(trained, data, to, same):
     whole = trained.get_translated(data, to)
     columns = [5, 0, 33]
     names = trained.spec.features[to][columns]
@@ -101,13 +99,13 @@ def test_more_depth_opens_more_peaks(trained, data):
     assert shallow.mean() < middle.mean() - 0.02 < deep.mean() - 0.04
 
 
-def test_the_mean_depth_is_that_of_the_training_cells(trained, data, mdata):
+def test_the_mean_depth_is_that_of_the_training_cells(trained, data, mdata, same):
     n_open = np.diff(mdata["atac"].X.indptr)[trained.train_indices_]
     geometric = np.expm1(np.log1p(n_open).mean())
     same(trained.get_translated(data, depth="mean"), trained.get_translated(data, depth=geometric))
 
 
-def test_the_predicted_depth_depends_on_the_cell(trained, mdata):
+def test_the_predicted_depth_depends_on_the_cell(trained, mdata, same):
     predicted, mean = (trained.get_translated(mdata["rna"], depth=d) for d in ("predicted", "mean"))
     same(trained.get_translated(mdata["rna"]), predicted)
     assert np.abs(predicted - mean).max() > 1e-4
@@ -116,7 +114,7 @@ def test_the_predicted_depth_depends_on_the_cell(trained, mdata):
     same(trained.get_translated(cells), trained.get_translated(cells, depth="mean"))
 
 
-def test_a_share_of_the_predicted_depth_is_spoken_at(saved, mdata):
+def test_a_share_of_the_predicted_depth_is_spoken_at(saved, mdata, same):
     model, cells = scmomer.load(saved), mdata["rna"]
 
     def speak(share: float) -> np.ndarray:
@@ -142,7 +140,7 @@ def test_bad_depths_are_refused(trained, mdata, refuses, depth):
 
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
-def test_a_known_batch_can_be_spoken_in(trained, data, to):
+def test_a_known_batch_can_be_spoken_in(trained, data, to, same):
     average = trained.get_translated(data, to)
     first, second = (trained.get_translated(data, to, batch=b) for b in ("batch1", "batch2"))
     assert np.abs(first - second).max() > 1e-4
@@ -154,7 +152,7 @@ def test_a_known_batch_can_be_spoken_in(trained, data, to):
         assert (average <= np.maximum(first, second) + 1e-5).all()
 
 
-def test_the_batch_of_the_query_does_not_matter(trained, mdata):
+def test_the_batch_of_the_query_does_not_matter(trained, mdata, same):
     cells = mdata["rna"]
     expected = trained.get_translated(cells)
     cells.obs["batch"] = "batch1"

@@ -15,10 +15,6 @@ import scmomer
 from scmomer.model import _inference
 
 
-def same(found, expected, atol: float = 1e-5) -> None:
-    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
-
-
 def has(data, modality: str) -> np.ndarray:
     """Which cells were measured."""
     if isinstance(data, MuData):
@@ -49,7 +45,7 @@ def test_uncertainty_comes_with_the_same_values(trained, data, to):
     assert np.array_equal(unsure, has(data, SOURCE[to])) and (std[~unsure] < 1e-6).all()
 
 
-def test_uncertainty_is_the_deviation_of_single_opinions(trained, mdata, monkeypatch):
+def test_uncertainty_is_the_deviation_of_single_opinions(trained, mdata, monkeypatch, same):
     logits = np.array([-1.0, 0.0, 4.0])
 
     def opinions(module, to, z, *args):
@@ -74,7 +70,7 @@ def test_without_heads_there_is_no_uncertainty(headless, data, to):
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
 @pytest.mark.parametrize("batch_size", [1, 50])
-def test_uncertainty_of_some_cells_and_features(trained, data, to, batch_size):
+def test_uncertainty_of_some_cells_and_features(trained, data, to, batch_size, same):
     whole = trained.get_translated(data, to, uncertainty=True)
     cells, columns = [9, -1, 9, 40], [5, 0, 33]
     found = trained.get_translated(
@@ -92,7 +88,7 @@ def test_uncertainty_of_some_cells_and_features(trained, data, to, batch_size):
 
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
-def test_a_cell_that_heads_cannot_read_is_left_to_the_decoder(trained, make_unseen, to):
+def test_a_cell_that_heads_cannot_read_is_left_to_the_decoder(trained, make_unseen, to, same):
     mosaic = make_unseen(missing={SOURCE[to]: 0.3})
     lacks = ~has(mosaic, SOURCE[to])
     assert 0 < lacks.sum() < 120
