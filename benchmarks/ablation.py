@@ -92,7 +92,7 @@ def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmom
         shared |= {k: v.clone() for k, v in default.module.state_dict().items()}
     model = build(train, name, LATE[name], seed)
     model.train(stages=[], **quiet)  # start values only
-    late = ("bridges.", "heads.", "rate_decoder.", "depth_head.", "refines")
+    late = ("bridges.", "heads.", "rate_decoder.", "depth_heads.", "refines")
     kept = {k: v for k, v in shared.items() if not k.startswith(late)}
     model.module.load_state_dict({**model.module.state_dict(), **kept})
     model.stages_ = FIRST

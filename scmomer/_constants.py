@@ -6,12 +6,15 @@ from typing import Final, Literal, NamedTuple
 
 from scvi import REGISTRY_KEYS
 
-Modality = Literal["rna", "atac"]
+Modality = Literal["rna", "atac", "protein"]
 """A measured modality."""
 
 RNA: Final = "rna"
 ATAC: Final = "atac"
-MODALITIES: Final[tuple[Modality, ...]] = (RNA, ATAC)
+PROTEIN: Final = "protein"
+MODALITIES: Final[tuple[Modality, ...]] = (RNA, ATAC, PROTEIN)
+"""In the order in which everything of several modalities is listed."""
+FEATURE_NAMES: Final[dict[str, str]] = {RNA: "genes", ATAC: "peaks", PROTEIN: "proteins"}
 
 
 class _RegistryKeys(NamedTuple):
@@ -19,6 +22,7 @@ class _RegistryKeys(NamedTuple):
 
     RNA: str = REGISTRY_KEYS.X_KEY
     ATAC: str = REGISTRY_KEYS.ATAC_X_KEY
+    PROTEIN: str = REGISTRY_KEYS.PROTEIN_EXP_KEY
     BATCH: str = REGISTRY_KEYS.BATCH_KEY
     LABELS: str = REGISTRY_KEYS.LABELS_KEY
 
@@ -35,5 +39,5 @@ class _Keys(NamedTuple):
 FIELDS: Final = _RegistryKeys()
 KEYS: Final = _Keys()
 
-STAGES: Final[tuple[str, ...]] = ("rna", "atac", "fusion", "bridge")
-"""Training stages in order: stage 1 is ``rna`` and ``atac``, stage 2 ``fusion``, 3 ``bridge``."""
+STAGES: Final[tuple[str, ...]] = (*MODALITIES, "fusion", "bridge")
+"""Training stages in order: stage 1 is each modality alone, stage 2 ``fusion``, 3 ``bridge``."""

@@ -37,15 +37,20 @@ def shares(obs: pd.DataFrame) -> np.ndarray:
 def presence(
     rng: np.random.Generator, n_cells: int, missing: Mapping[str, float]
 ) -> dict[str, np.ndarray]:
-    """Which cells have each modality, bool ``(n_cells,)``; no cell misses both."""
-    fractions = {"rna": 0.0, "atac": 0.0} | dict(missing)
+    """Which cells have each modality, bool ``(n_cells,)``; no cell misses both RNA and ATAC."""
+    fractions = {"rna": 0.0, "atac": 0.0, "protein": 0.0} | dict(missing)
     in_range = all(0 <= fraction < 1 for fraction in fractions.values())
-    if len(fractions) > 2 or not in_range or sum(fractions.values()) > 1 + ROUNDING:
+    both = fractions["rna"] + fractions["atac"]
+    if len(fractions) > 3 or not in_range or both > 1 + ROUNDING:
         msg = (
-            "Expected `missing` to map 'rna' and 'atac' to fractions in [0, 1) whose sum is at "
-            f"most 1, found {dict(missing)}."
+            "Expected `missing` to map 'rna', 'atac' and 'protein' to fractions in [0, 1), those of "
+            f"'rna' and 'atac' with a sum of at most 1, found {dict(missing)}."
         )
         raise ValueError(msg)
-    n_rna, n_atac = (int(fraction * n_cells + ROUNDING) for fraction in fractions.values())
+    n_rna, n_atac, n_protein = (int(f * n_cells + ROUNDING) for f in fractions.values())
     turn = rng.permutation(n_cells)
-    return {"rna": turn >= n_rna, "atac": (turn < n_rna) | (turn >= n_rna + n_atac)}
+    return {
+        "rna": turn >= n_rna,
+        "atac": (turn < n_rna) | (turn >= n_rna + n_atac),
+        "protein": rng.permutation(n_cells) >= n_protein,
+    }

@@ -1,4 +1,4 @@
-"""Genes and peaks of the synthetic genome."""
+"""Genes, peaks and proteins of the synthetic genome."""
 
 from __future__ import annotations
 
@@ -55,6 +55,15 @@ def peaks(
     )
     place = var["start"].astype(str) + "-" + var["end"].astype(str)
     return var.set_index(pd.Index(var["chrom"].astype(str) + ":" + place, name=None))
+
+
+def proteins(n_proteins: int, programmes: Sequence[str]) -> pd.DataFrame:
+    """``var`` of the protein modality, ``(n_proteins, 1)``: markers of each programme in turn."""
+    marker_of = np.arange(n_proteins) % len(programmes)
+    return pd.DataFrame(
+        {"marker_of": pd.Categorical.from_codes(marker_of, list(programmes))},
+        index=numbered("Protein", n_proteins),
+    )
 
 
 def gene_of_peak(n_peaks: int, n_genes: int) -> np.ndarray:

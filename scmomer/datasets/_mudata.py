@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mudata
 import pandas as pd
 from anndata import AnnData
@@ -14,11 +16,11 @@ def modality(X: sparse.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame) -> AnnD
     return AnnData(X, obs=obs.copy(), var=var)
 
 
-def pair(rna: AnnData, atac: AnnData, obs: pd.DataFrame) -> MuData:
-    """Joins RNA and ATAC, in that order.
+def join(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
+    """Joins modalities, in the order given.
 
     The cells come in the order of ``obs``, which holds the union of both. MuData of its own would
     put a mosaic's cells in another order, and pull the columns of each modality under a prefix.
     """
     with mudata.set_options(pull_on_update=False):
-        return MuData({"rna": rna, "atac": atac}, obs=obs)
+        return MuData(dict(parts), obs=obs)

@@ -10,7 +10,7 @@ import pandas as pd
 from mudata import MuData
 from scipy import sparse
 
-from ._mudata import modality, pair
+from ._mudata import join, modality
 
 FILE = Path(__file__).with_name("snareseq_cortex.npz")
 SOURCE = "SNARE-seq adult mouse cortex, Chen et al. 2019 (GSE126074)"
@@ -69,7 +69,8 @@ def snareseq_cortex(*, batches: Sequence[str] | None = None) -> MuData:
         keep = _in_batches(obs["batch"], [batches] if isinstance(batches, str) else batches)
         obs, rna, atac = _subset(obs, keep), rna[keep], atac[keep]
     genes = pd.DataFrame(index=_text(arrays["genes"]))
-    mdata = pair(modality(rna, obs, genes), modality(atac, obs, _peaks(arrays)), obs)
+    parts = {"rna": modality(rna, obs, genes), "atac": modality(atac, obs, _peaks(arrays))}
+    mdata = join(parts, obs)
     mdata.uns.update(source=SOURCE, genome=GENOME)
     return mdata
 

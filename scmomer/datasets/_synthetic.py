@@ -1,4 +1,4 @@
-"""Synthetic RNA and ATAC counts with known truth."""
+"""Synthetic RNA, ATAC and protein counts with known truth."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from mudata import MuData
 
 from ._cells import cells, presence, shares
-from ._genome import fold_changes, gene_of_peak, genes, peaks
-from ._mudata import modality, pair
+from ._genome import fold_changes, gene_of_peak, genes, peaks, proteins
+from ._mudata import join, modality
 from ._sampling import profiles, sample_counts
 
 
@@ -18,11 +18,13 @@ def synthetic(
     n_genes: int = 200,
     n_peaks: int = 600,
     *,
+    n_proteins: int = 0,
     n_types: int = 4,
     n_batches: int = 2,
     n_chroms: int = 4,
     rna_depth: float = 500.0,
     atac_depth: float = 300.0,
+    protein_depth: float = 1000.0,
     batch_effect: float = 0.2,
     missing: Mapping[str, float] | None = None,
     seed: int = 0,
@@ -41,31 +43,34 @@ def synthetic(
     n_cells, n_genes, n_peaks
         Size of the data, any positive numbers. Memory follows the depth, not
         ``n_cells * n_peaks``.
+    n_proteins
+        Number of surface proteins; 0 leaves that modality out. Each is a marker of a programme.
     n_types, n_batches
         Number of cell types and of batches, each of about equal size, independent of each other.
     n_chroms
         Number of chromosomes. Genes and peaks are in genomic order, a gene's peaks side by side.
-    rna_depth, atac_depth
+    rna_depth, atac_depth, protein_depth
         Expected total counts of a cell. The depth of a cell varies by a factor of about 1.35
         (log-normal) and is at least one count.
     batch_effect
-        Standard deviation of the log fold change that a batch gives to each gene and each peak.
+        Standard deviation of the log fold change that a batch gives to each feature.
         0 is no batch effect.
     missing
         Fraction of cells without a modality, as in ``{"rna": 0.2, "atac": 0.3}``. These cells are
-        absent from that modality; no cell misses both. ``None`` is fully paired. The counts do not
+        absent from that modality; no cell misses both RNA and ATAC. ``None`` is fully paired. The counts do not
         depend on it: with the same ``seed``, the fully paired data hold what is missing here.
     seed
         The same seed and sizes give the same data.
 
     Returns
     -------
-    Modalities in this order, both with raw counts (csr, float32):
+    Modalities in this order, all with raw counts (csr, float32):
 
     - ``mdata["rna"]``: ``X`` of shape ``(n_cells, n_genes)``, genes ``Gene0001`` and so on;
       ``var["marker_of"]`` is a programme, or missing for genes that are no markers;
     - ``mdata["atac"]``: ``X`` of shape ``(n_cells, n_peaks)``, peaks ``chr1:1000-1500`` and so on;
-      ``var`` has ``chrom``, ``start``, ``end`` and ``linked_gene``.
+      ``var`` has ``chrom``, ``start``, ``end`` and ``linked_gene``;
+    - with `n_proteins`, ``mdata["protein"]``: proteins ``Protein1`` and so on, ``var["marker_of"]``.
 
     The truth:
 
@@ -74,7 +79,8 @@ def synthetic(
     - ``mdata.obsm["programmes"]``: shares of the programmes ``(n_cells, n_types + 1)``, each row
       sums to 1;
     - ``mdata.uns["truth"]``: ``programmes`` (names), ``rna`` and ``atac``, the profiles of shape
-      ``(n_types + 1, n_genes)`` and ``(n_types + 1, n_peaks)``, each row sums to 1. Shares times
+      ``(n_types + 1, n_genes)`` and ``(n_types + 1, n_peaks)``, and ``protein`` if there is one,
+      each row sums to 1. Shares times
       profiles are a cell's expected counts, up to depth and batch.
 
     Raises
@@ -97,10 +103,17 @@ def synthetic(
         n_chroms=n_chroms,
         rna_depth=rna_depth,
         atac_depth=atac_depth,
+        protein_depth=protein_depth,
     )
+    if not n_proteins and "protein" in (missing or {}):
+        msg = "Expected `missing` without 'protein' where `n_proteins` is 0, found it."
+        raise ValueError(msg)
+    if n_proteins < 0:
+        msg = f"Expected `n_proteins` of at least 0, found {n_proteins}."
+        raise ValueError(msg)
     # One stream each: the size of one part of the data does not change another part
-    streams = np.random.default_rng(seed).spawn(6)
-    cell_rng, gene_rng, peak_rng, rna_rng, atac_rng, missing_rng = streams
+    streams = np.random.default_rng(seed).spawn(7)
+    cell_rng, gene_rng, peak_rng, rna_rng, atac_rng, missing_rng, protein_rng = streams
 
     obs = cells(cell_rng, n_cells, n_types, n_batches)
     programmes = [*obs["cell_type"].cat.categories, "state"]
@@ -114,11 +127,17 @@ def synthetic(
     rna = sample_counts(rna_rng, mixture, truth["rna"], batch, rna_depth, batch_effect)
     atac = sample_counts(atac_rng, mixture, truth["atac"], batch, atac_depth, batch_effect)
     has = presence(missing_rng, n_cells, missing or {})
-    mdata = pair(
-        modality(rna[has["rna"]], obs[has["rna"]], gene_var),
-        modality(atac[has["atac"]], obs[has["atac"]], peak_var),
-        obs,
-    )
+    parts = {
+        "rna": modality(rna[has["rna"]], obs[has["rna"]], gene_var),
+        "atac": modality(atac[has["atac"]], obs[has["atac"]], peak_var),
+    }
+    if n_proteins:
+        var = proteins(n_proteins, programmes)
+        truth["protein"] = profiles(protein_rng, fold_changes(var["marker_of"]))
+        args = mixture, truth["protein"], batch, protein_depth, batch_effect
+        counts, there = sample_counts(protein_rng, *args), has["protein"]
+        parts["protein"] = modality(counts[there], obs[there], var)
+    mdata = join(parts, obs)
     mdata.obsm["programmes"] = mixture
     mdata.uns["truth"] = {"programmes": np.array(programmes)} | truth
     return mdata

@@ -9,9 +9,10 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import MODALITIES
+from scmomer._constants import MODALITIES, PROTEIN
 
-_MODALITY_KEYS = ("rna_layer", "atac_layer", "batch_key", "labels_key")
+_MODALITY_KEYS = (*(f"{m}_layer" for m in MODALITIES), "batch_key", "labels_key")
+_OTHER_NAMES = {PROTEIN: ("prot", "adt")}  # muon's and CITE-seq's
 
 
 def check_container(data: object) -> None:
@@ -21,7 +22,14 @@ def check_container(data: object) -> None:
         raise TypeError(msg)
 
 
-def resolve_modalities(mdata: MuData, modalities: Mapping[str, str] | None) -> dict[str, str]:
+def default_keys(modality: str) -> tuple[str, ...]:
+    """Return the keys under which a modality is looked for."""
+    return (modality, *_OTHER_NAMES.get(modality, ()))
+
+
+def resolve_modalities(
+    mdata: MuData, modalities: Mapping[str, str | None] | None
+) -> dict[str, str]:
     """Return the MuData key of each of scmomer's modalities.
 
     Parameters
@@ -30,21 +38,34 @@ def resolve_modalities(mdata: MuData, modalities: Mapping[str, str] | None) -> d
         Container.
     modalities
         As in MULTIVI, ``{"rna_layer": "gex", "atac_layer": "peaks"}``, or shorter
-        ``{"rna": "gex", "atac": "peaks"}``. None looks for ``rna`` and ``atac``.
+        ``{"rna": "gex", "atac": "peaks"}``. Those not named are looked for as ``rna``, ``atac``
+        and ``protein`` (or ``prot``, ``adt``); None leaves one out.
+
+    Raises
+    ------
+    KeyError
+        If a named modality is absent, or there are not two of them.
     """
     names = dict(modalities or {})
     allowed = {*_MODALITY_KEYS, *MODALITIES}
     if unknown := sorted(set(names) - allowed):
         msg = f"Expected keys of modalities among {sorted(allowed)}, found {unknown}."
         raise ValueError(msg)
-    chosen: dict[str, str] = {m: names.get(m, names.get(f"{m}_layer", m)) for m in MODALITIES}
-    missing = {m: key for m, key in chosen.items() if key not in mdata.mod}
-    if missing:
+    chosen: dict[str, str] = {}
+    for m in MODALITIES:
+        if m in names or f"{m}_layer" in names:
+            key = names.get(m, names.get(f"{m}_layer"))
+        else:
+            key = next((k for k in default_keys(m) if k in mdata.mod), None)
+        if key is not None:
+            chosen[m] = key
+    missing = [key for key in chosen.values() if key not in mdata.mod]
+    if missing or len(chosen) < 2:
+        expected = sorted(chosen.values()) if missing else f"at least two of {list(MODALITIES)}"
         msg = (
-            f"Expected modalities {sorted(chosen.values())} in the MuData, found "
-            f"{sorted(mdata.mod)}. Name them, for example modalities="
-            f"{{'rna_layer': 'gex', 'atac_layer': 'peaks'}}, or register one modality alone "
-            "with scmomer.pp.setup_anndata."
+            f"Expected {expected} in the MuData, found {sorted(mdata.mod)}. Name them, "
+            "for example modalities={'rna_layer': 'gex', 'atac_layer': 'peaks'}, or register one "
+            "modality alone with scmomer.pp.setup_anndata."
         )
         raise KeyError(msg)
     return chosen

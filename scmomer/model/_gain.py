@@ -25,13 +25,14 @@ def set_even_depth(
     have in common beyond the bridge's expectation is signal, the rest is noise, which falls with
     the number of peaks (split-half reliability).
     """
-    paired = validation[cells.paired[validation]]
+    both = cells.have(RNA, ATAC)
+    paired = validation[both[validation]]
     if len(paired) < _ENOUGH:  # better from cells that the encoders know than from a handful
         known = np.sort(np.concatenate([train, validation]))
-        paired = known[cells.paired[known]]
+        paired = known[both[known]]
     halves = [cells.only(ATAC, half) for half in _halves(cells.counts[ATAC], seed)]
     first, second = (Inference(module, half, paired).encode(ATAC) for half in halves)
-    expected = np.asarray(Inference(module, cells.only(RNA), paired).embed().atac)
+    expected = Inference(module, cells.only(RNA), paired).embed().single[ATAC]
     depth = cells.lengths(ATAC)[paired] / 2
     even = even_depth(first, second, expected, depth)
     module.even_depth.copy_(torch.from_numpy(even))

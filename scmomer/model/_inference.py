@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from scvi import settings
 from torch import Tensor
 
-from scmomer._constants import ATAC, RNA
+from scmomer._constants import RNA
 from scmomer.module import CellBatch, SCMOMERModule, SparseRows
+from scmomer.module._modalities import KINDS
 from scmomer.module._translation import head_embeddings, opinions
 from scmomer.train import Cells, cell_loader
 
@@ -26,15 +27,14 @@ class Embeddings:
 
     z: np.ndarray
     """Fused."""
-    rna: np.ndarray | None
-    """RNA: measured, or predicted from ATAC."""
-    atac: np.ndarray | None
-    """ATAC: measured, or predicted from RNA."""
-    depth: np.ndarray | None
-    """Predicted ATAC depth, standardised log, ``(n_cells,)``; zero for cells without RNA."""
-    heads: np.ndarray | None = None
-    """Embeddings of the translation heads, ``(n_cells, n_heads, n_latent)``; not a number for
-    cells that lack what they read. None unless asked for."""
+    single: dict[str, np.ndarray]
+    """Of each modality: measured, or predicted from others; not a number where neither can be."""
+    depth: dict[str, np.ndarray] = field(default_factory=dict)
+    """Predicted depth of each modality that has one, standardised log, ``(n_cells,)``; zero for
+    cells without RNA."""
+    heads: dict[str, np.ndarray] = field(default_factory=dict)
+    """Embeddings of the translation heads of each modality, ``(n_cells, n_heads, n_latent)``; not a
+    number for cells that lack it. Empty unless asked for."""
 
 
 def to_device(rows: SparseRows, device: torch.device) -> SparseRows:
@@ -121,24 +121,26 @@ class Inference:
         those of the heads that translate into it.
         """
         n, width = len(self.indices), self.module.config.n_latent
-        shape: dict[str, tuple[int, ...]] = {"depth": (n,)}
-        out: dict[str, np.ndarray] = {}
-        source = next((m for m in self.module.encoders if m != to), None) if to else None
-        n_heads = len(self.module.heads_from(source)) if source is not None else 0
-        heads_of = source if n_heads else None
-        if n_heads:
-            out["heads"] = np.full((n, n_heads, width), np.nan, np.float32)
+        z = np.zeros((n, width), np.float32)
+        single = {m: np.full((n, width), np.nan, np.float32) for m in self.module.modalities}
+        deep = self.module.depth_heads if self.module.paired else ()
+        depth = {m: np.zeros(n, np.float32) for m in deep}
+        heads = {
+            m: np.full((n, k, width), np.nan, np.float32)
+            for m in self.module.encoders
+            if to is not None and m != to and self.module.knows(m, to)
+            for k in [len(self.module.heads_from(m))]
+            if k
+        }
+        into = {"z": z, **{f"z_{m}": values for m, values in single.items()}}
+        into |= {f"depth_{m}": values for m, values in depth.items()}
+        into |= {f"heads_{m}": values for m, values in heads.items()}
         for available, members in _groups(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
             for position, tensors in self._batches(self.indices[members], chosen):
-                for key, value in self._embed_batch(tensors, chosen, heads_of).items():
-                    full = shape.get(key, (n, width))
-                    into = out.setdefault(key, np.zeros(full, np.float32))
-                    into[members[position]] = value.float().cpu().numpy()
-        none = np.zeros((0, width), np.float32)  # of no cells
-        absent = {m: none if m in self.module.encoders else None for m in (RNA, ATAC)}
-        rna, atac = (out.get(f"z_{m}", value) for m, value in absent.items())
-        return Embeddings(out.get("z", none), rna, atac, out.get("depth"), out.get("heads"))
+                for key, value in self._embed_batch(tensors, chosen, tuple(heads)).items():
+                    into[key][members[position]] = value.float().cpu().numpy()
+        return Embeddings(z, single, depth, heads)
 
     @torch.no_grad()
     def encode(self, modality: str) -> np.ndarray:
@@ -155,15 +157,15 @@ class Inference:
         return {m: to_device(tensors[m], self.device) for m in modalities}  # type: ignore[literal-required]
 
     def _embed_batch(
-        self, tensors: CellBatch, chosen: tuple[str, ...], heads_of: str | None
+        self, tensors: CellBatch, chosen: tuple[str, ...], heads_of: tuple[str, ...]
     ) -> dict[str, Tensor]:
-        counts = self._counts(tensors, chosen)
-        result = self.module.inference(**counts)
-        if heads_of in counts:
-            cell = result[f"z_{heads_of}"]
-            result["heads"] = head_embeddings(self.module, heads_of, cell, counts[heads_of])
-        if RNA in counts and self.module.paired:
-            result["depth"] = self.module.predict_depth(result["z"], counts[RNA])
+        module, counts = self.module, self._counts(tensors, chosen)
+        result = module.inference(**counts)
+        for m in (m for m in heads_of if m in counts):
+            result[f"heads_{m}"] = head_embeddings(module, m, result[f"z_{m}"], counts[m])
+        if RNA in counts and module.paired:
+            for m in module.depth_heads:
+                result[f"depth_{m}"] = module.predict_depth(result["z"], counts[RNA], m)
         return result
 
     @torch.no_grad()
@@ -179,46 +181,43 @@ class Inference:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode some cells to expression or probabilities, ``(n, n_columns)`` float32.
 
-        Opinions of decoder and heads are averaged as logits or expression. With `spread`, return
-        also the standard deviation of the single opinions around the result.
+        Opinions of decoder and heads are averaged as logits, logs or expression. With `spread`,
+        return also the standard deviation of the single opinions around the result.
         """
         z = torch.from_numpy(embeddings.z[rows]).to(self.device)
-        heads = None if embeddings.heads is None else torch.from_numpy(embeddings.heads[rows])
+        heads = embeddings.heads.items()
         said = opinions(
             self.module,
             to,
             z,
-            None if heads is None else heads.to(self.device),
+            {m: torch.from_numpy(own[rows]).to(self.device) for m, own in heads},
             None if batch is None else torch.full((len(z),), batch, device=self.device),
             None if depth is None else torch.from_numpy(depth[rows]).to(self.device),
             slice(None) if columns is None else torch.from_numpy(columns).to(self.device),
         )
+        finish = KINDS[to].finish
         every = list(said) if spread else None
-        n, total = 0, torch.zeros((), device=self.device)
+        n, total = z.new_zeros(len(z), 1), torch.zeros((), device=self.device)
         for values in said if every is None else every:
-            n, total = n + 1, total + values
-        result = _finish(to, total / n)
+            n = n + ~values[:, :1].isnan()  # cells whose head this is: not all have all
+            total = total + values.nan_to_num()
+        result = finish(total / n)
         if every is None:
             return result.float().cpu().numpy(), None
-        apart = torch.stack([(_finish(to, values) - result).square() for values in every])
-        return (
-            result.float().cpu().numpy(),
-            apart.sum(0).div(max(1, n - 1)).sqrt().float().cpu().numpy(),
-        )
+        apart = torch.stack([(finish(v) - result).square().nan_to_num() for v in every]).sum(0)
+        deviation = (apart / (n - 1).clamp_min(1)).sqrt()
+        return result.float().cpu().numpy(), deviation.float().cpu().numpy()
 
-    def depths(self, embeddings: Embeddings, depth: Depth) -> np.ndarray | None:
-        """Return the standardised log ATAC depth to speak at, ``(n,)``; None for the mean."""
+    def depths(self, embeddings: Embeddings, depth: Depth, to: str) -> np.ndarray | None:
+        """Return the standardised log depth to speak at, ``(n,)``; None for the mean."""
+        row = KINDS[to].depth_row
+        if row is None:
+            return None
         if isinstance(depth, str):
-            share = self.module.config.depth_share
-            predicted = depth == "predicted" and embeddings.depth is not None
-            return share * embeddings.depth if predicted else None  # type: ignore[operator]
-        mean, std = self.module.size_stats[0].tolist()
+            predicted = embeddings.depth.get(to) if depth == "predicted" else None
+            return None if predicted is None else self.module.config.depth_share * predicted
+        mean, std = self.module.size_stats[row].tolist()
         return np.full(len(embeddings.z), (np.log1p(depth) - mean) / std, np.float32)
-
-
-def _finish(to: str, values: Tensor) -> Tensor:
-    """Turn logits into probabilities; expression is not below zero."""
-    return values.sigmoid() if to == ATAC else values.clamp_min(0)
 
 
 def check_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> np.ndarray:

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from scvi import settings
+
+from scmomer._constants import ATAC, PROTEIN, RNA, Modality
 
 logger = logging.getLogger(__name__)
 
 _PEAK = r"^(?P<chrom>.+)[:_-](?P<start>\d{1,12})[-_](?P<end>\d{1,12})$"
 FEW_MATCHES = 0.2
+_ANTIBODIES = "Antibody Capture"
 
 
 def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None:
@@ -51,6 +55,18 @@ def looks_like_peaks(names: pd.Index) -> bool:
     """Say whether most of the first names parse as genomic intervals."""
     head = names[:200].astype(str)
     return bool(len(head)) and float(head.str.match(_PEAK).mean()) > 0.5
+
+
+def looks_like(adata: AnnData) -> Modality:
+    """Return the modality that an AnnData seems to hold, by feature names and types.
+
+    Proteins are known by the feature type ``"Antibody Capture"`` of 10x files; a name such as CD4
+    can be that of a gene.
+    """
+    types = adata.var.get("feature_types")
+    if types is not None and (types.astype(str) == _ANTIBODIES).mean() > 0.5:
+        return PROTEIN
+    return ATAC if looks_like_peaks(adata.var_names) else RNA
 
 
 def parse_peaks(
@@ -163,6 +179,8 @@ def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str
 
 
 def _advice(what: str) -> str:
+    if what == "proteins":
+        return "rename them after the model's (`model.spec.features['protein']`)."
     return f"`scmomer.pp.align_{what}(adata, model)` matches {what} by more than their names."
 
 

@@ -10,15 +10,20 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import ATAC, RNA
-from scmomer.model._containers import check_container, codes, find_column, read_column
+from scmomer._constants import FEATURE_NAMES
+from scmomer.model._containers import (
+    check_container,
+    codes,
+    default_keys,
+    find_column,
+    read_column,
+)
 from scmomer.model._counts import get_counts
-from scmomer.model._names import align_by_name, check_unique, looks_like_peaks
+from scmomer.model._names import align_by_name, check_unique, looks_like
 from scmomer.model._spec import ModelSpec
 from scmomer.train import Cells
 
 logger = logging.getLogger(__name__)
-_FEATURE_NAMES = {RNA: "genes", ATAC: "peaks"}
 
 
 def guess_modality(adata: AnnData, spec: ModelSpec) -> str:
@@ -33,7 +38,7 @@ def guess_modality(adata: AnnData, spec: ModelSpec) -> str:
     best = max(overlap, key=lambda m: overlap[m])
     if overlap[best]:
         return best
-    guess = ATAC if looks_like_peaks(adata.var_names) else RNA
+    guess = looks_like(adata)
     if guess in spec.features:
         return guess  # aligning names will say what does not match
     msg = (
@@ -49,10 +54,10 @@ def _modality_adatas(data: AnnData | MuData, spec: ModelSpec) -> dict[str, tuple
         return {guess_modality(data, spec): (data, "adata")}
     found = {}
     for modality in spec.modalities:
-        key = spec.modality_keys.get(modality, modality)
-        key = key if key in data.mod else modality
-        if key in data.mod:
+        names = (spec.modality_keys.get(modality, modality), *default_keys(modality))
+        for key in (name for name in names if name in data.mod):
             found[modality] = (data[key], f"mdata[{key!r}]")
+            break
     if not found:
         keys = [spec.modality_keys.get(m, m) for m in spec.modalities]
         msg = f"Expected at least one of the modalities {keys}, found {sorted(data.mod)}."
@@ -91,7 +96,7 @@ def read_cells(data: AnnData | MuData, spec: ModelSpec) -> Cells:
             layer = None
         matrix = get_counts(adata, layer, where)
         expected = spec.features[modality]
-        what = _FEATURE_NAMES[modality]
+        what = FEATURE_NAMES[modality]
         matrix = align_by_name(matrix, adata.var_names, expected, what, where)
         counts[modality], measured[modality] = _on_all_cells(
             matrix, adata.obs_names, data.obs_names, where

@@ -11,7 +11,7 @@ import psutil
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import ATAC, MODALITIES, RNA, STAGES
+from scmomer._constants import MODALITIES, STAGES, Modality
 from scmomer.model._inference import Depth, Embeddings, Inference
 from scmomer.model._query import read_cells
 
@@ -43,7 +43,7 @@ class ResultsMixin:
         self,
         data: AnnData | MuData | None = None,
         *,
-        modality: Literal["joint", "rna", "atac"] = "joint",
+        modality: Literal["joint"] | Modality = "joint",
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
     ) -> np.ndarray:
@@ -56,8 +56,9 @@ class ResultsMixin:
             Needs no set-up: features are matched by name. A missing modality comes from the
             bridge.
         modality
-            ``"joint"`` for the multi-omics embedding, ``"rna"`` or ``"atac"`` for that of one
-            modality (predicted for cells in which it was not measured).
+            ``"joint"`` for the multi-omics embedding, ``"rna"``, ``"atac"`` or ``"protein"`` for
+            that of one modality: predicted for cells in which it was not measured, not a number
+            where no training cell had it together with what the cell has.
         indices
             Cells to embed; None for all.
         batch_size
@@ -80,7 +81,7 @@ class ResultsMixin:
         if modality not in MODALITIES:
             msg = f"Expected modality among {['joint', *MODALITIES]}, found {modality!r}."
             raise ValueError(msg)
-        found = embeddings.rna if modality == RNA else embeddings.atac
+        found = embeddings.single.get(modality)
         if found is None:
             msg = f"Expected a model with {modality!r}, found one of {list(self.spec.modalities)}."
             raise ValueError(msg)
@@ -89,7 +90,7 @@ class ResultsMixin:
     def get_translated(
         self,
         data: AnnData | MuData | None = None,
-        to: Literal["atac", "rna"] = "atac",
+        to: Modality = "atac",
         *,
         features: Sequence[str] | None = None,
         indices: Sequence[int] | np.ndarray | None = None,
@@ -98,7 +99,7 @@ class ResultsMixin:
         batch_size: int | None = None,
         uncertainty: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Predict one modality from the other.
+        """Predict one modality from others.
 
         In paired data the measured values of `to` are not looked at, except in cells that have
         nothing else.
@@ -110,15 +111,16 @@ class ResultsMixin:
         to
             ``"atac"``: probability that a peak is open, in ``[0, 1]``. ``"rna"``: expression as
             ``log2(1 + counts / total * target)``, at least 0, with ``model.target_sum`` as
-            target.
+            target. ``"protein"``: expected counts.
         features
-            Names of the peaks or genes to predict; None for all of the model's, in its order.
+            Names of the features to predict; None for all of the model's, in its order.
         indices
             Cells to use; None for all.
         depth
-            At which sequencing depth accessibility is stated: ``"predicted"`` from RNA for each
-            cell (a share of its deviation from the mean, ``depth_share`` of the configuration),
-            ``"mean"`` of the training cells, or a number of open peaks. Take ``"mean"`` to cluster
+            At which sequencing depth accessibility or protein is stated: ``"predicted"`` from RNA
+            for each cell (a share of its deviation from the mean, ``depth_share`` of the
+            configuration), ``"mean"`` of the training cells, or a number: of open peaks, of protein
+            counts. Take ``"mean"`` to cluster
             or compare cells: depth is the largest difference between them.
         batch
             Name of a training batch to speak in; None averages over all.
@@ -245,7 +247,7 @@ class Translation:
         n_features: int,
     ):
         self.run, self.embeddings, self.to, self.columns = run, embeddings, to, columns
-        self.depth = run.depths(embeddings, depth) if to == ATAC else None
+        self.depth = run.depths(embeddings, depth, to)
         self.batch = batch
         n = len(embeddings.z)
         self.shape = (n, n_features if columns is None else len(columns))
@@ -264,7 +266,7 @@ def _check_depth(depth: Depth) -> None:
     if depth in ("predicted", "mean"):
         return
     if isinstance(depth, str) or isinstance(depth, bool) or not np.isfinite(depth) or depth < 0:
-        msg = f"Expected depth 'predicted', 'mean' or a number of open peaks, found {depth!r}."
+        msg = f"Expected depth 'predicted', 'mean' or a number of counts, found {depth!r}."
         raise ValueError(msg)
 
 

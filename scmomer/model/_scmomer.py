@@ -15,7 +15,7 @@ from mudata import MuData
 from scvi import settings
 from scvi.model.base import BaseModelClass
 
-from scmomer._constants import ATAC, RNA, Modality
+from scmomer._constants import ATAC, FEATURE_NAMES, PROTEIN, RNA, Modality
 from scmomer.model._containers import (
     categories_of,
     check_container,
@@ -43,8 +43,8 @@ class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
     """Multi-omics embeddings and translation when a modality is missing.
 
     Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:
-    encoders of RNA and ATAC, fused on paired cells, and bridges that stand in for a missing
-    modality. Registration, trainer and device arguments are those of scvi-tools. New are sparse
+    encoders of RNA and ATAC (and, beyond the paper, surface protein), fused on paired cells, and
+    bridges that stand in for a missing modality. Registration, trainer and device arguments are those of scvi-tools. New are sparse
     minibatches up to the device, queries that need no set-up, and model files without pickle.
 
     Parameters
@@ -58,7 +58,7 @@ class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
         GPU, else ``"small"``.
     options
         Fields of :class:`scmomer.module.ModuleConfig` to replace, those of the encoders as
-        ``rna_<field>`` and ``atac_<field>``. Most used: ``tokens="expressed" | "all"``,
+        ``rna_<field>``, ``atac_<field>`` and ``protein_<field>``. Most used: ``tokens="expressed" | "all"``,
         ``binning="quantile" | "log2"``, ``rna_encoder="performer" | "mlp"``,
         ``atac_encoder="vit" | "mlp"``, ``n_latent``, ``bridge_input="both" | "embedding" |
         "expression"``.
@@ -117,7 +117,7 @@ class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
         self.module = spec.build_module(config)
         n_parameters = sum(p.numel() for p in self.module.parameters())
         features = ", ".join(
-            f"{len(names)} {'genes' if m == RNA else 'peaks'}" for m, names in spec.features.items()
+            f"{len(names)} {FEATURE_NAMES[m]}" for m, names in spec.features.items()
         )
         self._model_summary_string = (
             f"scMomer model: {features}, {len(spec.batches)} named batches, "
@@ -140,9 +140,10 @@ class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
         *,
         rna_layer: str | None = None,
         atac_layer: str | None = None,
+        protein_layer: str | None = None,
         batch_key: str | None = None,
         labels_key: str | None = None,
-        modalities: Mapping[str, str] | None = None,
+        modalities: Mapping[str, str | None] | None = None,
         **kwargs: Any,
     ) -> None:
         """Check and register a MuData; see :func:`scmomer.pp.setup_mudata`."""
@@ -153,7 +154,7 @@ class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
                 "scmomer.pp.setup_anndata."
             )
             raise TypeError(msg)
-        layers = {RNA: rna_layer, ATAC: atac_layer}
+        layers = {RNA: rna_layer, ATAC: atac_layer, PROTEIN: protein_layer}
         fields = mudata_fields(mdata, layers, batch_key, labels_key, modalities)
         manager = make_manager(fields, setup_method_args)
         manager.register_fields(mdata, **kwargs)

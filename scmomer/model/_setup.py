@@ -11,12 +11,12 @@ from mudata import MuData
 from scvi.data import AnnDataManager, fields
 from scvi.data._manager import AnnDataManagerValidationCheck
 
-from scmomer._constants import ATAC, FIELDS, MODALITIES, RNA, Modality
+from scmomer._constants import ATAC, FIELDS, MODALITIES, PROTEIN, RNA, Modality
 from scmomer.model._containers import find_column, resolve_modalities
 from scmomer.model._counts import get_counts
-from scmomer.model._names import check_unique, looks_like_peaks, parse_peaks
+from scmomer.model._names import check_unique, looks_like, parse_peaks
 
-_FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC}
+_FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC, PROTEIN: FIELDS.PROTEIN}
 
 
 def check_modality(adata: AnnData, modality: str, layer: str | None, where: str) -> None:
@@ -62,22 +62,14 @@ def mudata_fields(
     layers: Mapping[str, str | None],
     batch_key: str | None,
     labels_key: str | None,
-    modalities: Mapping[str, str] | None,
+    modalities: Mapping[str, str | None] | None,
 ) -> list[Any]:
     """Check a MuData and return the fields to register."""
     check_own(mdata)
     keys = resolve_modalities(mdata, modalities)
-    for modality in MODALITIES:
-        key = keys[modality]
+    for modality, key in keys.items():
         check_modality(mdata[key], modality, layers[modality], f"mdata[{key!r}]")
-    in_all = np.logical_and.reduce([mdata.obsmap[key].ravel() > 0 for key in keys.values()])
-    if in_all.sum() < 2:
-        msg = (
-            f"Expected at least 2 cells with both {keys[RNA]!r} and {keys[ATAC]!r}, found "
-            f"{int(in_all.sum())} of {mdata.n_obs}. Cells are matched by obs_names: check that "
-            "both modalities name the same cell the same way."
-        )
-        raise ValueError(msg)
+    _check_pairs(mdata, list(keys.values()))
     return [
         *(
             fields.MuDataLayerField(
@@ -88,13 +80,29 @@ def mudata_fields(
                 correct_data_format=False,  # would rewrite the user's matrix
                 mod_required=True,
             )
-            for modality in MODALITIES
+            for modality in keys
         ),
         *(
             fields.MuDataCategoricalObsField(field, key, mod_key=check_column(mdata, key, keys))
             for field, key in ((FIELDS.BATCH, batch_key), (FIELDS.LABELS, labels_key))
         ),
     ]
+
+
+def _check_pairs(mdata: MuData, keys: list[str]) -> None:
+    """Raise if a modality has fewer than two cells in common with the others."""
+    has = np.stack([mdata.obsmap[key].ravel() > 0 for key in keys])  # (n_modalities, n_obs)
+    shared = (has & (has.sum(0) > 1)).sum(1)  # cells that also have another modality
+    if shared.min() >= 2:
+        return
+    lonely = keys[int(shared.argmin())]
+    others = " or ".join(repr(key) for key in keys if key != lonely)
+    msg = (
+        f"Expected at least 2 cells with both {lonely!r} and {others}, found {shared.min()} of "
+        f"{mdata.n_obs}. Cells are matched by obs_names: check that modalities name the same cell "
+        "the same way. If no cell was measured twice, scmomer.pp.pair_cells pairs similar ones."
+    )
+    raise ValueError(msg)
 
 
 def anndata_fields(
@@ -121,7 +129,7 @@ def anndata_fields(
 def detect_modality(adata: AnnData, modality: str | None) -> Modality:
     """Return the modality asked for, or the one that the feature names look like."""
     if modality is None:
-        return ATAC if looks_like_peaks(adata.var_names) else RNA
+        return looks_like(adata)
     if modality not in MODALITIES:
         msg = f"Expected modality to be one of {list(MODALITIES)} or None, found {modality!r}."
         raise ValueError(msg)

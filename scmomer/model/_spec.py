@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from scmomer._constants import ATAC, RNA
+from scmomer._constants import ATAC, PROTEIN, RNA
 from scmomer.model._names import parse_peaks
 from scmomer.module import ModuleConfig, PatchLayout, SCMOMERModule, patch_layout
 
@@ -17,7 +17,8 @@ class ModelSpec:
     """Everything but weights that inference needs; a saved model is this and its tensors."""
 
     features: dict[str, pd.Index]
-    """Genes under ``"rna"``, peaks under ``"atac"``; in the order of the model's columns."""
+    """Genes under ``"rna"``, peaks under ``"atac"``, proteins under ``"protein"``; in the order of
+    the model's columns."""
     modality_keys: dict[str, str]
     """Key of each modality in the training MuData; empty if an AnnData was registered."""
     layers: dict[str, str | None]
@@ -45,8 +46,9 @@ class ModelSpec:
 
     def build_module(self, config: ModuleConfig) -> SCMOMERModule:
         """Return an untrained network for these features."""
-        n_genes = len(self.features[RNA]) if RNA in self.features else 0
-        return SCMOMERModule(n_genes, self.layout(config), len(self.batches), config, self.bridged)
+        n_genes, n_proteins = (len(self.features.get(m, ())) for m in (RNA, PROTEIN))
+        layout, n_batches = self.layout(config), len(self.batches)
+        return SCMOMERModule(n_genes, layout, n_batches, config, self.bridged, n_proteins)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dictionaries (JSON)."""

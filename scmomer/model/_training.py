@@ -22,10 +22,10 @@ from scmomer.train._stages import (
     Interrupted,
     Split,
     configure,
+    n_steps,
     possible_stages,
     run_stage,
     seed_stage,
-    stage_cells,
     typical_tokens,
     with_later_stages,
 )
@@ -71,8 +71,8 @@ class TrainingMixin:
     ) -> None:
         """Train stage 1 (each encoder alone), 2 (fusion) and 3 (bridges) on the registered data.
 
-        Each stage uses every cell that has what it needs: stage 1 all cells of a modality,
-        stages 2 and 3 the paired ones. A stage ends with the weights of the epoch that had the
+        Each stage uses every cell that has what it needs: stage 1 all cells of a modality, stage 2
+        those with at least two, stage 3 these and the cells with RNA alone. A stage ends with the weights of the epoch that had the
         lowest validation loss. With :attr:`scvi.settings.seed` set, a run repeats exactly on the
         CPU.
 
@@ -80,7 +80,7 @@ class TrainingMixin:
         ----------
         max_epochs
             Epochs of every stage, or of some: ``{"rna": 5, "fusion": 10}``. Stages are
-            ``"rna"``, ``"atac"``, ``"fusion"`` and ``"bridge"``; the defaults are in
+            ``"rna"``, ``"atac"``, ``"protein"``, ``"fusion"`` and ``"bridge"``; the defaults are in
             ``model.config.stages``.
         accelerator, devices
             As in scvi-tools: ``"auto"`` takes a GPU if there is one.
@@ -172,8 +172,7 @@ class TrainingMixin:
         history = dict(self.history_ or {})
         done, outdated = list(self.stages_), with_later_stages(configs)
         steps = {
-            stage: config.max_epochs
-            * -(-len(stage_cells(stage, cells, split)[0]) // config.batch_size)
+            stage: n_steps(stage, cells, split, config, self.config.bridge_unpaired)
             for stage, config in configs.items()
         }
         progress = StageProgress(steps, enabled=show)
@@ -184,12 +183,14 @@ class TrainingMixin:
                 seed_stage(stage)
                 if stage == "bridge":
                     self._cache_encoders(cells)
+                    self._note_pairs(cells, split[0])
                 elif self.module.paired:
                     self.module.even_depth.zero_()  # was told by encoders that change now
                 if self.module.refines is not None:
                     self.module.refines.fill_(stage == "bridge")
                 history[stage] = run_stage(self, cells, split, stage, config, progress, options)
-                if stage == "bridge" and self.config.measured_gain:
+                weighs = self.config.measured_gain and {RNA, ATAC} <= cells.counts.keys()
+                if stage == "bridge" and weighs and self.module.knows(RNA, ATAC):
                     set_even_depth(self.module, cells, *split[:2], settings.seed or 0)
                 progress.finish(stage)
                 done, outdated = [s for s in done if s not in outdated], set()
@@ -213,7 +214,14 @@ class TrainingMixin:
     def _cache_encoders(self, cells: Cells) -> None:
         """Run the frozen encoders once, for stage 3."""
         found = {}
-        for modality in (RNA, ATAC):
+        for modality in cells.counts:
             encoded = Inference(self.module, cells.only(modality)).encode(modality)
             found[f"z_{modality}"] = torch.from_numpy(encoded)
         cells.embeddings = found
+
+    def _note_pairs(self, cells: Cells, train: np.ndarray) -> None:
+        """Tell a network of three modalities which of them training cells had together."""
+        known = self.module.measured_together
+        for i, one in enumerate(self.module.modalities if known is not None else ()):
+            for j, other in enumerate(self.module.modalities):
+                torch.as_tensor(known)[i, j] = bool(cells.have(one, other)[train].sum() > 1)

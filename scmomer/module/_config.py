@@ -55,6 +55,14 @@ class ATACConfig:
 
 
 @dataclass(frozen=True)
+class ProteinConfig:
+    """Protein encoder: a perceptron on centred log ratios, beside a linear map of them."""
+
+    hidden: int = 128
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True)
 class StageConfig:
     """How one training stage runs, unless ``train`` is told otherwise."""
 
@@ -66,10 +74,17 @@ class StageConfig:
     warmup: float = 0.1  # share of the steps over which the learning rate rises
 
 
+_PROTEIN_STAGE = StageConfig(max_epochs=10, lr=1e-3, batch_size=64)
+
+
 def _stages(
-    rna: StageConfig, atac: StageConfig, fusion: StageConfig, bridge: StageConfig
+    rna: StageConfig,
+    atac: StageConfig,
+    fusion: StageConfig,
+    bridge: StageConfig,
+    protein: StageConfig = _PROTEIN_STAGE,
 ) -> dict[str, StageConfig]:
-    return {"rna": rna, "atac": atac, "fusion": fusion, "bridge": bridge}
+    return {"rna": rna, "atac": atac, "protein": protein, "fusion": fusion, "bridge": bridge}
 
 
 @dataclass(frozen=True)
@@ -77,15 +92,17 @@ class ModuleConfig:
     """The whole network.
 
     Build one with :func:`get_config`; every field can be overridden by keyword, fields of the
-    encoders with the prefix ``rna_`` or ``atac_``.
+    encoders with the prefix ``rna_``, ``atac_`` or ``protein_``.
     """
 
     rna: RNAConfig = field(default_factory=RNAConfig)
     atac: ATACConfig = field(default_factory=ATACConfig)
+    protein: ProteinConfig = field(default_factory=ProteinConfig)
     n_latent: int = 32
     latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
-    bridge_input: BridgeInput = "both"  # of RNA -> ATAC
-    bridge_input_atac: BridgeInput = "embedding"  # of ATAC -> RNA; peaks overfit
+    bridge_input: BridgeInput = "both"  # from RNA
+    bridge_input_atac: BridgeInput = "embedding"  # from ATAC; peaks overfit
+    bridge_input_protein: BridgeInput = "both"  # from protein
     bridge_hidden: int = 256
     bridge_dropout: float = 0.5  # of the hidden layer
     bridge_input_dropout: float = 0.5  # of the features; what keeps wide inputs from overfitting
@@ -94,6 +111,7 @@ class ModuleConfig:
     bridge_norm: bool = True  # layer norm of its hidden units, as published; without: ReLU
     bridge_rebuild: float = 2.0  # weight of rebuilding log expression from RNA too, in stage 3
     bridge_rates: float = 2.0  # weight of rebuilding raw counts as multinomial, in stage 3
+    bridge_unpaired: bool = True  # cells with RNA alone rebuild it in stage 3
     bridge_heads: int = 3  # further bridges, each with decoders of its own; averaged in translation
     measured_gain: bool = True  # shrink measured ATAC embeddings towards what RNA lets expect
     embedding_dropout: float = 0.5  # of the encoders' outputs in stage 3
@@ -108,6 +126,7 @@ class ModuleConfig:
     scale_genes: bool = True  # RNA error in units of each gene's spread; published: unscaled
     rna_weight: float = 1.0
     atac_weight: float = 1.0
+    protein_weight: float = 1.0
     distill_weight: float = 0.1
     warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
     warm_lr: float = 0.05  # learning rate of warm-started maps, relative to the rest
@@ -134,12 +153,13 @@ class ModuleConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModuleConfig:
         """Rebuild a configuration from :meth:`to_dict`."""
         values = dict(values)
-        values["rna"] = RNAConfig(**values["rna"])
-        values["atac"] = ATACConfig(**values["atac"])
+        for name, record in _ENCODERS.items():
+            values[name] = record(**values[name])
         values["stages"] = {k: StageConfig(**v) for k, v in values["stages"].items()}
         return cls(**values)
 
 
+_ENCODERS: dict[str, Any] = {"rna": RNAConfig, "atac": ATACConfig, "protein": ProteinConfig}
 _BASE = ModuleConfig(
     rna=RNAConfig(dim=128, depth=4, heads=8, ff_mult=4),
     atac=ATACConfig(n_patches=128, dim=128, depth=4, heads=8, mlp_dim=512),
@@ -177,6 +197,7 @@ _PAPER = ModuleConfig(
     bridge_input_dropout=0.0,
     bridge_centred=False,
     bridge_refines=False,
+    bridge_unpaired=False,
     bridge_rebuild=1.0,
     bridge_rates=0.0,
     bridge_heads=0,
@@ -235,8 +256,9 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
     has_gpu
         Whether training will run on a GPU.
     overrides
-        Fields of :class:`ModuleConfig` by name, those of the encoders as ``rna_<field>`` and
-        ``atac_<field>``; ``tokens`` and ``binning`` may stand without prefix.
+        Fields of :class:`ModuleConfig` by name, those of the encoders as ``rna_<field>``,
+        ``atac_<field>`` and ``protein_<field>``; ``tokens`` and ``binning`` may stand without
+        prefix.
 
     Raises
     ------
@@ -250,25 +272,23 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
         raise ValueError(msg)
     config = _SIZES[size]
     overrides = {f"rna_{k}" if k in ("tokens", "binning") else k: v for k, v in overrides.items()}
-    rna_names, atac_names = _prefixed(RNAConfig, "rna"), _prefixed(ATACConfig, "atac")
-    top_names = {f.name for f in fields(ModuleConfig)} - {"rna", "atac", "stages"}
-    unknown = sorted(set(overrides) - set(rna_names) - set(atac_names) - top_names)
-    if unknown:
-        msg = (
-            f"Unknown model option(s) {unknown}. "
-            f"Choose among {sorted({*top_names, *rna_names, *atac_names})}."
-        )
+    names = {name: _prefixed(record, name) for name, record in _ENCODERS.items()}
+    top_names = {f.name for f in fields(ModuleConfig)} - {*_ENCODERS, "stages"}
+    allowed = top_names.union(*names.values())
+    if unknown := sorted(set(overrides) - allowed):
+        msg = f"Unknown model option(s) {unknown}. Choose among {sorted(allowed)}."
         raise ValueError(msg)
-    rna = {rna_names[k]: v for k, v in overrides.items() if k in rna_names}
-    atac = {atac_names[k]: v for k, v in overrides.items() if k in atac_names}
-    top = {k: v for k, v in overrides.items() if k in top_names}
+    encoders = {
+        name: replace(getattr(config, name), **{of[k]: v for k, v in overrides.items() if k in of})
+        for name, of in names.items()
+    }
     config = replace(
         config,
-        rna=replace(config.rna, **rna),
-        atac=replace(config.atac, **atac),
+        **encoders,
         stages=dict(config.stages),  # a copy: what a caller changes there stays theirs
-        **top,
+        **{k: v for k, v in overrides.items() if k in top_names},
     )
-    for prefix, record in (("", config), ("rna_", config.rna), ("atac_", config.atac)):
-        _check_choices(prefix, record)
+    _check_choices("", config)
+    for name, record in encoders.items():
+        _check_choices(f"{name}_", record)
     return config

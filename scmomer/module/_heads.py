@@ -11,24 +11,26 @@ from scmomer.module._rows import SparseRows, drop_entries, sparse_linear, to_den
 
 
 class Fusion(nn.Module):
-    """Concatenation and one linear map, as published (ATAC first)."""
+    """Concatenation and one linear map, as published (ATAC before RNA)."""
 
-    def __init__(self, n_latent: int):
+    def __init__(self, n_latent: int, n_modalities: int = 2):
         super().__init__()
-        self.to_out = nn.Linear(2 * n_latent, n_latent)
+        self.n_modalities = n_modalities
+        self.to_out = nn.Linear(n_modalities * n_latent, n_latent)
 
-    def forward(self, z_rna: Tensor, z_atac: Tensor) -> Tensor:
-        """Fuse two ``(n, n_latent)`` embeddings into one of the same shape."""
-        return self.to_out(torch.cat([z_atac, z_rna], dim=-1))
+    def forward(self, first: Tensor, second: Tensor, *others: Tensor) -> Tensor:
+        """Fuse ``(n, n_latent)`` embeddings, RNA's first, into one of the same shape."""
+        return self.to_out(torch.cat([second, first, *others], dim=-1))
 
     @torch.no_grad()
-    def keep_leading_halves(self) -> None:
-        """Start as a concatenation: half of the output is each input's leading half."""
-        n = self.to_out.out_features
-        half = n // 2
+    def keep_leading_parts(self) -> None:
+        """Start as a concatenation: an equal part of the output is each input's leading part."""
+        n, k = self.to_out.out_features, self.n_modalities
+        part = n // k
         self.to_out.weight.mul_(0.05)
-        self.to_out.weight[:half, n : n + half] += torch.eye(half)
-        self.to_out.weight[half : 2 * half, :half] += torch.eye(half)
+        for place, column in enumerate([1, 0, *range(2, k)]):
+            rows = slice(place * part, (place + 1) * part)
+            self.to_out.weight[rows, column * n : column * n + part] += torch.eye(part)
 
 
 class Bridge(nn.Module):
@@ -40,8 +42,8 @@ class Bridge(nn.Module):
     as which are present, and a dropped gene counts as an average one. ``norm`` is the published
     layer norm of the hidden units; without it they are ReLU.
 
-    With ``2 * n_latent`` outputs it also refines the embedding that it starts from (not in the paper):
-    what fusion then takes of a modality has passed through hidden units that input dropout and
+    With one more embedding among its outputs it also refines the one that it starts from (not in
+    the paper): what fusion then takes of a modality has passed through hidden units that input dropout and
     rebuilding keep from fitting noise, which the encoders' linear start has not.
     """
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from scvi.distributions import NegativeBinomial
 from torch import Tensor
 
-from scmomer.module._rows import SparseRows, row_sums
+from scmomer.module._rows import SparseRows, row_sums, to_dense
 
 _CHUNK_ELEMENTS = 2**22  # logits alive at once: 16 MB in fp32, fits a CPU's last-level cache
+_MAX_LOG = 15.0  # of expected counts: three million
 
 
 class _LinearBCE(torch.autograd.Function):
@@ -117,3 +119,22 @@ def multinomial(logits: Tensor, counts: SparseRows) -> Tensor:
     totals = row_sums(counts)
     loss = (totals * logits.logsumexp(-1)).sum() - (counts.values * at_stored).sum()
     return loss / max(logits.shape[0], 1)
+
+
+def negative_binomial(log_mean: Tensor, log_dispersion: Tensor, counts: SparseRows) -> Tensor:
+    """Return the mean over cells of the negative binomial's negative log likelihood.
+
+    Parameters
+    ----------
+    log_mean
+        Log of the expected counts, shape ``(n, n_features)``.
+    log_dispersion
+        Log of the inverse dispersion of each feature, shape ``(n_features,)``; the variance is
+        ``mean + mean ** 2 / dispersion``.
+    counts
+        Raw counts of the `n` cells.
+    """
+    mean = log_mean.clamp_max(_MAX_LOG).exp()
+    likelihood = NegativeBinomial(mu=mean, theta=log_dispersion.exp(), validate_args=False)
+    found = likelihood.log_prob(to_dense(counts, log_mean.shape[1]))  # (n, n_features)
+    return -found.sum() / max(log_mean.shape[0], 1)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, TypedDict, cast
 
 import torch
 from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
+from scmomer._constants import ATAC, MODALITIES, RNA
 from scmomer.module import _objectives
-from scmomer.module._atac import atac_encoder, binarize
 from scmomer.module._config import ModuleConfig
 from scmomer.module._encoders import Encoded, Encoder
 from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
+from scmomer.module._modalities import KINDS, Features, n_features
 from scmomer.module._patches import PatchLayout
-from scmomer.module._rna import rna_encoder
-from scmomer.module._rows import SparseRows, log_normalize, row_sums
+from scmomer.module._rows import SparseRows, row_sums
 from scmomer.module._translation import TranslationHead, make_bridge
 
 
@@ -25,10 +25,12 @@ class CellBatch(TypedDict, total=False):
 
     rna: SparseRows
     atac: SparseRows
+    protein: SparseRows
     batch: Tensor
     labels: Tensor
     z_rna: Tensor
     z_atac: Tensor
+    z_protein: Tensor
 
 
 class SCMOMERModule(BaseModuleClass):
@@ -44,11 +46,14 @@ class SCMOMERModule(BaseModuleClass):
     config
         Sizes and switches.
     bridged
-        One modality only, but with the bridge to the other one's embedding and the fusion: what
-        is left of a model of two modalities without its second encoder.
+        RNA only, but with the bridge to ATAC's embedding and the fusion: what is left of a model
+        of two modalities without its second encoder.
+    n_proteins
+        Number of proteins; 0 leaves them out.
     """
 
     refines: Tensor | None
+    measured_together: Tensor | None
 
     def __init__(
         self,
@@ -57,41 +62,45 @@ class SCMOMERModule(BaseModuleClass):
         n_batches: int,
         config: ModuleConfig,
         bridged: bool = False,
+        n_proteins: int = 0,
     ):
         super().__init__()
         c = config
         self.config = c
+        given: dict[str, Features | None] = {"rna": n_genes, "atac": layout, "protein": n_proteins}
+        features = {m: found for m, found in given.items() if found}
+        self.sizes = {m: n_features(found) for m, found in features.items()}
         self.encoders = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
-        sizes = {"rna": n_genes, "atac": layout.n_peaks if layout is not None else 0}
-        decoder = partial(
-            Decoder,
-            c.n_latent,
-            n_batches=n_batches,
-            hidden=c.decoder_hidden,
-            dropout=c.decoder_dropout,
-        )
-        if n_genes:
-            self.encoders["rna"] = rna_encoder(n_genes, c)
-            self.decoders["rna"] = decoder(
-                n_features=n_genes, depth_term=False, scaled=c.scale_genes
+        for m, found in features.items():
+            self.encoders[m] = KINDS[m].encoder(found, c)
+            self.decoders[m] = KINDS[m].decoder(
+                c, self.sizes[m], n_batches, hidden=c.decoder_hidden
             )
-        if layout is not None:
-            self.encoders["atac"] = atac_encoder(layout, c)
-            self.decoders["atac"] = decoder(n_features=layout.n_peaks, depth_term=c.depth_term)
-        self.paired = len(self.encoders) == 2
+        self.paired = len(self.encoders) > 1
         self.fused = self.paired or bridged
+        # What fusion takes: also a modality that is only ever predicted.
+        self.modalities: tuple[str, ...] = (RNA, ATAC) if bridged else tuple(self.encoders)
         if self.fused:
-            self.fusion = Fusion(c.n_latent)
-            reads = {"rna": c.bridge_input, "atac": c.bridge_input_atac}
+            k = len(self.modalities)
+            self.fusion = Fusion(c.n_latent, k)
             self.bridges = nn.ModuleDict(
                 {
-                    m: make_bridge(m, sizes[m], c, reads[m], 1 + c.bridge_refines)
+                    m: make_bridge(
+                        m, self.sizes[m], c, KINDS[m].bridge_input(c), k - 1 + c.bridge_refines
+                    )
                     for m in self.encoders
                 }
             )
+        # With three modalities, two of them may never have been measured in one cell: no bridge
+        # between them, and a learned token says that one is absent.
+        many = self.fused and len(self.modalities) > 2
+        k = len(self.modalities)
+        self.absent = nn.Parameter(torch.zeros(k, c.n_latent)) if many else None
+        together = torch.ones(k, k, dtype=torch.bool) if many else None
+        self.register_buffer("measured_together", together)
         if self.paired:
-            self._add_paired(sizes, n_batches)
+            self._add_paired(n_batches)
         # Whether stage 3 has begun to train what the bridges say of their own modality; None: they
         # say nothing of it.
         refines = torch.tensor(False) if self.fused and c.bridge_refines else None
@@ -100,20 +109,23 @@ class SCMOMERModule(BaseModuleClass):
         self.register_buffer("target_sum", torch.tensor(float(c.target_sum or 1e4)))
         # One over the variance of each gene's log expression, or ones.
         self.register_buffer("gene_weight", torch.ones(n_genes))
-        # Loss of the train mean, so that 1.0 means "no better than the mean" in both modalities.
-        self.register_buffer("baseline", torch.ones(2))
+        # Loss of the train mean, so that 1.0 means "no better than the mean" in each modality.
+        self.register_buffer("baseline", torch.ones(len(MODALITIES)))
         # Multinomial loss of the mean shares of counts.
         self.register_buffer("count_baseline", torch.tensor(1.0))
-        # Mean and standard deviation over training cells of log open peaks, log RNA counts and
-        # log expressed genes.
-        self.register_buffer("size_stats", torch.tensor([[0.0, 1.0]] * 3))
+        # Mean and standard deviation over training cells of log open peaks, log RNA counts, log
+        # expressed genes and log protein counts.
+        self.register_buffer("size_stats", torch.tensor([[0.0, 1.0]] * 4))
 
-    def _add_paired(self, sizes: dict[str, int], n_batches: int) -> None:
+    def _add_paired(self, n_batches: int) -> None:
         """Add what only cells of two modalities can train."""
-        c = self.config
+        c, sizes = self.config, self.sizes
         self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
-        self.depth_head = nn.Linear(c.n_latent + 2, 1)
-        self.rate_decoder = Decoder(c.n_latent, sizes["rna"], 1, False) if c.bridge_rates else None
+        self.depth_heads = nn.ModuleDict(
+            {m: nn.Linear(c.n_latent + 2, 1) for m in sizes if has_depth(m) and RNA in sizes}
+        )
+        rates = bool(c.bridge_rates) and RNA in sizes
+        self.rate_decoder = Decoder(c.n_latent, sizes[RNA], 1, False) if rates else None
         self.heads = nn.ModuleDict()
         for source in self.encoders:
             heads = [TranslationHead(source, sizes, n_batches, c) for _ in range(c.bridge_heads)]
@@ -151,7 +163,16 @@ class SCMOMERModule(BaseModuleClass):
 
     def heads_from(self, source: str) -> list[TranslationHead]:
         """Return the translation heads that read a modality."""
-        return list(cast(nn.ModuleList, self.heads[source])) if self.paired else []  # type: ignore[arg-type]
+        if not self.paired or source not in self.heads:
+            return []
+        return list(cast(nn.ModuleList, self.heads[source]))  # type: ignore[arg-type]
+
+    def knows(self, source: str, to: str) -> bool:
+        """Say whether training cells had both of two modalities, so that one tells the other."""
+        if self.measured_together is None:
+            return True
+        places = [self.modalities.index(m) for m in (source, to)]
+        return bool(self.measured_together[places[0], places[1]])
 
     # -- encoding
 
@@ -160,36 +181,50 @@ class SCMOMERModule(BaseModuleClass):
         return self.encoder(modality)(self.normalize(modality, counts))
 
     def normalize(self, modality: str, counts: SparseRows) -> SparseRows:
-        """Return what encoders read and decoders predict: log expression, or 1 at open peaks."""
-        if modality == "rna":
-            return log_normalize(counts, self.target_sum)
-        return binarize(counts)
+        """Return what encoders and bridges read: log expression, 1 at open peaks, log ratios."""
+        return KINDS[modality].normalize(self, counts)
 
-    def bridge(self, source: str, cell: Tensor, counts: SparseRows) -> tuple[Tensor, Tensor]:
-        """Return the embeddings that fusion takes from one measured modality.
+    def bridge(self, source: str, cell: Tensor, counts: SparseRows) -> dict[str, Tensor]:
+        """Return the embeddings that fusion takes from one measured modality, ``(n, n_latent)``.
 
-        Its own, refined if ``bridge_refines``, and the expected one of the other modality, each
-        ``(n, n_latent)``.
+        Its own, refined if ``bridge_refines``, and the expected ones of those that it was measured
+        with.
         """
         found = self.bridge_from(source)(cell, self.normalize(source, counts))
+        others = [m for m in self.modalities if m != source]
+        parts = found.split(self.config.n_latent, -1)  # (n, n_latent) each
+        said = {m: part for m, part in zip(others, parts, strict=False) if self.knows(source, m)}
         if self.refines is None:
-            return cell, found
-        other, own = found.chunk(2, -1)
-        return torch.where(self.refines, own, cell), other
+            return {**said, source: cell}
+        return {**said, source: torch.where(self.refines, parts[-1], cell)}
+
+    def fuse(self, embedded: Mapping[str, Tensor]) -> Tensor:
+        """Fuse embeddings ``(n, n_latent)``; tokens stand for modalities that are not there."""
+        some = next(iter(embedded.values()))
+        parts = []
+        for place, m in enumerate(self.modalities):
+            if m not in embedded and self.absent is None:
+                msg = f"Expected embeddings of {list(self.modalities)}, found {list(embedded)}."
+                raise ValueError(msg)
+            token = None if self.absent is None else self.absent[place].expand_as(some)
+            parts.append(embedded.get(m, token))
+        return self.fusion(*parts)
 
     def _standardize(self, sizes: Tensor, which: slice) -> Tensor:
         mean, std = self.size_stats[which].T  # (k,) each
         return (torch.log1p(sizes.to(mean.dtype)) - mean) / std
 
-    def depth(self, counts: SparseRows) -> Tensor:
-        """Return the standardised log number of open peaks, ``(n,)``."""
-        return self._standardize(counts.lengths[:, None], slice(0, 1))[:, 0]
+    def depth(self, counts: SparseRows, modality: str = ATAC) -> Tensor:
+        """Return the standardised log of a cell's open peaks or protein counts, ``(n,)``."""
+        kind = KINDS[modality]
+        row = cast(int, kind.depth_row)
+        return self._standardize(kind.sizes(counts)[:, None], slice(row, row + 1))[:, 0]
 
-    def predict_depth(self, z: Tensor, rna: SparseRows) -> Tensor:
-        """Predict the standardised log ATAC depth from `z` and the RNA depth, ``(n,)``."""
+    def predict_depth(self, z: Tensor, rna: SparseRows, to: str = ATAC) -> Tensor:
+        """Predict the standardised log depth of a modality from `z` and the RNA depth, ``(n,)``."""
         sizes = torch.stack([row_sums(rna), rna.lengths.to(z.dtype)], -1)  # (n, 2)
         features = torch.cat([z, self._standardize(sizes, slice(1, 3)).clamp(-4, 4)], -1)
-        return self.depth_head(features)[:, 0].clamp(-4, 4)
+        return self.depth_heads[to](features)[:, 0].clamp(-4, 4)
 
     def weigh_measured(self, expected: Tensor, measured: Tensor, counts: SparseRows) -> Tensor:
         """Combine the ATAC embedding that RNA lets expect with the measured one, ``(n, n_latent)``.
@@ -204,59 +239,74 @@ class SCMOMERModule(BaseModuleClass):
     # -- scvi-tools interface
 
     def _get_inference_input(self, tensors: CellBatch, **kwargs: Any) -> dict[str, Any]:
-        return {k: tensors.get(k) for k in ("rna", "atac", "z_rna", "z_atac")}
+        every = (*self.encoders, *(f"z_{m}" for m in self.encoders))
+        return {k: tensors[k] for k in every if k in tensors}  # type: ignore[literal-required]
 
-    def inference(
-        self,
-        rna: SparseRows | None = None,
-        atac: SparseRows | None = None,
-        z_rna: Tensor | None = None,
-        z_atac: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """Embed a minibatch; a missing modality comes from the bridge.
+    def inference(self, **measured: Any) -> dict[str, Tensor]:
+        """Embed a minibatch; missing modalities come from bridges.
+
+        Parameters
+        ----------
+        measured
+            Counts under ``rna``, ``atac`` and ``protein``; what encoders made of them already
+            under ``z_rna`` and so on.
 
         Returns
         -------
         dict
-            ``z_rna``, ``z_atac`` and ``z``, each ``(n, n_latent)``; a model of one modality
+            ``z`` and ``z_<modality>`` of each modality, ``(n, n_latent)``. A model of one modality
             gives only that one and ``z``.
         """
-        if rna is not None and z_rna is None:
-            z_rna = self.encode("rna", rna).cell
-        if atac is not None and z_atac is None:
-            z_atac = self.encode("atac", atac).cell
+        counts = {m: measured[m] for m in self.modalities if measured.get(m) is not None}
+        if not counts:
+            msg = f"Expected counts of one of {list(self.modalities)}, found none."
+            raise ValueError(msg)
+        z: dict[str, Tensor] = {}
+        for m, rows in counts.items():
+            known = measured.get(f"z_{m}")
+            z[m] = self.encode(m, rows).cell if known is None else known
         if not self.fused:
-            found = {"z_rna": z_rna, "z_atac": z_atac}
-            only = {key: value for key, value in found.items() if value is not None}
-            return {**only, "z": next(iter(only.values()))}
-        if z_rna is None:
-            refined, z_rna = self.bridge("atac", *_measured(z_atac, atac))
-            z = self.fusion(z_rna, refined)
-        elif z_atac is None:
-            refined, z_atac = self.bridge("rna", *_measured(z_rna, rna))
-            z = self.fusion(refined, z_atac)
-        elif self.config.measured_gain:
-            refined, expected = self.bridge("rna", *_measured(z_rna, rna))
-            z = self.fusion(refined, self.weigh_measured(expected, *_measured(z_atac, atac)))
-        else:
-            z = self.fusion(z_rna, z_atac)
-        return {"z_rna": z_rna, "z_atac": z_atac, "z": z}
+            return {**{f"z_{m}": cell for m, cell in z.items()}, "z": next(iter(z.values()))}
+        taken, expected = self._complete(z, counts)
+        named = {f"z_{m}": cell for m, cell in {**expected, **z}.items()}
+        return {**named, "z": self.fuse(taken)}
+
+    def _complete(
+        self, z: dict[str, Tensor], counts: dict[str, SparseRows]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return what fusion takes, and what is expected of modalities that were not measured."""
+        if len(z) == len(self.modalities) and not self.config.measured_gain:
+            return z, {}
+        said = {m: self.bridge(m, z[m], counts[m]) for m in z}
+        expected = {}
+        for to in self.modalities:
+            from_others = [said[m][to] for m in z if m != to and to in said[m]]
+            if to not in z and from_others:  # each measured modality counts the same
+                expected[to] = torch.stack(from_others).mean(0)
+        taken = {**{m: said[m][m] for m in z}, **expected}
+        if self.config.measured_gain and RNA in z and ATAC in z and ATAC in said[RNA]:
+            taken[ATAC] = self.weigh_measured(said[RNA][ATAC], z[ATAC], counts[ATAC])
+        return taken, expected
 
     def _get_generative_input(
         self, tensors: CellBatch, inference_outputs: dict[str, Tensor], **kwargs: Any
     ) -> dict[str, Any]:
-        atac = tensors.get("atac")
+        counts = _objectives.counts_of(tensors)
         return {
             "z": inference_outputs["z"],
             "batch": tensors.get("batch"),
-            "depth": None if atac is None else self.depth(atac),
+            "depth": {m: self.depth(counts[m], m) for m in counts if has_depth(m)},
         }
 
     def generative(
-        self, z: Tensor, batch: Tensor | None = None, depth: Tensor | None = None
+        self,
+        z: Tensor,
+        batch: Tensor | None = None,
+        depth: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Decode: ``rna`` is log2 expression ``(n, n_genes)``, ``atac`` logits ``(n, n_peaks)``."""
-        return {name: decoder(z, batch, depth) for name, decoder in self.decoders.items()}
+        """Decode: log2 expression, logits of peaks, log protein counts, ``(n, n_features)``."""
+        depth = depth or {}
+        return {m: self.decoder(m)(z, batch, depth.get(m)) for m in self.decoders}
 
     def loss(
         self, tensors: CellBatch, inference_outputs: Any, generative_outputs: Any, **kwargs: Any
@@ -265,10 +315,10 @@ class SCMOMERModule(BaseModuleClass):
         return self.stage_loss("fusion", tensors)
 
     def stage_loss(self, stage: str, tensors: CellBatch) -> LossOutput:
-        """Loss of a training stage: ``"rna"``, ``"atac"``, ``"fusion"`` or ``"bridge"``."""
+        """Loss of a training stage: of a modality, ``"fusion"`` or ``"bridge"``."""
         terms = _objectives.OBJECTIVES[stage](self, tensors)
         total = torch.stack(list(terms.values())).sum()
-        n = next(tensors[k] for k in ("rna", "atac") if k in tensors).n_rows
+        n = next(tensors[k] for k in MODALITIES if k in tensors).n_rows
         return LossOutput(
             loss=total,
             n_obs_minibatch=n,
@@ -277,20 +327,22 @@ class SCMOMERModule(BaseModuleClass):
 
     def stage_parameters(self, stage: str) -> list[nn.Parameter]:
         """Parameters that a stage trains; everything else is frozen in it."""
-        if stage in ("rna", "atac"):
+        if stage in MODALITIES:
             parts: list[nn.Module] = [self.encoders[stage], self.decoders[stage]]
         elif stage == "fusion":
             parts = [self.encoders, self.decoders, self.fusion, self.discriminator]
         else:
             parts = [self.bridges, self.heads, self.decoders, self.fusion]
-            parts += [self.depth_head, *self.rates()[:1]]
-        return [p for part in parts for p in part.parameters() if p.requires_grad]
+            parts += [self.depth_heads, *self.rates()[:1]]
+        found = [p for part in parts for p in part.parameters() if p.requires_grad]
+        return found if self.absent is None or stage in MODALITIES else [*found, self.absent]
 
     def warm_parameters(self, stage: str) -> list[nn.Parameter]:
         """Maps that begin as principal components and move slowly from there, up to stage 3."""
         if not self.config.warm_start or stage == "bridge":
             return []
-        names = ("pool.projection", "pool.bias", "peak_skip", "fusion.to_out.weight")
+        names: tuple[str, ...] = ("pool.projection", "pool.bias", "peak_skip")
+        names += ("skip.weight", "skip.bias", "fusion.to_out.weight")
         return [p for name, p in self.named_parameters() if name.endswith(names)]
 
     def sample(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -299,9 +351,6 @@ class SCMOMERModule(BaseModuleClass):
         raise NotImplementedError(msg)
 
 
-def _measured(cell: Tensor | None, counts: SparseRows | None) -> tuple[Tensor, SparseRows]:
-    """Return what a bridge starts from."""
-    if cell is None or counts is None:
-        msg = "Expected the counts of a modality to bridge from, found none."
-        raise ValueError(msg)
-    return cell, counts
+def has_depth(modality: str) -> bool:
+    """Say whether the decoders of a modality see the cell's depth."""
+    return KINDS[modality].depth_row is not None

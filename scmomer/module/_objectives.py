@@ -12,14 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scmomer.module._losses import linear_bce, multinomial, sparse_mse
-from scmomer.module._rows import drop_entries
+from scmomer._constants import MODALITIES, RNA
+from scmomer.module._losses import multinomial
+from scmomer.module._modalities import KINDS
 
 if TYPE_CHECKING:
     from scmomer.module._heads import Decoder
     from scmomer.module._module import CellBatch, SCMOMERModule
+    from scmomer.module._rows import SparseRows
 
 Terms = dict[str, Tensor]
+
+
+def counts_of(tensors: CellBatch) -> dict[str, SparseRows]:
+    """Return the counts of the modalities that a minibatch has."""
+    return {m: tensors[m] for m in MODALITIES if m in tensors}  # type: ignore[literal-required]
 
 
 def reconstruction(
@@ -33,21 +40,11 @@ def reconstruction(
 
     The decoder is the model's own if none is given.
     """
-    counts = tensors["rna"] if modality == "rna" else tensors["atac"]
-    target = module.normalize(modality, counts)
+    counts = counts_of(tensors)[modality]
     decoder = module.decoder(modality) if decoder is None else decoder
-    batch, config = tensors.get("batch"), module.config
-    z = F.dropout(z, config.latent_dropout, module.training)
-    if modality == "rna":
-        if config.scale_genes:  # one count of a rare gene would outweigh a whole cell
-            limit = config.clip_genes * module.gene_weight.rsqrt()  # (n_genes,)
-            values = torch.minimum(target.values, limit[target.indices])
-            target = target._replace(values=values)
-        error = sparse_mse(decoder(z, batch), target, module.gene_weight)
-        return config.rna_weight * error / module.baseline[0]
-    augmented = decoder.augment(z, batch, module.depth(counts))
-    error = linear_bce(augmented, decoder.weights(), target, config.atac_pos_weight)
-    return config.atac_weight * error / module.baseline[1]
+    z = F.dropout(z, module.config.latent_dropout, module.training)
+    error = KINDS[modality].error(module, decoder, z, counts, tensors.get("batch"))
+    return error / module.baseline[MODALITIES.index(modality)]
 
 
 def unimodal(modality: str) -> Callable[[SCMOMERModule, CellBatch], Terms]:
@@ -58,8 +55,7 @@ def unimodal(modality: str) -> Callable[[SCMOMERModule, CellBatch], Terms]:
     """
 
     def objective(module: SCMOMERModule, tensors: CellBatch) -> Terms:
-        counts = tensors["rna"] if modality == "rna" else tensors["atac"]
-        features = module.normalize(modality, counts)
+        features = module.normalize(modality, counts_of(tensors)[modality])
         encoded, masked = module.encoder(modality).masked(features, module.config.mask_fraction)
         return {
             "masked": masked,
@@ -83,93 +79,105 @@ def negatives(labels: Tensor | None, n: int, n_wanted: int, device: torch.device
 
 
 def pair_matching(
-    module: SCMOMERModule, z_rna: Tensor, z_atac: Tensor, z: Tensor, labels: Tensor | None
+    module: SCMOMERModule, embedded: dict[str, Tensor], z: Tensor, labels: Tensor | None
 ) -> Tensor:
-    """Cross-entropy of telling real pairs from pairs of permuted embeddings."""
+    """Cross-entropy of telling real pairs from pairs of permuted embeddings.
+
+    In a false pair the first modality is of one cell, all others of another.
+    """
     n = z.shape[0]
     pairs = negatives(labels, n, int(n * module.config.negative_fraction), z.device)
-    false = module.fusion(z_rna[pairs[0]], z_atac[pairs[1]])  # (k, n_latent)
+    mixed = {m: part[pairs[int(place > 0)]] for place, (m, part) in enumerate(embedded.items())}
+    false = module.fuse(mixed)  # (k, n_latent)
     logits = module.discriminator(torch.cat([z, false]))
     target = torch.cat([logits.new_zeros(n), logits.new_ones(false.shape[0])]).long()
     return module.config.discriminator_weight * F.cross_entropy(logits, target)
 
 
 def fusion(module: SCMOMERModule, tensors: CellBatch) -> Terms:
-    """Stage 2: rebuild both modalities from the fused embedding, and match pairs."""
+    """Stage 2: rebuild what was measured from the fused embedding, and match pairs."""
     drop = module.config.input_dropout if module.training else 0.0
-    z_rna = module.encode("rna", drop_entries(tensors["rna"], drop)).cell
-    z_atac = module.encode("atac", drop_entries(tensors["atac"], drop)).cell
-    z = module.fusion(z_rna, z_atac)
-    terms = {f"{m}_reconstruction": reconstruction(module, m, z, tensors) for m in ("rna", "atac")}
+    embedded = {
+        m: module.encode(m, KINDS[m].hide(counts, drop)).cell
+        for m, counts in counts_of(tensors).items()
+    }
+    z = module.fuse(embedded)
+    terms = {f"{m}_reconstruction": reconstruction(module, m, z, tensors) for m in embedded}
     if module.config.discriminator_weight:
-        labels = tensors.get("labels")
-        terms["pair_matching"] = pair_matching(module, z_rna, z_atac, z, labels)
+        terms["pair_matching"] = pair_matching(module, embedded, z, tensors.get("labels"))
     return terms
 
 
 def bridge(module: SCMOMERModule, tensors: CellBatch) -> Terms:
-    """Stage 3: stand in for the missing modality, with encoders frozen and cached.
+    """Stage 3: stand in for missing modalities, with encoders frozen and cached.
 
-    Each bridge imitates the teacher's embedding and, through fusion and decoders, the profile of
-    the missing modality. The bridge from RNA also rebuilds expression, which is not in the paper:
+    Each bridge imitates the teacher's embeddings and, through fusion and decoders, the profiles of
+    the other modalities. The bridge from RNA also rebuilds expression, which is not in the paper:
     it says more of a cell's type than sparse peaks do, and keeps the hidden layer from fitting
-    their noise. The depth head learns to predict ATAC depth from RNA.
+    their noise. That needs no other modality, so cells with RNA alone take part in it. Depth heads
+    learn to predict the depth of the other modalities from RNA.
     """
-    c = module.config
-    embedded = {"rna": tensors["z_rna"], "atac": tensors["z_atac"]}
-    counts = {"rna": tensors["rna"], "atac": tensors["atac"]}
+    c, counts = module.config, counts_of(tensors)
+    embedded: dict[str, Tensor] = {m: tensors[f"z_{m}"] for m in counts}  # type: ignore[literal-required]
     # The encoders have seen these very cells: their outputs fit them better than they will others.
     shown = {m: F.dropout(z, c.embedding_dropout, module.training) for m, z in embedded.items()}
-    own, other = {}, {}
-    for m, z in shown.items():
-        own[m], other[m] = module.bridge(m, z, counts[m])
-    fused = {
-        "rna": module.fusion(own["rna"], other["rna"]),
-        "atac": module.fusion(other["atac"], own["atac"]),
-    }
-    distance = F.mse_loss(other["rna"], embedded["atac"]) + F.mse_loss(
-        other["atac"], embedded["rna"]
-    )
-    terms = {"distillation": c.distill_weight * distance}
-    for source, to in (("rna", "atac"), ("atac", "rna")):
-        found = _rebuild(module, to, fused[source], tensors, module.decoder, module.rate_decoder)
+    said = {m: module.bridge(m, z, counts[m]) for m, z in shown.items()}
+    fused = {m: module.fuse(parts) for m, parts in said.items()}
+    pairs = [(m, to) for m in said for to in embedded if to != m and to in said[m]]
+    terms = {}
+    if pairs:
+        distances = [F.mse_loss(said[m][to], embedded[to]) for m, to in pairs]
+        terms["distillation"] = c.distill_weight * torch.stack(distances).sum()
+    for source, z in shown.items():
+        others = [to for m, to in pairs if m == source]
+        found = _rebuild(
+            module, source, others, fused[source], tensors, module.decoder, module.rate_decoder
+        )
         terms |= {f"{name}_from_{source}": value for name, value in found.items()}
         features = module.normalize(source, counts[source])
         for k, head in enumerate(module.heads_from(source)):
-            found = _rebuild(
-                module, to, head(shown[source], features), tensors, head.decoder, head.rates
-            )
+            own = head(z, features)
+            found = _rebuild(module, source, others, own, tensors, head.decoder, head.rates)
             terms |= {f"{name}_from_{source}_{k + 1}": value for name, value in found.items()}
-    predicted = module.predict_depth(fused["rna"].detach(), tensors["rna"])
-    # Reaches the depth head only.
-    terms["depth"] = 0.01 * F.mse_loss(predicted, module.depth(tensors["atac"]))
+    if RNA in said:
+        terms |= _depths(module, fused[RNA].detach(), counts)
     return terms
 
 
 def _rebuild(
     module: SCMOMERModule,
-    to: str,
+    source: str,
+    others: list[str],
     z: Tensor,
     tensors: CellBatch,
     decoder: Callable[[str], Decoder],
     rates: Decoder | None,
 ) -> Terms:
-    """Decode modality `to` from an embedding made of the other one; and RNA, if that was RNA."""
-    c, terms = module.config, {to: reconstruction(module, to, z, tensors, decoder(to))}
-    if to == "rna":
+    """Decode other modalities from an embedding made of one; and RNA, if that was RNA."""
+    c = module.config
+    terms = {to: reconstruction(module, to, z, tensors, decoder(to)) for to in others}
+    if source != RNA:
         return terms
     if c.bridge_rebuild:
-        again = reconstruction(module, "rna", z, tensors, decoder("rna"))
-        terms["rna"] = c.bridge_rebuild * again
+        again = reconstruction(module, RNA, z, tensors, decoder(RNA))
+        terms[RNA] = c.bridge_rebuild * again
     if c.bridge_rates and rates is not None:
         loss = multinomial(rates(z), tensors["rna"]) / module.count_baseline
         terms["counts"] = c.bridge_rates * loss
     return terms
 
 
+def _depths(module: SCMOMERModule, z: Tensor, counts: dict[str, SparseRows]) -> Terms:
+    """Return the errors of predicting depths from RNA; they reach the depth heads only."""
+    terms = {}
+    for to in (m for m in module.depth_heads if m in counts):
+        predicted = module.predict_depth(z, counts[RNA], to)
+        terms[f"{to}_depth"] = 0.01 * F.mse_loss(predicted, module.depth(counts[to], to))
+    return terms
+
+
 OBJECTIVES: dict[str, Callable[[SCMOMERModule, CellBatch], Terms]] = {
-    "rna": unimodal("rna"),
-    "atac": unimodal("atac"),
+    **{m: unimodal(m) for m in MODALITIES},
     "fusion": fusion,
     "bridge": bridge,
 }

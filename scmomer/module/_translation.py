@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from scmomer.module._config import BridgeInput, ModuleConfig
 from scmomer.module._heads import Bridge, Decoder
+from scmomer.module._modalities import KINDS
 from scmomer.module._rows import SparseRows
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def make_bridge(
     source: str, n_features: int, config: ModuleConfig, reads: BridgeInput, n_outputs: int = 1
 ) -> Bridge:
-    """Return the bridge from a modality that `config` asks for, to so many embeddings."""
+    """Return a bridge from a modality to so many embeddings."""
     return Bridge(
         n_features,
         config.n_latent,
@@ -28,13 +29,13 @@ def make_bridge(
         config.bridge_dropout,
         config.bridge_input_dropout,
         reads,
-        centred=source == "rna" and config.bridge_centred,
+        centred=source != "atac" and config.bridge_centred,
         norm=config.bridge_norm or source != "rna",
     )
 
 
 class TranslationHead(nn.Module):
-    """A bridge and decoders of its own: one more opinion on the missing modality.
+    """A bridge and decoders of its own: one more opinion on the missing modalities.
 
     A peak has few open cells, so the errors of its decoder's weights are what limits a
     translation most. Heads that share nothing make these errors independently of each other.
@@ -43,20 +44,14 @@ class TranslationHead(nn.Module):
     def __init__(self, source: str, sizes: dict[str, int], n_batches: int, config: ModuleConfig):
         super().__init__()
         c = config
-        reads: BridgeInput = "expression" if source == "rna" else c.bridge_input_atac
+        reads: BridgeInput = c.bridge_input_atac if source == "atac" else "expression"
         self.bridge = make_bridge(source, sizes[source], c, reads)
         self.rates: Decoder | None = None
         if source == "rna" and c.bridge_rates:
             self.rates = Decoder(c.n_latent, sizes["rna"], 1, False)
         self.decoders = nn.ModuleDict(
             {
-                m: Decoder(
-                    c.n_latent,
-                    n,
-                    n_batches,
-                    depth_term=m == "atac" and c.depth_term,
-                    scaled=m == "rna" and c.scale_genes,
-                )
+                m: KINDS[m].decoder(c, n, n_batches)
                 for m, n in sizes.items()
                 if m != source or (m == "rna" and c.bridge_rebuild)  # see the objective
             }
@@ -69,7 +64,7 @@ class TranslationHead(nn.Module):
     def forward(self, cell: Tensor, features: SparseRows) -> Tensor:
         """Map an embedding ``(n, n_latent)`` and normalised features to the head's own embedding.
 
-        From RNA it reads the features alone: encoders have fitted their cells already.
+        From RNA and protein it reads the features alone: encoders have fitted their cells already.
         """
         return self.bridge(cell, features)
 
@@ -84,12 +79,12 @@ def opinions(
     module: SCMOMERModule,
     to: str,
     z: Tensor,
-    heads: Tensor | None,
+    heads: Mapping[str, Tensor],
     batch: Tensor | None,
     depth: Tensor | None,
     columns: slice | Tensor,
 ) -> Iterator[Tensor]:
-    """Yield what the model's decoder and each head say, logits or expression ``(n, n_columns)``.
+    """Yield what the model's decoder and each head say, logs or logits ``(n, n_columns)``.
 
     Parameters
     ----------
@@ -98,17 +93,12 @@ def opinions(
     z
         Fused embeddings, ``(n, n_latent)``.
     heads
-        :func:`head_embeddings`, ``(n, n_heads, n_latent)``, not a number for a cell that a head
-        cannot read: there it says what the decoder says. None: no heads.
+        :func:`head_embeddings` of each modality, ``(n, n_heads, n_latent)``. Where a cell lacks the
+        modality they are not a number, and so is what they say.
     batch, depth, columns
         As in :class:`~scmomer.module._heads.Decoder`.
     """
-    first = module.decoder(to)(z, batch, depth, columns)
-    yield first
-    if heads is None:
-        return
-    source = next(m for m in module.encoders if m != to)
-    for k, head in enumerate(module.heads_from(source)):
-        own = heads[:, k]
-        said = head.decoder(to)(own, batch, depth, columns)
-        yield torch.where(own.isnan().any(1, keepdim=True), first, said)
+    yield module.decoder(to)(z, batch, depth, columns)
+    for source, own in heads.items():
+        for k, head in enumerate(module.heads_from(source)):
+            yield head.decoder(to)(own[:, k], batch, depth, columns)

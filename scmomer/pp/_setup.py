@@ -16,19 +16,20 @@ def setup_mudata(
     *,
     rna_layer: str | None = None,
     atac_layer: str | None = None,
+    protein_layer: str | None = None,
     batch_key: str | None = None,
     labels_key: str | None = None,
-    modalities: Mapping[str, str] | None = None,
+    modalities: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Check paired RNA and ATAC counts and register them with scvi-tools.
+    """Check counts of RNA, ATAC and surface protein, two or all three, and register them.
 
     Parameters
     ----------
     mdata
-        MuData with raw counts of both modalities (sparse or dense, any format). Cells may lack
-        one of them. Peaks are named ``chr1:1000-1500``, ``chr1_1000_1500`` or
+        MuData with raw counts of at least two modalities (sparse or dense, any format). Each cell
+        has what it has: some must have two. Peaks are named ``chr1:1000-1500``, ``chr1_1000_1500`` or
         ``chr1-1000-1500`` and may be in any order.
-    rna_layer, atac_layer
+    rna_layer, atac_layer, protein_layer
         Layers that hold the counts; None for ``X``.
     batch_key
         Column of samples or batches, looked up in ``mdata.obs`` and then in the modalities'
@@ -37,9 +38,9 @@ def setup_mudata(
         Column of cell types, looked up likewise. Used only to avoid pairs of the same type as
         false pairs in stage 2.
     modalities
-        Keys of the modalities in `mdata` if they are not ``rna`` and ``atac``, for example
-        ``{"rna_layer": "gex", "atac_layer": "peaks"}`` as in
-        :meth:`scvi.model.MULTIVI.setup_mudata`.
+        Keys of the modalities in `mdata` if they are not ``rna``, ``atac`` and ``protein`` (or
+        ``prot``, ``adt``), for example ``{"rna_layer": "gex", "atac_layer": "peaks"}`` as in
+        :meth:`scvi.model.MULTIVI.setup_mudata`. None leaves one out: ``{"protein": None}``.
 
     Returns
     -------
@@ -53,8 +54,8 @@ def setup_mudata(
         If a modality, layer or column is absent; lists those present.
     ValueError
         If values are not raw counts (NaN, infinite, negative, fractions), names occur twice,
-        peaks do not parse, a column lacks values, fewer than two cells have both modalities, or
-        `mdata` is a view.
+        peaks do not parse, a column lacks values, a modality has fewer than two cells in common
+        with the others, or `mdata` is a view.
     TypeError
         If `mdata` is no MuData, or a matrix holds no numbers.
 
@@ -67,6 +68,7 @@ def setup_mudata(
         mdata,
         rna_layer=rna_layer,
         atac_layer=atac_layer,
+        protein_layer=protein_layer,
         batch_key=batch_key,
         labels_key=labels_key,
         modalities=modalities,
@@ -86,9 +88,10 @@ def setup_anndata(
     Parameters
     ----------
     adata
-        AnnData with raw counts of genes or of peaks.
+        AnnData with raw counts of genes, of peaks or of proteins.
     modality
-        ``"rna"`` or ``"atac"``; None decides by whether the feature names are intervals.
+        ``"rna"``, ``"atac"`` or ``"protein"``; None decides by whether the feature names are
+        intervals and ``var["feature_types"]`` says ``"Antibody Capture"``.
     layer
         Layer that holds the counts; None for ``X``.
     batch_key, labels_key

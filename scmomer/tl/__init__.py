@@ -2,6 +2,6 @@
 
 from scmomer.tl._embed import embed
 from scmomer.tl._rank_peaks import rank_peaks
-from scmomer.tl._translate import translate_atac, translate_rna
+from scmomer.tl._translate import translate_atac, translate_protein, translate_rna
 
-__all__ = ["embed", "rank_peaks", "translate_atac", "translate_rna"]
+__all__ = ["embed", "rank_peaks", "translate_atac", "translate_protein", "translate_rna"]

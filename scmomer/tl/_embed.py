@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scmomer._constants import ATAC, KEYS, RNA
+from scmomer._constants import KEYS
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
@@ -41,8 +41,9 @@ def embed(
 
         ``obsm[key_added]``
             The fused embedding.
-        ``obsm[key_added + "_rna"]``, ``obsm[key_added + "_atac"]``
-            Embeddings of single modalities; predicted where a modality was not measured.
+        ``obsm[key_added + "_rna"]``, ``"_atac"``, ``"_protein"``
+            Embeddings of the model's single modalities; predicted where one was not measured, not
+            a number where no training cell had it together with what the cell has.
         ``uns["scmomer"]``
             Parameters and id of the model.
 
@@ -62,8 +63,7 @@ def embed(
     data = copied(data) if copy else data
     found = model._embed(data, batch_size=batch_size)
     data.obsm[key_added] = found.z
-    for modality, values in ((RNA, found.rna), (ATAC, found.atac)):
-        if values is not None:
-            data.obsm[f"{key_added}_{modality}"] = values
+    for modality, values in found.single.items():
+        data.obsm[f"{key_added}_{modality}"] = values
     record(data, model, "embed", key_added=key_added)
     return data if copy else None

@@ -12,8 +12,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import ATAC, KEYS, RNA, Modality
+from scmomer._constants import ATAC, KEYS, PROTEIN, RNA, Modality
 from scmomer.model import SCMOMER, resolve_model
+from scmomer.model._containers import default_keys
 from scmomer.tl._copy import copied
 from scmomer.tl._disk import write_translation
 from scmomer.tl._record import record
@@ -143,6 +144,61 @@ def translate_rna(
     )
 
 
+def translate_protein(
+    data: AnnData | MuData,
+    model: SCMOMER | str | Path | None = None,
+    *,
+    features: Sequence[str] | None = None,
+    depth: Depth = "predicted",
+    batch: str | None = None,
+    batch_size: int | None = None,
+    uncertainty: bool = False,
+    path: str | Path | None = None,
+    copy: bool = False,
+) -> AnnData | MuData | None:
+    """Predict surface protein (ADT) from RNA, ATAC or both.
+
+    Parameters
+    ----------
+    data
+        RNA or ATAC AnnData, or MuData. Raw counts; needs no set-up.
+    model, batch, batch_size, uncertainty, path, copy
+        As in :func:`translate_atac`.
+    features
+        Proteins to predict; None for all of the model's.
+    depth
+        At which total of protein counts a cell is stated: ``"predicted"`` from each cell's RNA,
+        ``"mean"`` of the training cells, or a number of counts.
+
+    Returns
+    -------
+    AnnData | MuData | None
+        As in :func:`translate_atac`, with expected counts (at least 0, the mean of a negative
+        binomial) instead of probabilities; take ``log1p`` of them to plot or to compare.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no model, or it is not trained.
+    ValueError
+        If the model has no protein.
+    MemoryError
+        If a dense result does not fit; use `features` or `path`.
+    """
+    return _translate(
+        data,
+        resolve_model(model),
+        PROTEIN,
+        path=path,
+        copy=copy,
+        features=features,
+        depth=depth,
+        batch=batch,
+        batch_size=batch_size,
+        uncertainty=uncertainty,
+    )
+
+
 def _translate(
     data: AnnData | MuData,
     model: SCMOMER,
@@ -175,12 +231,12 @@ def _translate(
 
 def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str, Any]) -> None:
     """Write the translation into the MuData's own modality, for its cells and features."""
-    key = model.spec.modality_keys.get(to, to)
-    key = key if key in mdata.mod else to
+    names = (model.spec.modality_keys.get(to, to), *default_keys(to))
+    key = next((name for name in names if name in mdata.mod), names[0])
     if key not in mdata.mod:
         msg = (
             f"Expected modality {key!r} in the MuData to write to, found {sorted(mdata.mod)}. "
-            "Pass the other modality as an AnnData to get a new AnnData."
+            "Pass another modality as an AnnData to get a new AnnData."
         )
         raise KeyError(msg)
     target = mdata[key]

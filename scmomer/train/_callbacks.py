@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from scmomer._constants import MODALITIES
+
 VALIDATION_LOSS = "validation_loss"
-_NUMBER = {"rna": 1, "atac": 1, "fusion": 2, "bridge": 3}
+_NUMBER: dict[str, int] = {**dict.fromkeys(MODALITIES, 1), "fusion": 2, "bridge": 3}
 
 
 def copied_weights(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -38,7 +38,21 @@ class Cells:
     @property
     def paired(self) -> np.ndarray:
         """Which cells have every modality, ``(n_cells,)`` bool."""
-        return np.logical_and.reduce(list(self.measured.values()))
+        return self.have(*self.measured)
+
+    @property
+    def n_measured(self) -> np.ndarray:
+        """How many modalities each cell has, ``(n_cells,)`` int."""
+        return np.sum(list(self.measured.values()), axis=0)
+
+    def have(self, *modalities: str) -> np.ndarray:
+        """Say which cells have all of some modalities, ``(n_cells,)`` bool."""
+        return np.logical_and.reduce([self.measured[m] for m in modalities])
+
+    def patterns(self, cells: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
+        """Return a number for each of some cells; equal for those with the same modalities."""
+        has = np.stack([self.measured[m][cells] for m in modalities], 1)  # (n, n_modalities)
+        return has @ (1 << np.arange(len(modalities)))
 
     def only(self, modality: str, counts: sp.csr_matrix | None = None) -> Cells:
         """Return the same cells with one modality, and with other `counts` of it if given."""

@@ -23,39 +23,56 @@ class _CellDataset(Dataset):
         self.with_position = with_position
 
     def __getitem__(self, position: np.ndarray) -> CellBatch | tuple[np.ndarray, CellBatch]:
-        tensors = self.cells.minibatch(self.indices[position], self.modalities)
+        cells = self.indices[position]
+        there = [m for m in self.modalities if self.cells.measured[m][cells].all()]
+        tensors = self.cells.minibatch(cells, there or self.modalities)
         return (position, tensors) if self.with_position else tensors
 
 
 class BucketSampler(Sampler):
-    """Yields arrays of positions; cells in a batch have about the same number of tokens.
+    """Yields arrays of positions; cells in a batch have the same modalities and similar lengths.
 
     Parameters
     ----------
     lengths
         Tokens of each cell, shape ``(n_cells,)``.
     batch_size
-        Cells in a batch; the last batch may be smaller.
+        Cells in a batch; the last batch of each pattern may be smaller.
     shuffle
         Draw a new random order each epoch (from torch's global generator). Otherwise batches
         are formed from the globally sorted cells, in order.
+    patterns
+        A number for the modalities of each cell, shape ``(n_cells,)``: cells of a batch share it.
+        None: all have the same.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, shuffle: bool) -> None:
-        self.lengths, self.batch_size, self.shuffle = lengths, batch_size, shuffle
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        batch_size: int,
+        shuffle: bool,
+        patterns: np.ndarray | None = None,
+    ) -> None:
+        patterns = np.zeros(len(lengths), int) if patterns is None else patterns
+        self.lengths, self.patterns = lengths, patterns
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self._kinds, n_cells = np.unique(patterns, return_counts=True)
+        self._n_batches = int((-(-n_cells // batch_size)).sum())
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return self._n_batches
 
     def __iter__(self) -> Iterator[np.ndarray]:
         n, size = len(self.lengths), self.batch_size
         order = torch.randperm(n).numpy() if self.shuffle else np.arange(n)
         pool = size * _POOL if self.shuffle else max(n, 1)
         batches: list[np.ndarray] = []
-        for start in range(0, n, pool):
-            part = order[start : start + pool]
-            part = part[np.argsort(self.lengths[part], kind="stable")]
-            batches += [part[i : i + size] for i in range(0, len(part), size)]
+        for kind in self._kinds:
+            alike = order[self.patterns[order] == kind]
+            for start in range(0, len(alike), pool):
+                part = alike[start : start + pool]
+                part = part[np.argsort(self.lengths[part], kind="stable")]
+                batches += [part[i : i + size] for i in range(0, len(part), size)]
         if self.shuffle:
             batches = [batches[i] for i in torch.randperm(len(batches)).tolist()]
         return iter(batches)
@@ -72,6 +89,8 @@ def cell_loader(
 ) -> DataLoader:
     """Return a loader of minibatches of some cells (see :class:`BucketSampler`).
 
+    A minibatch holds those of the `modalities` that its cells have.
+
     With `with_position` it yields ``(positions in indices, minibatch)``.
     """
     indices = np.asarray(indices)
@@ -81,7 +100,7 @@ def cell_loader(
         lengths = np.zeros_like(lengths)
     return DataLoader(
         _CellDataset(cells, indices, modalities, with_position),
-        sampler=BucketSampler(lengths, batch_size, shuffle),
+        sampler=BucketSampler(lengths, batch_size, shuffle, cells.patterns(indices, modalities)),
         batch_size=None,
         collate_fn=_as_it_is,
     )

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from scvi import settings
 from scvi.train import TrainRunner
 
-from scmomer._constants import STAGES
+from scmomer._constants import MODALITIES, RNA, STAGES
 from scmomer.module import SCMOMERModule, StageConfig
 from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
 from scmomer.train._cells import Cells
@@ -26,6 +26,8 @@ from scmomer.train._splitter import SparseDataSplitter
 
 _TOKENS_PER_BATCH = 2**15  # about 1.5 GB of activations in the small size
 _MIN_BATCH = 4
+# A new stage goes to the end, so that runs of others repeat.
+_SEEDS = ("rna", "atac", "fusion", "bridge", "protein")
 Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -43,15 +45,32 @@ class Interrupted(Exception):
     """Training was interrupted by the user within a stage."""
 
 
-def stage_modalities(stage: str) -> tuple[str, ...]:
+def stage_modalities(stage: str, cells: Cells) -> tuple[str, ...]:
     """Return the modalities that a stage reads."""
-    return (stage,) if stage in ("rna", "atac") else ("rna", "atac")
+    return (stage,) if stage in MODALITIES else tuple(cells.counts)
 
 
-def stage_cells(stage: str, cells: Cells, split: Split) -> Split:
-    """Return the part of the split that has what the stage needs."""
-    needed = np.logical_and.reduce([cells.measured[m] for m in stage_modalities(stage)])
+def stage_cells(stage: str, cells: Cells, split: Split, unpaired: bool = True) -> Split:
+    """Return the part of the split that has what the stage needs.
+
+    Stage 1 needs its modality, stage 2 two of them. In stage 3 cells with RNA alone take part, if
+    `unpaired`, for what it rebuilds of itself.
+    """
+    if stage in MODALITIES:
+        needed = cells.measured[stage]
+    else:
+        needed = cells.n_measured > 1
+        if stage == "bridge" and unpaired and RNA in cells.measured:
+            needed = needed | cells.measured[RNA]
     return tuple(part[needed[part]] for part in split)  # type: ignore[return-value]
+
+
+def n_steps(stage: str, cells: Cells, split: Split, config: StageConfig, unpaired: bool) -> int:
+    """Return the training steps of a stage, if no early stop cuts it short."""
+    train = stage_cells(stage, cells, split, unpaired)[0]
+    patterns = cells.patterns(train, stage_modalities(stage, cells))
+    _, n_cells = np.unique(patterns, return_counts=True)  # minibatches hold one pattern each
+    return config.max_epochs * int((-(-n_cells // config.batch_size)).sum())
 
 
 def typical_tokens(module: SCMOMERModule, cells: Cells) -> float:
@@ -66,13 +85,15 @@ def typical_tokens(module: SCMOMERModule, cells: Cells) -> float:
 
 def possible_stages(module: SCMOMERModule) -> tuple[str, ...]:
     """Return the stages that a model of these modalities has."""
-    return STAGES if module.paired else tuple(m for m in STAGES if m in module.encoders)
+    return tuple(
+        s for s in STAGES if s in module.encoders or (module.paired and s not in MODALITIES)
+    )
 
 
 def with_later_stages(stages: Iterable[str]) -> set[str]:
     """Return some stages and all that build on them."""
     found = set(stages)
-    if found & {"rna", "atac"}:
+    if found & {*MODALITIES}:
         found.add("fusion")
     return found | {"bridge"} if "fusion" in found else found
 
@@ -122,8 +143,8 @@ def run_stage(
     """
     data = SparseDataSplitter(
         cells,
-        stage_cells(stage, cells, split),
-        modalities=stage_modalities(stage),
+        stage_cells(stage, cells, split, model.module.config.bridge_unpaired),
+        modalities=stage_modalities(stage, cells),
         batch_size=config.batch_size,
     )
     n_steps = config.max_epochs * max(1, len(data.train_dataloader()))
@@ -224,4 +245,4 @@ def _as_table(history: dict[str, pd.DataFrame] | None) -> pd.DataFrame:
 def seed_stage(stage: str) -> None:
     """Seed a stage from :attr:`scvi.settings.seed`, so that it does not depend on those before."""
     if settings.seed is not None:
-        torch.manual_seed(settings.seed + STAGES.index(stage))
+        torch.manual_seed(settings.seed + _SEEDS.index(stage))

@@ -14,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 from scmomer.module import SCMOMERModule
 from scmomer.module._atac import ViTEncoder
 from scmomer.train._cells import Cells
+from scmomer.train._warm_protein import start_protein
 
 _MIN_STD = 0.05  # of a gene's log expression; rarer genes would dominate otherwise
 _START_STD = 1.0  # spread of the first component; sets the scale of all embeddings
@@ -40,8 +41,10 @@ def warm_start(module: SCMOMERModule, cells: Cells, train: np.ndarray) -> None:
         _start_rna(module, counts["rna"])
     if "atac" in counts:
         _start_atac(module, counts["atac"])
+    if "protein" in counts:
+        start_protein(module, counts["protein"])
     if module.paired and module.config.warm_start:
-        module.fusion.keep_leading_halves()
+        module.fusion.keep_leading_parts()
 
 
 def _log_normalized(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:

@@ -35,7 +35,9 @@ def test_the_embedding_of_a_modality_is_its_own(trained, mdata, same):
 
 
 def test_an_unknown_modality_is_refused(trained, data, refuses):
-    with refuses(ValueError, "['joint', 'rna', 'atac']", "'protein'"):
+    with refuses(ValueError, "['joint', 'rna', 'atac', 'protein']", "'methylation'"):
+        trained.get_latent_representation(data, modality="methylation")
+    with refuses(ValueError, "'protein'", "['rna', 'atac']"):
         trained.get_latent_representation(data, modality="protein")
 
 

@@ -26,7 +26,7 @@ def test_fusion_can_start_as_concatenation(n_latent):
     fusion, half = Fusion(n_latent), n_latent // 2
     torch.nn.init.zeros_(fusion.to_out.weight)
     torch.nn.init.zeros_(fusion.to_out.bias)
-    fusion.keep_leading_halves()
+    fusion.keep_leading_parts()
     z_rna, z_atac = torch.randn(3, n_latent), torch.randn(3, n_latent)
     z = fusion(z_rna, z_atac)
     torch.testing.assert_close(z[:, : 2 * half], torch.cat([z_rna[:, :half], z_atac[:, :half]], 1))

@@ -104,9 +104,10 @@ def test_pair_matching_tells_real_from_false_pairs(make_module):
     module.fusion.forward = lambda rna, atac: (rna * atac).sum(1, keepdim=True)  # 100 or 0
     z = module.fusion(z_rna, z_atac)
     module.discriminator.forward = lambda z: torch.cat([z - 50, 50 - z], 1)
-    assert pair_matching(module, z_rna, z_atac, z, None) < 1e-3
+    embedded = {"rna": z_rna, "atac": z_atac}
+    assert pair_matching(module, embedded, z, None) < 1e-3
     module.discriminator.forward = lambda z: torch.cat([50 - z, z - 50], 1)
-    assert pair_matching(module, z_rna, z_atac, z, None) > 10
+    assert pair_matching(module, embedded, z, None) > 10
 
 
 # -- reconstruction
@@ -151,7 +152,7 @@ def test_reconstruction_of_atac_is_the_cross_entropy_at_the_cells_depth(make_mod
 @torch.no_grad()
 def test_stage_two_rebuilds_from_the_fused_embedding(make_module, paired):
     module, tensors = make_module(n_batches=2).eval(), paired()
-    z = module.inference(tensors["rna"], tensors["atac"])["z"]
+    z = module.inference(rna=tensors["rna"], atac=tensors["atac"])["z"]
     terms = OBJECTIVES["fusion"](module, tensors)
     for m in ("rna", "atac"):
         expected = reconstruction(module, m, z, tensors)
@@ -166,8 +167,7 @@ def test_stage_three_wants_the_missing_embedding_and_profile(make_module, paired
     before = OBJECTIVES["bridge"](module, tensors)
     assert before["distillation"] > 0.01
     z = {m: tensors[f"z_{m}"] for m in ("rna", "atac")}
-    other = {"rna": "atac", "atac": "rna"}
-    module.bridge = lambda source, cell, counts: (z[source], z[other[source]])
+    module.bridge = lambda source, cell, counts: z
     terms = OBJECTIVES["bridge"](module, tensors)
     assert terms["distillation"] == 0
     fused = module.fusion(z["rna"], z["atac"])
@@ -269,9 +269,9 @@ def test_stage_two_hides_counts_in_training_only(make_module, paired):
 def test_depth_is_learned_by_its_head_alone(make_module, paired):
     module = make_module()
     tensors = paired(module=module)
-    OBJECTIVES["bridge"](module, tensors)["depth"].backward()
+    OBJECTIVES["bridge"](module, tensors)["atac_depth"].backward()
     moved = {name for name, p in module.named_parameters() if p.grad is not None}
-    assert moved == {"depth_head.weight", "depth_head.bias"}
+    assert moved == {"depth_heads.atac.weight", "depth_heads.atac.bias"}
 
 
 # -- stage three
@@ -296,7 +296,7 @@ def test_stage_three_has_one_term_per_head_and_direction(make_module, paired, he
     if "bridge_rates" not in switches:
         names.append("counts_from_rna")
     ends = ["", *(f"_{k + 1}" for k in range(heads["bridge_heads"]))]
-    expected = {"distillation", "depth"} | {name + end for name in names for end in ends}
+    expected = {"distillation", "atac_depth"} | {name + end for name in names for end in ends}
     assert set(OBJECTIVES["bridge"](module, paired(module=module))) == expected
 
 
@@ -345,7 +345,7 @@ def test_rebuilding_is_weighted_and_relative_to_the_mean(make_module, paired):
     z_rna = tensors["z_rna"]
     head = module.heads_from("rna")[1]
     own = head(z_rna, module.normalize("rna", tensors["rna"]))
-    fused = module.fusion(*module.bridge("rna", z_rna, tensors["rna"]))
+    fused = module.fuse(module.bridge("rna", z_rna, tensors["rna"]))
     parts = {
         "": (fused, module.decoder("rna"), module.rate_decoder),
         "_2": (own, head.decoder("rna"), head.rates),

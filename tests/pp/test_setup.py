@@ -186,7 +186,13 @@ def test_three_spellings_of_peaks_give_the_same_model(make_mdata, form):
 def test_a_missing_modality_is_named_beside_those_present(mdata, refuses, absent):
     parts = {("other" if name == absent else name): adata for name, adata in mdata.mod.items()}
     present = str(sorted(parts))
-    with refuses(KeyError, "['atac', 'rna']", f"found {present}", "modalities=", "setup_anndata"):
+    with refuses(
+        KeyError,
+        "two of ['rna', 'atac', 'protein']",
+        f"found {present}",
+        "modalities=",
+        "setup_anndata",
+    ):
         setup_mudata(MuData(parts))
 
 
@@ -205,7 +211,9 @@ def test_modalities_can_have_other_names(mdata, modalities):
 
 
 def test_unknown_keys_of_modalities_are_refused(mdata, refuses):
-    with refuses(ValueError, "rna_layer", "['protein']"):
+    with refuses(ValueError, "rna_layer", "['methylation']"):
+        setup_mudata(mdata, modalities={"methylation": "met"})
+    with refuses(KeyError, "'adt'", "['atac', 'rna']"):
         setup_mudata(mdata, modalities={"protein": "adt"})
 
 
@@ -225,8 +233,8 @@ def test_the_modality_of_an_anndata_is_told_by_its_features(mdata):
 def test_the_modality_of_an_anndata_can_be_told(mdata, refuses):
     setup_anndata(mdata["atac"], modality="rna")
     assert scmomer.SCMOMER(mdata["atac"], size="small").spec.modalities == ("rna",)
-    with refuses(ValueError, "['rna', 'atac']", "'protein'"):
-        setup_anndata(mdata["rna"], modality="protein")
+    with refuses(ValueError, "['rna', 'atac', 'protein']", "'methylation'"):
+        setup_anndata(mdata["rna"], modality="methylation")
     with refuses(ValueError, "chr1:1000-1500", "60 of 60"):
         setup_anndata(mdata["rna"], modality="atac")
 

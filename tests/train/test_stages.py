@@ -83,7 +83,7 @@ def validation_loss(module, cells, stage: str, split, batch_size: int = 16) -> f
     data = SparseDataSplitter(
         cells,
         stage_cells(stage, cells, split),
-        modalities=stage_modalities(stage),
+        modalities=stage_modalities(stage, cells),
         batch_size=batch_size,
     )
     batches = list(data.val_dataloader())
@@ -101,10 +101,12 @@ def test_cells_of_a_stage(make_cells):
     split = (np.arange(10), np.arange(10, 40), np.arange(40, 60))
     assert [part.tolist() for part in stage_cells("rna", cells, split)][0] == list(range(3, 10))
     assert stage_cells("atac", cells, split)[0].tolist() == [0, 1, 4, 5, 6, 7, 8, 9]
-    for stage in ("fusion", "bridge"):
-        train, validation, test = stage_cells(stage, cells, split)
+    for stage, unpaired in (("fusion", True), ("bridge", False)):
+        train, validation, test = stage_cells(stage, cells, split, unpaired)
         assert train.tolist() == list(range(4, 10))
         assert len(validation) == 30 and 50 not in test
+    train, _, test = stage_cells("bridge", cells, split)  # RNA rebuilds itself, ATAC does not
+    assert train.tolist() == list(range(3, 10)) and 50 in test
 
 
 def test_possible_stages(make_module):
