@@ -15,12 +15,21 @@ from mudata import MuData
 
 
 def run_multivi(
-    mdata: MuData, fold: str, seed: int, epochs: int, models: Path | None = None
+    mdata: MuData,
+    fold: str,
+    seed: int,
+    epochs: int,
+    models: Path | None = None,
+    *,
+    missing: dict[str, np.ndarray] | None = None,
+    name: str = "",
 ) -> dict[str, Any]:
     """Train, translate and embed the held-out cells, in the order of `mdata`.
 
     MULTIVI cannot embed cells that it never saw without training on them, so it sees their RNA.
-    With `models`, what it said is read from there, or kept there.
+    With `missing`, other cells lack a modality, too: masks of cells by modality. MULTIVI takes a
+    modality without counts for one that was not measured. With `models`, what it said is read from
+    there, or kept there, under the fold and `name`.
 
     Returns
     -------
@@ -28,16 +37,20 @@ def run_multivi(
         ``translated`` (n, n_peaks), ``embedded`` (n, n_latent), ``seconds``, ``core_seconds``
         and ``peak_mb`` of training, ``epochs``.
     """
-    path = None if models is None else models / f"{fold}_{seed}_multivi_{epochs}.npz"
+    path = None if models is None else models / f"{fold}{name}_{seed}_multivi_{epochs}.npz"
     if path is not None and path.exists():
         with np.load(path) as kept:
             return {k: kept[k] if kept[k].ndim else kept[k].item() for k in kept.files}
     scvi.settings.seed = seed
     held_out = mdata.obs["batch"].isin(fold.split("+")).to_numpy()
-    atac = mdata["atac"].copy()
-    atac.X = (sp.diags((~held_out).astype(np.float32)) @ mdata["atac"].X).tocsr()
-    # MULTIVI takes the first columns for genes: the order of the modalities matters to it.
-    data = mudata.MuData({"rna": mdata["rna"].copy(), "atac": atac})
+    masks = {"rna": np.zeros(mdata.n_obs, bool), "atac": held_out}
+    parts = {}
+    for m, hidden in masks.items():  # MULTIVI takes the first columns for genes
+        shown = ~(hidden | (missing or {}).get(m, False))
+        parts[m] = mdata[m].copy()
+        parts[m].X = (sp.diags(shown.astype(np.float32)) @ mdata[m].X).tocsr()
+        parts[m].X.eliminate_zeros()
+    data = mudata.MuData(parts)
     data.obs["batch"] = mdata.obs["batch"].to_numpy()
     trained: list[Any] = []
 

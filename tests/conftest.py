@@ -124,7 +124,7 @@ def _seed(value: int) -> Iterator[None]:
         scvi.settings.seed = before
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def seed() -> Callable[[int], AbstractContextManager[None]]:
     """Sets ``scvi.settings.seed`` for a while."""
     return _seed

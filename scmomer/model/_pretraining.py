@@ -70,6 +70,7 @@ class PretrainingMixin(TrainingMixin):
             self._start_warm(registered, self._split[0])
         cells = read_cells(adata, self.spec)
         (stage,) = cells.counts
+        split = split_cells(cells.n_cells, train_size, validation_size)
         config = configure(
             self.config.stages[stage],
             stage,
@@ -77,7 +78,7 @@ class PretrainingMixin(TrainingMixin):
             batch_size=batch_size,
             plan_kwargs=plan_kwargs,
             n_tokens=typical_tokens(self.module, cells),
+            n_cells=len(split[0]),
         )
-        split = split_cells(cells.n_cells, train_size, validation_size)
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
         self._run(cells, split, {stage: config}, options, enable_progress_bar)

@@ -26,6 +26,7 @@ from scmomer.train._stages import (
     possible_stages,
     run_stage,
     seed_stage,
+    stage_cells,
     typical_tokens,
     with_later_stages,
 )
@@ -79,7 +80,8 @@ class TrainingMixin:
         Parameters
         ----------
         max_epochs
-            Epochs of every stage, or of some: ``{"rna": 5, "fusion": 10}``. Stages are
+            Epochs of every stage, or of some: ``{"rna": 5, "fusion": 10}``. The default gives small
+            data more of them, so that each stage has some hundred steps. Stages are
             ``"rna"``, ``"atac"``, ``"protein"``, ``"fusion"`` and ``"bridge"``; the defaults are in
             ``model.config.stages``.
         accelerator, devices
@@ -137,6 +139,7 @@ class TrainingMixin:
                 batch_size=batch_size,
                 plan_kwargs=plan_kwargs,
                 n_tokens=n_tokens,
+                n_cells=len(stage_cells(stage, cells, split, self.config.bridge_unpaired)[0]),
             )
             for stage in wanted
             if stage not in done
@@ -224,4 +227,4 @@ class TrainingMixin:
         known = self.module.measured_together
         for i, one in enumerate(self.module.modalities if known is not None else ()):
             for j, other in enumerate(self.module.modalities):
-                torch.as_tensor(known)[i, j] = bool(cells.have(one, other)[train].sum() > 1)
+                torch.as_tensor(known)[i, j] = bool(cells.have(one, other)[train].any())

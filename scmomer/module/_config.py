@@ -72,9 +72,10 @@ class StageConfig:
     weight_decay: float = 0.01
     patience: int = 5  # epochs without a better validation loss before early stopping
     warmup: float = 0.1  # share of the steps over which the learning rate rises
+    min_steps: int = 0  # more epochs, if these are fewer: small data need as many steps as large
 
 
-_PROTEIN_STAGE = StageConfig(max_epochs=10, lr=1e-3, batch_size=64)
+_PROTEIN_STAGE = StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=200)
 
 
 def _stages(
@@ -138,10 +139,10 @@ class ModuleConfig:
     stages: dict[str, StageConfig] = field(
         default_factory=lambda: _stages(
             # Short: on shallow cells little is lost even without them (benchmarks/ablation.py).
-            rna=StageConfig(max_epochs=1, lr=1e-3, batch_size=64),
-            atac=StageConfig(max_epochs=1, lr=1e-3, batch_size=64),
-            fusion=StageConfig(max_epochs=2, lr=1e-3, batch_size=64),
-            bridge=StageConfig(max_epochs=10, lr=2e-3, batch_size=128, warmup=0.3),
+            rna=StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=100),
+            atac=StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=100),
+            fusion=StageConfig(max_epochs=2, lr=1e-3, batch_size=64, min_steps=200),
+            bridge=StageConfig(max_epochs=10, lr=2e-3, batch_size=128, warmup=0.3, min_steps=500),
         )
     )
 

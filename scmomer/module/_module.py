@@ -317,7 +317,9 @@ class SCMOMERModule(BaseModuleClass):
     def stage_loss(self, stage: str, tensors: CellBatch) -> LossOutput:
         """Loss of a training stage: of a modality, ``"fusion"`` or ``"bridge"``."""
         terms = _objectives.OBJECTIVES[stage](self, tensors)
-        total = torch.stack(list(terms.values())).sum()
+        # No terms: a pair of modalities that only validation cells have.
+        every = list(terms.values()) or [torch.zeros((), device=self.device)]
+        total = torch.stack(every).sum()
         n = next(tensors[k] for k in MODALITIES if k in tensors).n_rows
         return LossOutput(
             loss=total,

@@ -106,11 +106,13 @@ def configure(
     batch_size: int | dict[str, int] | None,
     plan_kwargs: dict[str, Any] | None,
     n_tokens: float = 0.0,
+    n_cells: int | None = None,
 ) -> StageConfig:
     """Return a stage's configuration with the user's wishes; dictionaries name stages.
 
     Without a wish the batch is made smaller where cells have many tokens (`n_tokens` of a
-    typical cell), because training memory grows with both.
+    typical cell), because training memory grows with both; and small data, `n_cells` to train on,
+    get more epochs (``min_steps``), with as much more patience.
     """
     wishes: dict[str, Any] = dict(plan_kwargs or {})
     if n_tokens > 0 and stage in ("rna", "fusion"):
@@ -120,7 +122,16 @@ def configure(
         value = value.get(stage) if isinstance(value, dict) else value
         if value is not None:
             wishes[name] = value
-    return replace(config, **wishes)
+    chosen = replace(config, **wishes)
+    if "max_epochs" in wishes or not n_cells:
+        return chosen
+    needed = -(-chosen.min_steps // -(-n_cells // chosen.batch_size))
+    if needed <= chosen.max_epochs:
+        return chosen
+    patience = chosen.patience
+    if "patience" not in wishes:
+        patience = -(-patience * needed // chosen.max_epochs)
+    return replace(chosen, max_epochs=needed, patience=patience)
 
 
 def run_stage(
