@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet -c .ci/constraints.txt
 
-.PHONY: help demo test lint types docs clean
+.PHONY: help demo test lint types docs tutorials clean
 
 help:
-	@echo "make demo | test | lint | types | docs | clean    (PYTHON=python3.12 picks another Python)"
+	@echo "make demo | test | lint | types | docs | tutorials | clean    (PYTHON=python3.12 picks another Python)"
 
 demo: .venv/.installed
 	$(BIN)/python benchmarks/demo.py --out demo
@@ -25,6 +25,9 @@ docs: .venv/.installed-docs
 	rm -rf docs/generated
 	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+tutorials: .venv/.installed-docs
+	$(BIN)/jupyter execute --inplace tutorials/*.ipynb
 
 clean:
 	rm -rf demo docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache

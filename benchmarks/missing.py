@@ -70,9 +70,7 @@ def multivi(
     for m, mask in lacking.items():
         missing[m][train] = mask
     name = "" if share == 1 else f"_{share:g}"
-    found = run_multivi(
-        mdata, fold, seed, args.multivi, args.models, missing=missing, name=name
-    )
+    found = run_multivi(mdata, fold, seed, args.multivi, args.models, missing=missing, name=name)
     return score(test, found["translated"], found["embedded"])
 
 

@@ -10,15 +10,16 @@ copyright = f"2026, {author}"
 version = release = metadata(project)["Version"]
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_design",
 ]
-exclude_patterns = ["_build"]
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+nb_execution_mode = "off"  # notebooks hold their outputs: make tutorials
 
 autosummary_generate = True
 autodoc_member_order = "bysource"

@@ -140,6 +140,18 @@ def trained() -> scmomer.SCMOMER:
     return model
 
 
+@pytest.fixture(scope="session")
+def trained_protein() -> scmomer.SCMOMER:
+    """A model of RNA and protein, trained for an epoch. Shared: must not be trained further."""
+    with _seed(0):
+        mdata = synthetic(**SIZES, n_proteins=10)
+        del mdata.mod["atac"]
+        mdata.update()
+        model = _make_model(mdata)
+        _train(model)
+    return model
+
+
 def _one_modality(name: str) -> scmomer.SCMOMER:
     with _seed(0):
         model = _make_model(synthetic(**SIZES)[name].copy())

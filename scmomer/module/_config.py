@@ -139,9 +139,9 @@ class ModuleConfig:
     stages: dict[str, StageConfig] = field(
         default_factory=lambda: _stages(
             # Short: on shallow cells little is lost even without them (benchmarks/ablation.py).
-            rna=StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=100),
-            atac=StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=100),
-            fusion=StageConfig(max_epochs=2, lr=1e-3, batch_size=64, min_steps=200),
+            rna=StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=50),
+            atac=StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=50),
+            fusion=StageConfig(max_epochs=2, lr=1e-3, batch_size=64, min_steps=100),
             bridge=StageConfig(max_epochs=10, lr=2e-3, batch_size=128, warmup=0.3, min_steps=500),
         )
     )

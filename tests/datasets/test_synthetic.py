@@ -214,3 +214,27 @@ def test_wide_data_stay_sparse():
     assert mdata["atac"].shape == (10_000, 200_000)
     gibibytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
     assert gibibytes < 2
+
+
+def test_proteins_are_a_modality_of_their_own():
+    plain, data = synthetic(100), synthetic(100, n_proteins=15, missing={"protein": 0.3})
+    protein = data["protein"]
+    assert protein.shape == (70, 15) and protein.var_names[14] == "Protein15"
+    for name in ("rna", "atac"):
+        assert (plain[name].X != data[name].X).nnz == 0, "proteins change nothing else"
+    profiles = data.uns["truth"]["protein"]
+    assert profiles.shape == (5, 15)
+    np.testing.assert_allclose(profiles.sum(1), 1)
+    expected = (data.obsm["programmes"] @ profiles)[data.obsm["protein"].ravel()]
+    observed = protein.X.toarray() / protein.X.sum(1)
+    assert np.corrcoef(expected.ravel(), np.asarray(observed).ravel())[0, 1] > 0.9
+    top = profiles.argmax(0)
+    markers = protein.var["marker_of"].cat.codes.to_numpy()
+    assert (top == markers).mean() > 0.5
+
+
+def test_wrong_numbers_of_proteins_are_refused():
+    with pytest.raises(ValueError, match="Expected `n_proteins` of at least 0, found -1"):
+        synthetic(10, n_proteins=-1)
+    with pytest.raises(ValueError, match="Expected `missing` without 'protein'"):
+        synthetic(10, missing={"protein": 0.1})

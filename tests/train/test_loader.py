@@ -153,3 +153,33 @@ def test_less_than_a_tenth_of_what_is_computed_on_snareseq_is_padding(shuffle):
         computed += sum((stop - start) * length for start, stop, length in runs)
     share = 1 - lengths.sum() / computed
     assert 0 < share < 0.1
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_cells_of_a_batch_have_the_same_modalities(shuffle):
+    patterns = np.random.default_rng(0).integers(0, 3, 1000)
+    sampler = BucketSampler(skewed(1000), 64, shuffle, patterns)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == sum(-(-n // 64) for n in np.bincount(patterns))
+    assert sorted(np.concatenate(batches)) == list(range(1000))
+    assert all(len(set(patterns[batch])) == 1 for batch in batches)
+
+
+def test_one_pattern_changes_nothing():
+    plain, told = (BucketSampler(skewed(), 64, True, p) for p in (None, np.full(3000, 5)))
+    epochs = []
+    for sampler in (plain, told):
+        torch.manual_seed(0)
+        epochs.append([batch.tolist() for batch in sampler])
+    assert epochs[0] == epochs[1]
+
+
+def test_a_minibatch_holds_what_its_cells_have(make_cells):
+    cells = make_cells(without={"rna": [0, 1, 2], "atac": [10, 11]})
+    loader = cell_loader(cells, np.arange(60), modalities=("rna", "atac"), batch_size=16)
+    found = [tuple(sorted(m for m in ("rna", "atac") if m in tensors)) for tensors in loader]
+    assert sorted(set(found)) == [("atac",), ("atac", "rna"), ("rna",)]
+    sizes = dict.fromkeys(found, 0)
+    for kind, tensors in zip(found, loader, strict=True):
+        sizes[kind] += tensors[kind[0]].n_rows
+    assert sizes == {("atac",): 3, ("rna",): 2, ("atac", "rna"): 55}

@@ -115,6 +115,19 @@ def test_possible_stages(make_module):
     assert possible_stages(make_module(n_genes=0)) == ("atac",)
 
 
+def test_small_data_get_more_epochs_and_patience():
+    config = StageConfig(max_epochs=10, lr=1e-3, batch_size=64, patience=5, min_steps=500)
+    wish = {"max_epochs": None, "batch_size": None, "plan_kwargs": None}
+    small = configure(config, "bridge", **wish, n_cells=320)  # five batches
+    assert (small.max_epochs, small.patience) == (100, 50)
+    assert configure(config, "bridge", **wish, n_cells=64 * 50) == config
+    assert configure(config, "bridge", **wish) == config
+    told = configure(config, "bridge", **{**wish, "max_epochs": 3}, n_cells=320)
+    assert (told.max_epochs, told.patience) == (3, 5)
+    patient = configure(config, "bridge", **{**wish, "plan_kwargs": {"patience": 7}}, n_cells=320)
+    assert (patient.max_epochs, patient.patience) == (100, 7)
+
+
 def test_configure_takes_wishes_for_all_or_some_stages():
     config = StageConfig(max_epochs=8, lr=1e-3, batch_size=64)
 
