@@ -141,11 +141,13 @@ def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, tried in (("all folds", True), ("untouched", False)):
         some = [r for r in runs if tried or r["fold"] not in TRIED_ON]
-        found[name] = {}
-        for method in some[0]["scores"] if some else ():
+        if not some:
+            continue
+        found[name] = {"protein": {}}
+        for method in some[0]["scores"]:
             table = pd.DataFrame([{"fold": r["fold"], **r["scores"][method]} for r in some])
             means = table.groupby("fold").mean()
-            found[name][method] = {
+            found[name]["protein"][method] = {
                 key: [float(means[key].mean()), standard_error(means[key].tolist())]
                 for key in means
             }

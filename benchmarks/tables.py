@@ -154,6 +154,26 @@ def pairing() -> str:
     return markdown([" ", *columns.values()], rows)
 
 
+def missing() -> str:
+    """Return scores by the share of cells that stay paired, means over folds and seeds."""
+    columns = {**RANKS, **PROFILE, **CLUSTERS}
+    runs = results("missing")["runs"]
+
+    def cell(share: str, method: str, key: str) -> str:
+        found = [run[share][method] for run in runs]
+        mean = sum(scores[key] for scores in found) / len(found)
+        kept = sum(scores.get(f"{key}_kept", 1.0) for scores in found) / len(found)
+        return f"{mean:.3f} ({kept:.0%})"
+
+    shares = [key for key in runs[0] if key.endswith(" paired")]
+    rows = (
+        [share, method, *(cell(share, method, key) for key in columns)]
+        for share in shares
+        for method in runs[0][share]
+    )
+    return markdown(["training cells", " ", *columns.values()], rows)
+
+
 def invariance() -> str:
     """Return the largest differences between embeddings of the same cells."""
     found = results("invariance")
@@ -218,6 +238,18 @@ TABLES: dict[str, Callable[[], str]] = {
     "embedding-short": lambda: compared(
         "embedding", "embedding", CLUSTERS, "embedding of unseen cells"
     ),
+    "protein": lambda: compared(
+        "protein",
+        "protein",
+        {
+            "pearson": "Pearson per protein",
+            "spearman": "Spearman",
+            "pearson_within_types": "Pearson within cell types",
+            "rmse": "RMSE of the log",
+            "core_seconds": "core seconds",
+        },
+    ),
+    "missing": missing,
     "multivi": against_multivi,
     "ablation": ablation,
     "encoder": encoder,
