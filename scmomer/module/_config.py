@@ -129,6 +129,9 @@ class ModuleConfig:
     atac_weight: float = 1.0
     protein_weight: float = 1.0
     distill_weight: float = 0.1
+    batch_weight: float = (
+        0.0  # of the distance between batches in the embedding; see batch_discrepancy
+    )
     warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
     warm_lr: float = 0.05  # learning rate of warm-started maps, relative to the rest
     mask_fraction: float = 0.15

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scmomer._constants import MODALITIES, RNA
 from scmomer.module._losses import multinomial
+from scmomer.module._mmd import batch_discrepancy
 from scmomer.module._modalities import KINDS
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def fusion(module: SCMOMERModule, tensors: CellBatch) -> Terms:
     }
     z = module.fuse(embedded)
     terms = {f"{m}_reconstruction": reconstruction(module, m, z, tensors) for m in embedded}
+    terms |= _mixing(module, z, tensors)
     if module.config.discriminator_weight:
         terms["pair_matching"] = pair_matching(module, embedded, z, tensors.get("labels"))
     return terms
@@ -139,6 +141,9 @@ def bridge(module: SCMOMERModule, tensors: CellBatch) -> Terms:
             own = head(z, features)
             found = _rebuild(module, source, others, own, tensors, head.decoder, head.rates)
             terms |= {f"{name}_from_{source}_{k + 1}": value for name, value in found.items()}
+    for source, z in fused.items():
+        found = _mixing(module, z, tensors)
+        terms |= {f"{name}_from_{source}": value for name, value in found.items()}
     if RNA in said:
         terms |= _depths(module, fused[RNA].detach(), counts)
     return terms
@@ -165,6 +170,17 @@ def _rebuild(
         loss = multinomial(rates(z), tensors["rna"]) / module.count_baseline
         terms["counts"] = c.bridge_rates * loss
     return terms
+
+
+def _mixing(module: SCMOMERModule, z: Tensor, tensors: CellBatch) -> Terms:
+    """Return the distance between the batches of an embedding, if it is wanted and there are any.
+
+    Not in the paper. It takes out what batches differ in, be it technical or not.
+    """
+    weight, batch = module.config.batch_weight, tensors.get("batch")
+    if not weight or batch is None:
+        return {}
+    return {"batches": weight * batch_discrepancy(z, batch)}
 
 
 def _depths(module: SCMOMERModule, z: Tensor, counts: dict[str, SparseRows]) -> Terms:
