@@ -35,7 +35,8 @@ def run_multivi(
     -------
     dict
         ``translated`` (n, n_peaks), ``embedded`` (n, n_latent), ``seconds``, ``core_seconds``
-        and ``peak_mb`` of training, ``epochs``.
+        and ``peak_mb`` of training, ``epochs``; with `missing` also ``expressed``, shares of
+        counts of the cells that lack RNA, (n, n_genes).
     """
     path = None if models is None else models / f"{fold}{name}_{seed}_multivi_{epochs}.npz"
     if path is not None and path.exists():
@@ -77,6 +78,13 @@ def run_multivi(
         "peak_mb": mb,
         "epochs": int(model.trainer.current_epoch),
     }
+    if missing is not None:
+        found["expressed"] = np.asarray(
+            model.get_normalized_expression(
+                indices=np.flatnonzero(missing["rna"]), return_numpy=True
+            ),
+            np.float32,
+        )
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **found)

@@ -33,6 +33,7 @@ def parser(doc: str | None, result: str) -> ArgumentParser:
     parsed.add_argument("--folds", nargs="+", default=[*CHOSEN_ON, *UNTOUCHED])
     parsed.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parsed.add_argument("--cells", type=int, help="use only so many cells: a quick look")
+    parsed.add_argument("--max-epochs", type=int, help="of every stage: a quick look")
     parsed.add_argument("--models", type=Path, help="folder of trained models, to read and to fill")
     parsed.add_argument("--multivi", type=int, help="epochs of MULTIVI as one more opponent")
     parsed.add_argument("--json", type=Path, default=Path("benchmarks/results") / result)
@@ -60,7 +61,9 @@ def multivi(args: Namespace, fold: str, seed: int) -> dict[str, Any] | None:
     return run_multivi(all_cells(args.cells), fold, seed, args.multivi, args.models)
 
 
-def trained(train: MuData, fold: str, seed: int, models: Path | None) -> tuple[Any, float, float]:
+def trained(
+    train: MuData, fold: str, seed: int, models: Path | None, max_epochs: int | None = None
+) -> tuple[Any, float, float]:
     """Return scMomer with its defaults, core seconds of training and MB that it took."""
     path = None if models is None else models / f"{fold}_{seed}.scmomer"
     cost = None if path is None else path.with_suffix(".json")
@@ -73,7 +76,7 @@ def trained(train: MuData, fold: str, seed: int, models: Path | None) -> tuple[A
     def fit() -> None:
         scmomer.pp.setup_mudata(train, batch_key="batch")
         model = scmomer.SCMOMER(train)
-        model.train(enable_progress_bar=False)
+        model.train(max_epochs, enable_progress_bar=False)
         kept.append(model)
 
     started = time.process_time()

@@ -89,7 +89,7 @@ def main() -> None:
     for seed in args.seeds:
         for fold in args.folds:
             train, test = data(fold, args.cells)
-            model = trained(train, fold, seed, args.models)[0]
+            model = trained(train, fold, seed, args.models, args.max_epochs)[0]
             print(fold, seed, flush=True)
             if fold not in seedless:
                 seedless[fold] = scored(components(train, test), test)

@@ -56,7 +56,7 @@ def main() -> None:
     for seed in args.seeds:
         for fold in args.folds:
             train, test = data(fold, args.cells)
-            model = trained(train, fold, seed, args.models)[0]
+            model = trained(train, fold, seed, args.models, args.max_epochs)[0]
             types = test.obs["cell_type"].astype(str)
             kept = types.map(types.value_counts()).ge(LEAST_CELLS) & (types != "Mis")
             rna, truth = test["rna"][kept.to_numpy()].copy(), test["atac"][kept.to_numpy()].copy()

@@ -157,21 +157,29 @@ def pairing() -> str:
 def missing() -> str:
     """Return scores by the share of cells that stay paired, means over folds and seeds."""
     columns = {**RANKS, **PROFILE, **CLUSTERS}
+    back = "rna_pearson_per_gene"
     runs = results("missing")["runs"]
 
     def cell(share: str, method: str, key: str) -> str:
         found = [run[share][method] for run in runs]
         mean = sum(scores[key] for scores in found) / len(found)
-        kept = sum(scores.get(f"{key}_kept", 1.0) for scores in found) / len(found)
-        return f"{mean:.3f} ({kept:.0%})"
+        if f"{key}_kept" not in found[0]:
+            return f"{mean:.3f}"
+        return f"{mean:.3f} ({sum(scores[f'{key}_kept'] for scores in found) / len(found):.0%})"
 
     shares = [key for key in runs[0] if key.endswith(" paired")]
     rows = (
-        [share, method, *(cell(share, method, key) for key in columns)]
+        [
+            share,
+            method,
+            *(cell(share, method, key) for key in columns),
+            cell(share, method, back) if back in runs[0][share][method] else "",
+        ]
         for share in shares
         for method in runs[0][share]
     )
-    return markdown(["training cells", " ", *columns.values()], rows)
+    header = ["training cells", " ", *columns.values(), "Pearson per gene, from ATAC"]
+    return markdown(header, rows)
 
 
 def invariance() -> str:

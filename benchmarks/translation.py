@@ -162,7 +162,7 @@ def main() -> None:
     for seed in args.seeds:
         for fold in args.folds:
             train, test = data(fold, args.cells)
-            model, seconds, mb = trained(train, fold, seed, args.models)
+            model, seconds, mb = trained(train, fold, seed, args.models, args.max_epochs)
             print(fold, seed, f"{seconds:.0f} s", flush=True)
             cost = {"core_seconds": seconds, "peak_mb": mb}
             found = {}

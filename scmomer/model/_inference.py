@@ -11,7 +11,7 @@ import torch
 from scvi import settings
 from torch import Tensor
 
-from scmomer._constants import RNA
+from scmomer._constants import ATAC, RNA
 from scmomer.module import CellBatch, SCMOMERModule, SparseRows
 from scmomer.module._modalities import KINDS
 from scmomer.module._translation import head_embeddings, opinions
@@ -215,7 +215,9 @@ class Inference:
             return None
         if isinstance(depth, str):
             predicted = embeddings.depth.get(to) if depth == "predicted" else None
-            return None if predicted is None else self.module.config.depth_share * predicted
+            # In antibody counts depth is mostly the cell's size, which RNA knows well.
+            share = self.module.config.depth_share if to == ATAC else 1.0
+            return None if predicted is None else share * predicted
         mean, std = self.module.size_stats[row].tolist()
         return np.full(len(embeddings.z), (np.log1p(depth) - mean) / std, np.float32)
 

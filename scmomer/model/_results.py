@@ -118,8 +118,8 @@ class ResultsMixin:
             Cells to use; None for all.
         depth
             At which sequencing depth accessibility or protein is stated: ``"predicted"`` from RNA
-            for each cell (a share of its deviation from the mean, ``depth_share`` of the
-            configuration), ``"mean"`` of the training cells, or a number: of open peaks, of protein
+            for each cell (of accessibility a share of the deviation from the mean, ``depth_share`` of
+            the configuration), ``"mean"`` of the training cells, or a number: of open peaks, of protein
             counts. Take ``"mean"`` to cluster
             or compare cells: depth is the largest difference between them.
         batch
