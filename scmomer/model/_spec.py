@@ -30,6 +30,13 @@ class ModelSpec:
     """Names of the labels seen in training."""
     bridged: bool = False
     """One modality with a bridge to another that the model cannot read (published weights)."""
+    query_batches: list[str] = field(default_factory=list)
+    """Names of the batches that queries added after training."""
+
+    @property
+    def all_batches(self) -> list[str]:
+        """Names of all batches to speak in, in the order of their codes."""
+        return [*self.batches, *self.query_batches]
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -46,7 +53,11 @@ class ModelSpec:
     def build_module(self, config: ModuleConfig) -> SCMOMERModule:
         """Return an untrained network for these features."""
         n_genes = len(self.features[RNA]) if RNA in self.features else 0
-        return SCMOMERModule(n_genes, self.layout(config), len(self.batches), config, self.bridged)
+        layout, n_batches = self.layout(config), len(self.batches)
+        module = SCMOMERModule(n_genes, layout, n_batches, config, self.bridged)
+        if self.query_batches:
+            module.add_query_batches(len(self.query_batches))
+        return module
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dictionaries (JSON)."""
@@ -59,6 +70,7 @@ class ModelSpec:
             "batches": self.batches,
             "labels": self.labels,
             "bridged": self.bridged,
+            "query_batches": self.query_batches,
         }
 
     @classmethod
