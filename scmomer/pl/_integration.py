@@ -146,5 +146,5 @@ def _column(ax: Axes, values: NDArray[np.float64], x: float, colours: mpl.colors
             va="center",
             fontsize="small",
             fontweight="bold" if best else "normal",
-            color="white" if np.isfinite(value) and place > 0.75 else "black",
+            color="white" if np.isfinite(value) and place > 0.6 else "black",
         )
