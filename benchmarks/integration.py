@@ -65,7 +65,9 @@ def label_scores(truth: np.ndarray, found: np.ndarray, confidence: np.ndarray) -
     return {
         "accuracy": float(accuracy_score(truth, found)),
         "macro_f1": float(f1_score(truth, found, average="macro")),
-        "confidence_auroc": float(roc_auc_score(right, confidence)) if 0 < right.mean() < 1 else np.nan,
+        "confidence_auroc": float(roc_auc_score(right, confidence))
+        if 0 < right.mean() < 1
+        else np.nan,
     }
 
 
