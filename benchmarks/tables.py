@@ -254,7 +254,8 @@ TABLES: dict[str, Callable[[], str]] = {
         "integration",
         {"bio_conservation": "bio", "batch_correction": "batch", "total": "total"},
     ),
-    "label-transfer": lambda: integrated(
+    "label-transfer": lambda: compared(
+        "integration",
         "labels",
         {"accuracy": "accuracy", "macro_f1": "macro-F1", "confidence_auroc": "confidence AUROC"},
     ),
