@@ -137,8 +137,13 @@ def summarise(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, A
     }
 
 
-def write(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
-    """Write what there is so far as JSON; return the summary."""
+def write(
+    args: Namespace,
+    runs: list[dict[str, Any]],
+    parts: tuple[str, ...],
+    extra: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write what there is so far, and what a benchmark has beside it, as JSON; return the summary."""
     summary = summarise(runs, parts)
     report = {
         "command": " ".join(["python", *sys.argv]),
@@ -148,15 +153,21 @@ def write(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) -
         "seeds": args.seeds,
         "summary": summary,
         "runs": runs,
+        **(extra or {}),
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(report, indent=1))
     return summary
 
 
-def finish(args: Namespace, runs: list[dict[str, Any]], parts: tuple[str, ...]) -> None:
+def finish(
+    args: Namespace,
+    runs: list[dict[str, Any]],
+    parts: tuple[str, ...],
+    extra: dict[str, Any] | None = None,
+) -> None:
     """Write JSON and print tables."""
-    summary = write(args, runs, parts)
+    summary = write(args, runs, parts, extra)
     for name, tables in summary.items():
         for part, methods in tables.items():
             keys = list(next(iter(methods.values())))

@@ -123,7 +123,8 @@ class ResultsMixin:
             counts. Take ``"mean"`` to cluster
             or compare cells: depth is the largest difference between them.
         batch
-            Name of a training batch to speak in; None averages over all.
+            Name of a training batch, or of one that :meth:`load_query` added, to speak in; None
+            averages over those of training.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
         uncertainty
@@ -227,10 +228,13 @@ class ResultsMixin:
     def _batch_code(self, batch: str | None) -> int | None:
         if batch is None:
             return None
-        if batch not in self.spec.batches:
-            msg = f"Expected batch among {self.spec.batches}, found {batch!r}."
+        if batch not in self.spec.all_batches:
+            msg = (
+                f"Expected batch among {self.spec.all_batches}, found {batch!r}. None averages; "
+                "model.load_query adds batches of a query."
+            )
             raise KeyError(msg)
-        return self.spec.batches.index(batch)
+        return self.spec.all_batches.index(batch)
 
 
 class Translation:

@@ -24,6 +24,7 @@ from scmomer.model._containers import (
     resolve_modalities,
 )
 from scmomer.model._io import load, write_model
+from scmomer.model._load_query import LoadQueryMixin
 from scmomer.model._pretraining import PretrainingMixin
 from scmomer.model._query import read_cells
 from scmomer.model._results import ResultsMixin
@@ -39,7 +40,7 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 }
 
 
-class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
+class SCMOMER(PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
     """Multi-omics embeddings and translation when a modality is missing.
 
     Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:
@@ -201,7 +202,8 @@ class SCMOMER(PretrainingMixin, ResultsMixin, BaseModelClass):
     def _training_cells(self) -> Cells:
         if self.adata is None:
             msg = (
-                "Expected registered data, found none: this model was loaded from a folder. "
+                "Expected registered data, found none: this model was loaded from a folder, or made "
+                "by load_query. "
                 "Pass the data to this call; to train, build a model with scmomer.SCMOMER(data)."
             )
             raise RuntimeError(msg)

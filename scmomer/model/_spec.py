@@ -31,6 +31,13 @@ class ModelSpec:
     """Names of the labels seen in training."""
     bridged: bool = False
     """One modality with a bridge to another that the model cannot read (published weights)."""
+    query_batches: list[str] = field(default_factory=list)
+    """Names of the batches that queries added after training."""
+
+    @property
+    def all_batches(self) -> list[str]:
+        """Names of all batches to speak in, in the order of their codes."""
+        return [*self.batches, *self.query_batches]
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -48,7 +55,10 @@ class ModelSpec:
         """Return an untrained network for these features."""
         n_genes, n_proteins = (len(self.features.get(m, ())) for m in (RNA, PROTEIN))
         layout, n_batches = self.layout(config), len(self.batches)
-        return SCMOMERModule(n_genes, layout, n_batches, config, self.bridged, n_proteins)
+        module = SCMOMERModule(n_genes, layout, n_batches, config, self.bridged, n_proteins)
+        if self.query_batches:
+            module.add_query_batches(len(self.query_batches))
+        return module
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and dictionaries (JSON)."""
@@ -61,6 +71,7 @@ class ModelSpec:
             "batches": self.batches,
             "labels": self.labels,
             "bridged": self.bridged,
+            "query_batches": self.query_batches,
         }
 
     @classmethod

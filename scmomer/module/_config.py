@@ -137,7 +137,9 @@ class ModuleConfig:
     mask_fraction: float = 0.15
     input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2
     depth_term: bool = True
-    depth_share: float = 0.7  # of a cell's predicted deviation from the mean ATAC depth; see translation
+    depth_share: float = (
+        0.7  # of a cell's predicted deviation from the mean ATAC depth; see translation
+    )
     target_sum: float | None = None  # None: median total of the training cells; published: 1e4
     stages: dict[str, StageConfig] = field(
         default_factory=lambda: _stages(

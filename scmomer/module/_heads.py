@@ -132,9 +132,14 @@ class Decoder(nn.Module):
     the embedding need not carry either. All terms are one product: ``augment(z) @ weights().T``.
     With ``scaled`` parameters are in units of each feature's spread (:meth:`start_at`): otherwise a
     step of the optimiser moves a rare gene twenty times as far as a common one.
+
+    Batches that a query adds later (:meth:`add_query_batches`) have their biases apart from those of
+    training, as differences from the average batch: what is decoded without them stays as it was, to
+    the bit.
     """
 
     scale: Tensor | None
+    query_bias: Tensor | None
 
     def __init__(
         self,
@@ -150,10 +155,22 @@ class Decoder(nn.Module):
         self.input = DecoderInput(n_latent, hidden, dropout) if hidden else nn.Identity()
         self.linear = nn.Linear(n_latent, n_features)
         nn.init.normal_(self.linear.weight, std=0.1 / n_latent**0.5)
+        self.n_named = n_batches  # a single batch has a name, but no bias of its own
         self.n_batches = n_batches if n_batches > 1 else 0
         self.batch_bias = nn.Parameter(torch.zeros(n_features, self.n_batches))
         self.depth_slope = nn.Parameter(torch.ones(n_features, 1)) if depth_term else None
         self.register_buffer("scale", torch.ones(n_features, 1) if scaled else None)
+        self.register_buffer("query_bias", None)
+
+    def add_query_batches(self, n: int) -> None:
+        """Add `n` batches that speak as the average one until they are fitted.
+
+        Their codes follow those of the batches of training.
+        """
+        bias = self.linear.bias
+        added = bias.new_zeros(bias.shape[0], n)
+        before = [] if self.query_bias is None else [self.query_bias]
+        self.query_bias = torch.cat([*before, added], dim=-1).detach()
 
     @torch.no_grad()
     def start_at(self, mean: Tensor, spread: Tensor | None = None) -> None:
@@ -164,15 +181,19 @@ class Decoder(nn.Module):
         self.linear.bias.copy_(mean)
 
     def augment(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
-        """Append one, depth and batch to `z`; a negative or missing batch is the average one."""
+        """Append one, depth and batch to `z`.
+
+        A batch that is missing, negative or added later is the average one here.
+        """
         parts = [self.input(z), z.new_ones(z.shape[0], 1)]
         if self.depth_slope is not None:
             parts.append((z.new_zeros(z.shape[0]) if depth is None else depth)[:, None])
         if self.n_batches:
             average = z.new_full((z.shape[0], self.n_batches), 1 / self.n_batches)
             if batch is not None:
-                known = torch.eye(self.n_batches, device=z.device)[batch.clamp_min(0)]
-                average = torch.where((batch >= 0)[:, None], known, average)
+                is_known = (batch >= 0) & (batch < self.n_batches)
+                known = torch.eye(self.n_batches, device=z.device)[batch * is_known]
+                average = torch.where(is_known[:, None], known, average)
             parts.append(average)
         return torch.cat(parts, dim=-1)  # (n, n_latent + 1 [+ 1] [+ n_batches])
 
@@ -192,7 +213,13 @@ class Decoder(nn.Module):
         columns: slice | Tensor = slice(None),
     ) -> Tensor:
         """Return values or logits of the features in `columns`, ``(n, n_columns)``."""
-        return self.augment(z, batch, depth) @ self.weights(columns).T
+        values = self.augment(z, batch, depth) @ self.weights(columns).T
+        if self.query_bias is None or batch is None:
+            return values
+        bias = self.query_bias if self.scale is None else self.query_bias * self.scale
+        is_added = batch >= self.n_named
+        added = bias[columns].T[(batch - self.n_named) * is_added]  # (n, n_columns)
+        return values + added * is_added[:, None]
 
 
 class Discriminator(nn.Module):

@@ -18,7 +18,7 @@ from scmomer.module._losses import linear_bce, negative_binomial, sparse_mse
 from scmomer.module._patches import PatchLayout
 from scmomer.module._protein import ProteinDecoder, ProteinEncoder, centred_log_ratio
 from scmomer.module._rna import rna_encoder
-from scmomer.module._rows import SparseRows, drop_entries, log_normalize, row_sums
+from scmomer.module._rows import SparseRows, drop_entries, log_normalize, row_sums, to_dense
 
 if TYPE_CHECKING:
     from scmomer.module._module import SCMOMERModule
@@ -62,6 +62,12 @@ class ModalityKind(ABC):
         batch: Tensor | None,
     ) -> Tensor:
         """Return the weighted error of decoding `counts` from ``(n, n_latent)``."""
+
+    @abstractmethod
+    def derivatives(
+        self, module: SCMOMERModule, decoder: Decoder, values: Tensor, counts: SparseRows
+    ) -> tuple[Tensor, Tensor]:
+        """Return first and second derivative of each value's error, ``(n, n_features)``."""
 
     @abstractmethod
     def finish(self, values: Tensor) -> Tensor:
@@ -118,6 +124,16 @@ class RNAKind(ModalityKind):
             target = target._replace(values=values)
         return config.rna_weight * sparse_mse(decoder(z, batch), target, module.gene_weight)
 
+    def derivatives(
+        self, module: SCMOMERModule, decoder: Decoder, values: Tensor, counts: SparseRows
+    ) -> tuple[Tensor, Tensor]:
+        """Return those of half the squared error."""
+        target = to_dense(self.normalize(module, counts), values.shape[1])
+        if module.config.scale_genes:
+            target = torch.minimum(target, module.config.clip_genes * module.gene_weight.rsqrt())
+        weight = module.gene_weight.expand_as(values)
+        return weight * (values - target), weight
+
     def finish(self, values: Tensor) -> Tensor:
         """Return log2 expression, which is not below zero."""
         return values.clamp_min(0)
@@ -165,6 +181,15 @@ class ATACKind(ModalityKind):
         error = linear_bce(augmented, decoder.weights(), counts, config.atac_pos_weight)
         return config.atac_weight * error
 
+    def derivatives(
+        self, module: SCMOMERModule, decoder: Decoder, values: Tensor, counts: SparseRows
+    ) -> tuple[Tensor, Tensor]:
+        """Return those of the cross-entropy."""
+        target = to_dense(binarize(counts), values.shape[1])
+        weight = torch.where(target > 0, module.config.atac_pos_weight, 1.0)
+        probability = values.sigmoid()
+        return weight * (probability - target), weight * probability * (1 - probability)
+
     def finish(self, values: Tensor) -> Tensor:
         """Return probabilities."""
         return values.sigmoid()
@@ -208,12 +233,18 @@ class ProteinKind(ModalityKind):
         batch: Tensor | None,
     ) -> Tensor:
         """Return the negative log likelihood of the counts."""
-        if not isinstance(decoder, ProteinDecoder):
-            msg = f"Expected a decoder of proteins, found {type(decoder).__name__}."
-            raise TypeError(msg)
         log_mean = decoder(z, batch, module.depth(counts, "protein"))  # (n, n_proteins)
-        error = negative_binomial(log_mean, decoder.log_dispersion, counts)
+        error = negative_binomial(log_mean, _of_proteins(decoder).log_dispersion, counts)
         return module.config.protein_weight * error
+
+    def derivatives(
+        self, module: SCMOMERModule, decoder: Decoder, values: Tensor, counts: SparseRows
+    ) -> tuple[Tensor, Tensor]:
+        """Return those of the negative log likelihood."""
+        table, mean = to_dense(counts, values.shape[1]), values.exp()
+        theta = _of_proteins(decoder).log_dispersion.exp()  # (n_proteins,)
+        slope = theta * (mean - table) / (theta + mean)
+        return slope, (table + theta) * theta * mean / (theta + mean).square()
 
     def finish(self, values: Tensor) -> Tensor:
         """Return expected counts."""
@@ -222,6 +253,13 @@ class ProteinKind(ModalityKind):
     def hide(self, counts: SparseRows, fraction: float) -> SparseRows:
         """Return the counts as they are: a missing protein would shift all others."""
         return counts
+
+
+def _of_proteins(decoder: Decoder) -> ProteinDecoder:
+    if not isinstance(decoder, ProteinDecoder):
+        msg = f"Expected a decoder of proteins, found {type(decoder).__name__}."
+        raise TypeError(msg)
+    return decoder
 
 
 def n_features(features: Features) -> int:

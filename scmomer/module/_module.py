@@ -150,6 +150,12 @@ class SCMOMERModule(BaseModuleClass):
         own = [head.decoder(modality) for head in heads if modality in head.decoders]
         return [self.decoder(modality), *own]
 
+    def add_query_batches(self, n: int) -> None:
+        """Let all decoders into features speak in `n` more batches, as the average at first."""
+        for modality in self.decoders:
+            for decoder in self.decoders_of(modality):
+                decoder.add_query_batches(n)
+
     def rates(self) -> list[Decoder]:
         """Return all decoders into log shares of raw RNA counts; used in training only."""
         if not self.paired:

@@ -1,7 +1,17 @@
 """Tools: one verb per file."""
 
 from scmomer.tl._embed import embed
+from scmomer.tl._integration_report import integration_report
+from scmomer.tl._map_to_reference import map_to_reference
 from scmomer.tl._rank_peaks import rank_peaks
 from scmomer.tl._translate import translate_atac, translate_protein, translate_rna
 
-__all__ = ["embed", "rank_peaks", "translate_atac", "translate_protein", "translate_rna"]
+__all__ = [
+    "embed",
+    "integration_report",
+    "map_to_reference",
+    "rank_peaks",
+    "translate_atac",
+    "translate_protein",
+    "translate_rna",
+]

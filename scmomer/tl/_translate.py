@@ -52,7 +52,8 @@ def translate_atac(
         ``"mean"`` of the training cells, or a number of open peaks. Take ``"mean"`` to cluster
         or compare cells: depth is the largest difference between them.
     batch
-        Training batch to speak in; None averages over all.
+        Training batch, or one that ``model.load_query`` added, to speak in; None averages over
+        those of training.
     batch_size
         Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
     uncertainty

@@ -227,3 +227,33 @@ def test_published_sizes():
     assert sum(p.numel() for p in student.parameters()) == 4_361_600
     assert [tuple(p.shape) for p in discriminator.parameters()] == [(64, 128), (64,), (2, 64), (2,)]
     assert sum(p.numel() for p in decoder.parameters()) == 129 * 16906
+
+
+@pytest.mark.parametrize("n_batches", [0, 1, 3])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_batches_of_a_query_are_differences_from_the_average(n_batches, scaled):
+    decoder = Decoder(4, 6, n_batches, True, scaled=scaled)
+    if scaled:
+        decoder.start_at(torch.randn(6), torch.rand(6) + 0.5)
+    torch.nn.init.normal_(decoder.batch_bias)
+    z, depth = torch.randn(5, 4), torch.randn(5)
+    codes = [None, *range(-1, n_batches)]
+    batch = {c: None if c is None else torch.full((5,), c) for c in codes}
+    before = {c: decoder(z, batch[c], depth) for c in codes}
+    decoder.add_query_batches(1)
+    decoder.add_query_batches(1)
+    added = torch.full((5,), n_batches + 1)
+    assert torch.equal(decoder(z, added, depth), before[None])  # the average until it is fitted
+    decoder.query_bias.normal_()
+    assert all(torch.equal(decoder(z, batch[c], depth), before[c]) for c in codes)
+    expected = decoder.query_bias[:, 1] * (1 if decoder.scale is None else decoder.scale[:, 0])
+    apart = decoder(z, added, depth) - before[None]
+    torch.testing.assert_close(apart, expected.expand(5, 6), rtol=1e-4, atol=1e-5)
+    columns = torch.tensor([4, 0])
+    torch.testing.assert_close(
+        decoder(z, added, depth, columns), decoder(z, added, depth)[:, columns]
+    )
+    mixed = torch.tensor([n_batches, -1, n_batches + 1, -1, n_batches])
+    found = decoder(z, mixed, depth) - before[None]
+    torch.testing.assert_close(found[2], expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found[1], torch.zeros(6))

@@ -1,0 +1,193 @@
+"""How well embeddings mix batches and keep types of cells apart, beside other methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
+
+from scmomer._constants import KEYS
+from scmomer.metrics._checks import check_matrix
+from scmomer.metrics._integration import _check_groups, _scib_metrics
+from scmomer.model._containers import check_container, find_column, read_column
+from scmomer.tl._integration_methods import Method, check_methods, make_embeddings
+
+KEY = "integration_report"
+BIO: dict[str, str] = {
+    "isolated_labels": "isolated_labels",
+    "nmi_ari_cluster_labels_kmeans_nmi": "kmeans_nmi",
+    "nmi_ari_cluster_labels_kmeans_ari": "kmeans_ari",
+    "silhouette_label": "silhouette_label",
+    "clisi_knn": "clisi",
+}
+BATCH: dict[str, str] = {
+    "bras": "bras",
+    "ilisi_knn": "ilisi",
+    "kbet_per_label": "kbet",
+    "graph_connectivity": "graph_connectivity",
+}
+_EXACT = 20_000  # cells up to which comparing all is quicker than compiling and building an index
+SCORES = ("bio_conservation", "batch_correction", "total")
+
+
+def integration_report(
+    data: AnnData | MuData,
+    *,
+    batch_key: str,
+    labels_key: str,
+    use_rep: str | Sequence[str] = (KEYS.OBSM,),
+    methods: Sequence[Method] = ("pca",),
+    layer: str | None = None,
+    max_epochs: int | None = None,
+    kbet: bool = False,
+    n_jobs: int = 1,
+) -> pd.DataFrame:
+    r"""Score embeddings by scib-metrics, beside PCA, Harmony and SCVI of the same cells.
+
+    The ``Benchmarker`` of scib-metrics (Luecken et al., Nature Methods 2022) with its defaults, but
+    for principal component regression, which judges a change of components and not an embedding of
+    its own, and kBET, which takes minutes and has to be asked for; neighbours are exact up to 20,000 cells. With the means of both groups of
+    metrics,
+
+    .. math::
+
+        \mathrm{total} = 0.6 \cdot \mathrm{bio\ conservation} + 0.4 \cdot \mathrm{batch\ correction}.
+
+    Parameters
+    ----------
+    data
+        AnnData or MuData with embeddings in obsm.
+    batch_key, labels_key
+        Columns of obs with batch and cell type of each cell.
+    use_rep
+        Keys of obsm to score.
+    methods
+        Embeddings to make of these very cells' RNA and to score too: ``"pca"``, 50 components of
+        log-normalised counts of the 2,000 most variable genes; ``"harmony"``, Harmony on these
+        (``pip install harmonypy``); ``"scvi"``, SCVI with its defaults, which trains for minutes.
+        They see the cells that they are scored on, which scMomer does not of a query.
+    layer
+        Layer of the RNA that holds raw counts; None for ``X``. Only `methods` read it.
+    max_epochs
+        Epochs of SCVI, default its own choice.
+    kbet
+        Add kBET to batch correction.
+    n_jobs
+        Threads that search for neighbours; -1 for all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each embedding, named as in obsm or ``"PCA"``, ``"Harmony"``, ``"SCVI"``. Columns
+        are metrics, best at 1: of bio conservation ``isolated_labels``, ``kmeans_nmi``,
+        ``kmeans_ari``, ``silhouette_label``, ``clisi``; of batch correction ``bras``, ``ilisi``,
+        ``kbet`` if asked for, ``graph_connectivity``; then ``bio_conservation``,
+        ``batch_correction``, ``total``. ``data.uns["scmomer"]["integration_report"]`` holds it
+        too, as ``"table"`` beside ``"params"``, and survives a file.
+
+    Raises
+    ------
+    ImportError
+        If scib-metrics, or what a method needs, is not installed; names the command.
+    KeyError
+        If a column, embedding or layer is absent.
+    ValueError
+        If a batch or label is missing, there are fewer than two of either, a method is unknown, or
+        values are not counts.
+
+    Examples
+    --------
+    >>> scmomer.tl.embed(mdata, model)
+    >>> scmomer.tl.integration_report(mdata, batch_key="batch", labels_key="cell_type")
+    >>> scmomer.pl.integration(mdata)
+    """
+    check_container(data)
+    _scib_metrics()
+    keys = [use_rep] if isinstance(use_rep, str) else list(use_rep)
+    chosen = check_methods(methods)
+    obs = pd.DataFrame({"batch": _column(data, batch_key), "label": _column(data, labels_key)})
+    _check_groups(*(pd.factorize(obs[name])[0] for name in obs))
+    embeddings = {key: _embedding(data, key) for key in keys}
+    if not embeddings and not chosen:
+        msg = "Expected an embedding to score, found none. Name some in use_rep= or methods=."
+        raise ValueError(msg)
+    embeddings |= make_embeddings(data, chosen, obs["batch"], layer, max_epochs)
+    table = _scores(embeddings, obs, kbet, n_jobs)
+    params = {
+        "batch_key": batch_key,
+        "labels_key": labels_key,
+        "use_rep": keys,
+        "methods": list(chosen),
+        "kbet": kbet,
+    }
+    entry = {"params": params, "table": table.copy()}
+    data.uns[KEYS.UNS] = {**data.uns.get(KEYS.UNS, {}), KEY: entry}
+    return table
+
+
+def _column(data: AnnData | MuData, key: str) -> pd.Series:
+    """Return a column of obs as text; raise if a cell has no value."""
+    mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
+    column = read_column(data, key, find_column(data, key, mods))
+    if column.isna().any():
+        msg = (
+            f"Expected a value of {key!r} for every cell, found {int(column.isna().sum())} of "
+            f"{len(column)} missing. Drop these cells (`data[data.obs[{key!r}].notna()].copy()`)."
+        )
+        raise ValueError(msg)
+    return column.astype(str)
+
+
+def _embedding(data: AnnData | MuData, key: str) -> NDArray[np.float32]:
+    if key not in data.obsm:
+        msg = (
+            f"Expected an embedding {key!r} in obsm, found {sorted(data.obsm)}. Run "
+            "scmomer.tl.embed first, or name another in use_rep=."
+        )
+        raise KeyError(msg)
+    return np.asarray(check_matrix(f"obsm[{key!r}]", np.asarray(data.obsm[key])), np.float32)
+
+
+def _scores(
+    embeddings: dict[str, NDArray[np.float32]], obs: pd.DataFrame, kbet: bool, n_jobs: int
+) -> pd.DataFrame:
+    """Return metrics of scib-metrics, ``(n_embeddings, n_metrics)``, and their means."""
+    from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
+
+    adata = AnnData(obs=obs, obsm=dict(embeddings))
+    benchmark = Benchmarker(
+        adata,
+        "batch",
+        "label",
+        list(embeddings),
+        BioConservation(),
+        BatchCorrection(kbet_per_label=kbet, pcr_comparison=False),
+        # Read by the metric that is left out; else it would be computed of X, which is empty.
+        pre_integrated_embedding_obsm_key=next(iter(embeddings)),
+        n_jobs=n_jobs,
+        progress_bar=False,
+    )
+    exact = adata.n_obs <= _EXACT
+    benchmark.prepare(partial(_exact_neighbors, n_jobs=n_jobs) if exact else None)
+    benchmark.benchmark()
+    found: Any = benchmark.get_results(clean_names=False)
+    table = found.loc[list(embeddings)].astype(float)
+    names = ("Bio conservation", "Batch correction", "Total")
+    table = table.rename(columns=BIO | BATCH | dict(zip(names, SCORES, strict=True)))
+    table = table[[name for name in (*BIO.values(), *BATCH.values(), *SCORES) if name in table]]
+    table.index.name, table.columns.name = "embedding", None
+    return table
+
+
+def _exact_neighbors(x: NDArray[np.float32], k: int, n_jobs: int) -> Any:
+    from scib_metrics.nearest_neighbors import NeighborsResults
+
+    distances, indices = NearestNeighbors(n_neighbors=k, n_jobs=n_jobs).fit(x).kneighbors(x)
+    return NeighborsResults(indices, distances)

@@ -1,0 +1,275 @@
+"""Query cells in the embedding of a reference: neighbours there, labels, distance."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+from numpy.typing import NDArray
+
+from scmomer._constants import KEYS
+from scmomer.model import SCMOMER, resolve_model
+from scmomer.model._containers import check_container, find_column, read_column
+from scmomer.pp._nearest import nearest
+from scmomer.tl._copy import Container, copied
+from scmomer.tl._embed import embed
+from scmomer.tl._record import record
+
+logger = logging.getLogger(__name__)
+_N_CHECKED = 64  # cells whose stored embedding is compared with the model's
+_N_TYPICAL = 2000  # reference cells that say how far cells are apart there
+
+
+class Neighbors(NamedTuple):
+    """Nearest reference cells of each query cell, closest first."""
+
+    indices: NDArray[np.intp]
+    """Places in the reference, ``(n_query, n_neighbors)``."""
+    distances: NDArray[np.float64]
+    """Euclidean, ``(n_query, n_neighbors)``."""
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Gaussian weights, ``(n_query, n_neighbors)``; those of a cell sum to 1."""
+        squares = self.distances**2
+        width = squares.mean(axis=1, keepdims=True)
+        # Where all are as close as can be, they count the same.
+        weights = np.exp(
+            -0.5 * np.divide(squares, width, out=np.zeros_like(squares), where=width > 0)
+        )
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+def map_to_reference(
+    query: Container,
+    reference: AnnData | MuData,
+    model: SCMOMER | str | Path | None = None,
+    *,
+    labels_key: str | None = None,
+    n_neighbors: int = 15,
+    basis: str | None = None,
+    key_added: str = "reference",
+    batch_size: int | None = None,
+    random_state: int = 0,
+    copy: bool = False,
+) -> Container | None:
+    r"""Place query cells in the embedding of a reference, and take over its labels.
+
+    Nothing is trained. Labels go by weighted nearest neighbours as in scArches (Lotfollahi et al.,
+    Nature Biotechnology 2022), with a kernel that does not depend on the unit of the embedding: the
+    reference cell at distance :math:`d_j`, the :math:`j`-th nearest of :math:`k`, has weight
+
+    .. math::
+
+        w_j = \exp\left(-\frac{d_j^2}{2 s^2}\right), \qquad
+        s^2 = \frac{1}{k} \sum_{j=1}^k d_j^2, \qquad
+        p(l) = \frac{\sum_j w_j [l_j = l]}{\sum_j w_j},
+
+    and a cell gets the label with the largest :math:`p`, its confidence. It says how much the
+    neighbours agree, not how near they are: see the distance for that.
+
+    Parameters
+    ----------
+    query
+        AnnData of one modality or MuData, with raw counts. Needs no set-up; features are matched
+        by name.
+    reference
+        The same, of the same modalities or others. Not changed. Its ``obsm["X_scmomer"]`` is used
+        if :func:`embed` wrote it with this model; otherwise cells are embedded here.
+    model
+        Trained model, path of a saved one, or None for the one trained or loaded last.
+    labels_key
+        Column of the reference's obs to take over, for example of cell types; None for none.
+    n_neighbors
+        Number of reference cells that a query cell is compared with, :math:`k`.
+    basis
+        Key of the reference's obsm, for example ``"X_umap"``: query cells are placed in it at the
+        weighted mean of their neighbours.
+    key_added
+        What the names of the results begin with.
+    batch_size
+        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+    random_state
+        Seed of the approximate neighbours, which only a reference of more than 20,000 cells needs.
+    copy
+        Return a changed copy instead of changing `query`.
+
+    Returns
+    -------
+    AnnData | MuData | None
+        None, or the copy. Adds to the query what :func:`embed` does, and
+
+        ``obs[key_added + "_distance"]``
+            Mean distance to the neighbours, in units of the median among reference cells (of the
+            mean distance to theirs): about 1 for cells such as those of the reference, more for
+            cells that it lacks.
+        ``obs[key_added + "_label"]``
+            With `labels_key`: label, categorical with the categories of the reference.
+        ``obs[key_added + "_confidence"]``
+            Its probability, in ``[0, 1]``.
+        ``obsm[key_added + "_probabilities"]``
+            DataFrame ``(n_cells, n_labels)``, float32, rows sum to 1.
+        ``obsm[basis]``
+            With `basis`: place among the reference cells.
+        ``uns["scmomer"]``
+            Parameters and id of the model.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no model, or it is not trained.
+    KeyError
+        If the reference lacks `labels_key` or `basis`.
+    ValueError
+        If labels are missing, `n_neighbors` does not fit the reference, values are not counts, or
+        query or reference shares no feature with the model.
+
+    Examples
+    --------
+    >>> scmomer.tl.map_to_reference(query, reference, model, labels_key="cell_type")
+    >>> query.obs[["reference_label", "reference_confidence"]]
+    """
+    model = resolve_model(model)
+    for data in (query, reference):
+        check_container(data)
+    _check_n_neighbors(n_neighbors, reference.n_obs)
+    labels = None if labels_key is None else labels_of(reference, labels_key)
+    places = None if basis is None else _places(reference, basis)
+    query = copied(query) if copy else query
+    known = reference_embedding(reference, model, batch_size)
+    embed(query, model, batch_size=batch_size)
+    z = np.asarray(query.obsm[KEYS.OBSM], np.float64)
+    found = neighbors(z, known, n_neighbors, random_state)
+    typical = typical_distance(known, n_neighbors, random_state)
+    query.obs[f"{key_added}_distance"] = found.distances.mean(axis=1) / typical
+    if labels is not None:
+        write_labels(query, label_probabilities(found, labels), key_added)
+    if basis is not None and places is not None:
+        rows = _as_matrix(found, reference.n_obs)
+        query.obsm[basis] = (rows @ places).astype(np.float32)
+    record(
+        query,
+        model,
+        "map_to_reference",
+        labels_key=labels_key,
+        n_neighbors=n_neighbors,
+        basis=basis,
+        key_added=key_added,
+    )
+    return query if copy else None
+
+
+def _check_n_neighbors(n_neighbors: int, n_reference: int) -> None:
+    # Reference cells are compared with each other too, and a cell is no neighbour of its own.
+    if not 1 <= n_neighbors < n_reference:
+        msg = (
+            f"Expected n_neighbors of at least 1 and less than the {n_reference} cells of the "
+            f"reference, found {n_neighbors}. Choose such, or pass more reference cells."
+        )
+        raise ValueError(msg)
+
+
+def labels_of(reference: AnnData | MuData, key: str) -> pd.Categorical:
+    """Return the label of each reference cell, ``(n_reference,)``, as text.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    ValueError
+        If a cell has no label.
+    """
+    mods = {m: m for m in reference.mod} if isinstance(reference, MuData) else {}
+    column = read_column(reference, key, find_column(reference, key, mods))
+    if column.isna().any():
+        msg = (
+            f"Expected a label of {key!r} for every cell of the reference, found "
+            f"{int(column.isna().sum())} of {len(column)} missing. Drop these cells "
+            f"(`reference[reference.obs[{key!r}].notna()].copy()`) or give them a label."
+        )
+        raise ValueError(msg)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()  # their order is the user's
+        return pd.Categorical(column.cat.rename_categories(str))
+    return pd.Categorical(column.astype(str))
+
+
+def _places(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]:
+    """Return the coordinates of reference cells, ``(n_reference, n_dims)``."""
+    if basis not in reference.obsm:
+        msg = (
+            f"Expected {basis!r} in the reference's obsm, found {sorted(reference.obsm)}. "
+            "Run scanpy.tl.umap on the reference first, or leave out basis=."
+        )
+        raise KeyError(msg)
+    return np.asarray(reference.obsm[basis], np.float64)
+
+
+def reference_embedding(
+    reference: AnnData | MuData, model: SCMOMER, batch_size: int | None
+) -> NDArray[np.float64]:
+    """Return the embedding of reference cells, ``(n_reference, n_latent)``; kept if there is one."""
+    entry = reference.uns.get(KEYS.UNS, {}).get("embed", {})
+    kept = reference.obsm.get(KEYS.OBSM) if entry.get("model_id") == model.id else None
+    if kept is not None:
+        some = np.unique(np.linspace(0, reference.n_obs - 1, _N_CHECKED).astype(int))
+        now = model.get_latent_representation(reference, indices=some, batch_size=batch_size)
+        if kept.shape[1] == now.shape[1] and np.allclose(kept[some], now, rtol=1e-3, atol=1e-3):
+            return np.asarray(kept, np.float64)
+        logger.info(
+            "obsm[%r] of the reference is not what the model says of it now: embedding it again.",
+            KEYS.OBSM,
+        )
+    z = model.get_latent_representation(reference, batch_size=batch_size)
+    return np.asarray(z, np.float64)
+
+
+def neighbors(
+    query: NDArray[np.float64], index: NDArray[np.float64], k: int, random_state: int
+) -> Neighbors:
+    """Return the `k` nearest cells of `index` for each of `query`, with distances."""
+    indices = nearest(query, index, k, random_state)
+    # Neighbour by neighbour: no array of query x neighbours x dimensions.
+    distances = [np.linalg.norm(query - index[indices[:, j]], axis=1) for j in range(k)]
+    return Neighbors(indices, np.stack(distances, axis=1))
+
+
+def typical_distance(index: NDArray[np.float64], k: int, random_state: int) -> float:
+    """Return the median over reference cells of the mean distance to their `k` nearest others."""
+    rng = np.random.default_rng(random_state)
+    some = rng.choice(len(index), min(len(index), _N_TYPICAL), replace=False)
+    found = neighbors(index[some], index, k + 1, random_state)
+    typical = float(np.median(found.distances[:, 1:].mean(axis=1)))  # the first is the cell itself
+    return typical or 1.0  # copies of one cell
+
+
+def _as_matrix(found: Neighbors, n_reference: int) -> sp.csr_matrix:
+    """Return the weights as query x reference, each row with a sum of 1."""
+    n, k = found.indices.shape
+    starts = np.arange(n + 1) * k
+    shape = (n, n_reference)
+    return sp.csr_matrix((found.weights.ravel(), found.indices.ravel(), starts), shape=shape)
+
+
+def label_probabilities(found: Neighbors, labels: pd.Categorical) -> pd.DataFrame:
+    """Return the weighted share of each label among the neighbours, ``(n_query, n_labels)``."""
+    n, n_labels = len(labels), len(labels.categories)
+    member = sp.csr_matrix((np.ones(n), (np.arange(n), labels.codes)), shape=(n, n_labels))
+    shares = (_as_matrix(found, n) @ member).toarray()
+    return pd.DataFrame(np.clip(shares, 0, 1).astype(np.float32), columns=list(labels.categories))
+
+
+def write_labels(data: AnnData | MuData, probabilities: pd.DataFrame, key: str) -> None:
+    """Write label, confidence and probabilities of each cell."""
+    values = probabilities.to_numpy()
+    best = values.argmax(axis=1)
+    names = pd.Index(probabilities.columns)
+    data.obs[f"{key}_label"] = pd.Categorical.from_codes(best, categories=names)
+    data.obs[f"{key}_confidence"] = values[np.arange(len(values)), best]
+    data.obsm[f"{key}_probabilities"] = probabilities.set_axis(data.obs_names)
