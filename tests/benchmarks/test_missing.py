@@ -26,7 +26,7 @@ def run(name: str, path: Path, *options: str, data: Path | None = None) -> dict:
 
 
 def test_mosaics(tmp_path):
-    options = ("--cells", "600", "--shares", "1", "0.4", "--multivi", "1")
+    options = ("--cells", "600", "--max-epochs", "3", "--shares", "1", "0.4", "--multivi", "1")
     report = run("missing", tmp_path / "x.json", *options, "--multivi-shares", "0.4")
     (found,) = report["runs"]
     assert found["fold"] == "09F+09H"

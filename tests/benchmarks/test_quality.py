@@ -11,6 +11,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 QUICK = ["--folds", "09F+09H", "--seeds", "0", "--cells", "700", "--multivi", "1"]
+QUICK += ["--max-epochs", "3"]
 
 
 @pytest.fixture(scope="module")
