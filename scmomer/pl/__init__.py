@@ -1,8 +1,17 @@
-"""Plots of measured beside translated ATAC; each returns its axes."""
+"""Plots of measured beside translated ATAC, and of annotated cells; each returns its axes."""
 
+from scmomer.pl._annotation_umap import annotation_umap
+from scmomer.pl._confusion import confusion
 from scmomer.pl._marker_peaks import marker_peaks
 from scmomer.pl._marker_recovery import marker_recovery
 from scmomer.pl._pseudobulk import pseudobulk
 from scmomer.pl._rank_peaks import rank_peaks
 
-__all__ = ["marker_peaks", "marker_recovery", "pseudobulk", "rank_peaks"]
+__all__ = [
+    "annotation_umap",
+    "confusion",
+    "marker_peaks",
+    "marker_recovery",
+    "pseudobulk",
+    "rank_peaks",
+]
