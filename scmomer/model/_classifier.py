@@ -24,6 +24,7 @@ from scmomer.model._classifier_inputs import (
 )
 from scmomer.model._containers import check_container
 from scmomer.model._current import resolve_model
+from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
 from scmomer.model._novelty import Landmarks
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
@@ -43,8 +44,8 @@ class CellTypeClassifier:
 
     The published protocol is a feed-forward head of three layers on the cell embedding. New are:
     several heads, each with a validation fold of its own, whose probabilities are averaged; inputs
-    that hold what the model's translation heads see in a cell beside the fused embedding; a
-    threshold for unknown cells from reference cells that a head was not trained on.
+    that hold what the translation heads see in a cell, and components of its expression, beside the
+    fused embedding; a threshold for unknown cells from reference cells that a head was not trained on.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ class CellTypeClassifier:
         Trained model, path of a saved one, or None for the one trained or loaded last. It is never
         changed.
     inputs
-        ``"all"``: fused embedding, RNA embedding and those of the translation heads.
+        ``"all"``: fused embedding, RNA embedding, those of the translation heads, and 50 components
+        of the reference's expression.
         ``"embedding"``: the fused embedding alone, as published.
     options
         Fields of ``ClassifierConfig`` to replace, for example ``n_members=1``.
@@ -98,6 +100,7 @@ class CellTypeClassifier:
         self.genes_: pd.Index | None = None
         self.heads_: ClassifierModule | None = None
         self.landmarks_: Landmarks | None = None
+        self.pcs_: ExpressionPCs | None = None
         # The network that embeds cells: the model's own, or a fine-tuned copy of it.
         self._network: SCMOMER = self.model
 
@@ -162,6 +165,10 @@ class CellTypeClassifier:
                 f"{list(self.modalities_)}. Pass mode='frozen'."
             )
             raise ValueError(msg)
+        self.pcs_ = None
+        if self.inputs == "all" and RNA in self.modalities_:
+            some = cells.counts[RNA][cells.measured[RNA]]
+            self.pcs_ = ExpressionPCs.of(some, self.model.target_sum)
         found = self._embed(cells, batch_size)
         held_out = self._fit_heads(found, torch.from_numpy(codes))
         if mode == "finetune":
@@ -203,6 +210,7 @@ class CellTypeClassifier:
             self.modalities_,
             self.inputs == "embedding",
             self.config,
+            self.pcs_,
         )
         self.held_out_ = np.sort(probabilities.max(1))
 
@@ -313,7 +321,9 @@ class CellTypeClassifier:
         return cells if genes is None else restrict(cells, genes, self.genes_)
 
     def _embed(self, cells: Cells, batch_size: int | None) -> CellInputs:
-        return cell_inputs(self._network, cells, self.modalities_, self.inputs, batch_size)
+        return cell_inputs(
+            self._network, cells, self.modalities_, self.inputs, batch_size, self.pcs_
+        )
 
     # -- files
 

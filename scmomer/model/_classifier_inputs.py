@@ -14,6 +14,7 @@ from mudata import MuData
 
 from scmomer._constants import ATAC, RNA
 from scmomer.model._containers import check_container, find_column, read_column
+from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._inference import Inference
 
 if TYPE_CHECKING:
@@ -133,11 +134,13 @@ def cell_inputs(
     use: tuple[str, ...] | None,
     inputs: Inputs,
     batch_size: int | None,
+    pcs: ExpressionPCs | None = None,
 ) -> CellInputs:
     """Embed cells; nothing of a cell depends on other cells.
 
-    The fused embedding and, with ``inputs="all"``, that of RNA and those of the translation heads,
-    which read RNA each in its own way. Not a number for cells without RNA.
+    The fused embedding and, with ``inputs="all"``, that of RNA, those of the translation heads,
+    which read RNA each in its own way, and components of expression. Not a number for cells
+    without RNA.
     """
     model._require_stages_for(cells)
     run = Inference(model.module, cells, None, batch_size)
@@ -149,5 +152,16 @@ def cell_inputs(
         blocks.append(found.rna)
     n_sure = sum(block.shape[1] for block in blocks)
     if found.heads is not None:
-        blocks.append(found.heads.reshape(len(found.z), -1))
+        n_heads, width = found.heads.shape[1:]
+        blocks.append(found.heads.reshape(len(found.z), n_heads * width))
+    if pcs is not None:
+        blocks.append(components(pcs, cells, use))
     return CellInputs(np.hstack(blocks), n_sure, found.z)
+
+
+def components(pcs: ExpressionPCs, cells: Cells, use: tuple[str, ...] | None) -> np.ndarray:
+    """Return components of expression, ``(n_cells, n_comps)``; not a number where RNA is not read."""
+    n_comps = pcs.weights.shape[1]
+    if RNA not in cells.counts or (use is not None and RNA not in use):
+        return np.full((cells.n_cells, n_comps), np.nan, np.float32)
+    return pcs(cells.counts[RNA], cells.measured[RNA])

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import detached
 from scmomer.model._novelty import Landmarks
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
@@ -63,6 +64,8 @@ def _tensors(classifier: CellTypeClassifier) -> dict[str, Tensor]:
     tensors = {f"heads.{k}": v.detach().contiguous() for k, v in heads.state_dict().items()}
     tensors["landmarks"] = torch.from_numpy(landmarks.z)
     tensors["held_out"] = torch.from_numpy(classifier.held_out_)
+    if classifier.pcs_ is not None:
+        tensors["pcs"] = torch.from_numpy(classifier.pcs_.weights)
     if classifier._network is not classifier.model:
         before = classifier.model.module.state_dict()
         after = classifier._network.module.state_dict()
@@ -94,6 +97,7 @@ def _describe(classifier: CellTypeClassifier) -> dict[str, Any]:
         "n_sure": classifier.n_sure_,
         "epochs": classifier.epochs_.tolist(),
         "scale": landmarks.scale,
+        "target_sum": classifier.model.target_sum,
     }
 
 
@@ -116,6 +120,8 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
         )
         heads.load_state_dict(_part(tensors, "heads."))
         made.held_out_ = tensors["held_out"].numpy()
+        if "pcs" in tensors:
+            made.pcs_ = ExpressionPCs(tensors["pcs"].numpy(), meta["target_sum"])
         made.landmarks_ = Landmarks(tensors["landmarks"].numpy(), meta["scale"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(_damaged(path, error)) from error

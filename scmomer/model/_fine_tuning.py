@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from scmomer._constants import RNA
+from scmomer.model._classifier_inputs import components
+from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._inference import _groups, to_device
 from scmomer.module._classifier import (
     ClassifierConfig,
@@ -61,12 +63,15 @@ class _Tuning(nn.Module):
         super().__init__()
         self.network, self.heads, self.embedding = network, heads, embedding
 
-    def forward(self, counts: dict[str, SparseRows]) -> Tensor:
-        """Return the logits of each head, ``(n_heads, n, n_classes)``."""
+    def forward(self, counts: dict[str, SparseRows], further: Tensor) -> Tensor:
+        """Return the logits of each head, ``(n_heads, n, n_classes)``.
+
+        Inputs that the network does not make, ``(n, n_further)``, come last.
+        """
         device = self.network.device
         counts = {m: to_device(rows, device) for m, rows in counts.items()}
         x = batch_inputs(self.network, counts, self.embedding).to(self.heads.mean.device)
-        x = self.heads.standardised(x)
+        x = self.heads.standardised(torch.cat([x, further], -1))
         return torch.stack([head(x) for head in self.heads.heads])
 
 
@@ -79,6 +84,7 @@ def fine_tuned(
     use: tuple[str, ...],
     embedding: bool,
     config: ClassifierConfig,
+    pcs: ExpressionPCs | None = None,
 ) -> tuple[SCMOMER, np.ndarray, int]:
     """Train the last block and the final norms of the RNA encoder, and the heads, end to end.
 
@@ -96,6 +102,8 @@ def fine_tuned(
         Modalities to read; whether the fused embedding is the only input.
     config
         Schedule.
+    pcs
+        Components of expression, which are inputs too.
 
     Returns
     -------
@@ -111,13 +119,16 @@ def fine_tuned(
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(trained, lr=config.fine_lr, weight_decay=config.weight_decay)
     train = np.flatnonzero(~held_out)
+    further = torch.zeros(cells.n_cells, 0)
+    if pcs is not None:
+        further = torch.from_numpy(components(pcs, cells, use))
     weights = class_weights(codes[train], heads.n_classes, config.class_weight)
 
     def run_epoch() -> None:
         tuned.module.eval()  # dropout there would blur what the heads have learned to read
         heads.train()
         for index, counts in _minibatches(cells, train, use, shuffle=True):
-            logits = both(counts)
+            logits = both(counts, further[index])
             loss = torch.stack(
                 [head_loss(one, codes[index], weights, config.label_smoothing) for one in logits]
             ).mean()
@@ -127,10 +138,10 @@ def fine_tuned(
 
     def predict() -> Tensor:
         both.eval()
-        out = torch.zeros(len(cells.measured[use[0]]), heads.n_classes)
+        out = torch.zeros(cells.n_cells, heads.n_classes)
         with torch.no_grad():
             for index, counts in _minibatches(cells, np.flatnonzero(held_out), use, shuffle=False):
-                out[index] = both(counts).softmax(-1).mean(0)
+                out[index] = both(counts, further[index]).softmax(-1).mean(0)
         return out[torch.from_numpy(held_out)]
 
     def validate() -> float:

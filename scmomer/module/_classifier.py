@@ -20,15 +20,15 @@ class ClassifierConfig:
     n_members: int = 5  # heads whose probabilities are averaged; each holds out a fold of its own
     hidden: int = 256  # of the first layer; the second has half of it
     dropout: float = 0.4
-    noise: float = 0.3  # deviation of noise on standardised inputs: depth blurs unseen cells alike
+    noise: float = 0.6  # deviation of noise on standardised inputs: depth blurs unseen cells alike
     block_dropout: float = 0.1  # cells that lack translation heads, as those without RNA do
     label_smoothing: float = 0.05
-    class_weight: float = 0.25  # power of the inverse frequency; 1 costs frequent types too much
-    lr: float = 2e-3
+    class_weight: float = 0.5  # power of the inverse frequency; 1 costs frequent types too much
+    lr: float = 3e-3
     weight_decay: float = 1e-2
-    max_epochs: int = 60
+    max_epochs: int = 40
     patience: int = 10  # epochs without a better validation score before early stopping
-    batch_size: int = 256  # less where there are few cells
+    batch_size: int = 512  # less where there are few cells
     fine_lr: float = 1e-4  # of fine-tuning
     fine_epochs: int = 5
 
