@@ -101,6 +101,7 @@ class CellTypeClassifier:
         self.heads_: ClassifierModule | None = None
         self.landmarks_: Landmarks | None = None
         self.pcs_: ExpressionPCs | None = None
+        self.fine_epoch_ = 0
         # The network that embeds cells: the model's own, or a fine-tuned copy of it.
         self._network: SCMOMER = self.model
 

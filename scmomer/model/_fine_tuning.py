@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy, deepcopy
 from typing import TYPE_CHECKING
 
@@ -152,7 +153,9 @@ def fine_tuned(
     return tuned, predict().numpy(), epoch
 
 
-def _minibatches(cells: Cells, indices: np.ndarray, use: tuple[str, ...], shuffle: bool):  # type: ignore[no-untyped-def]
+def _minibatches(
+    cells: Cells, indices: np.ndarray, use: tuple[str, ...], *, shuffle: bool
+) -> Iterator[tuple[Tensor, dict[str, SparseRows]]]:
     """Yield cells and their counts; those of a minibatch have the same modalities."""
     for available, members in _groups(cells, indices):
         chosen = tuple(m for m in available if m in use) or available
