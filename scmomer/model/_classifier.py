@@ -19,6 +19,7 @@ from scmomer.model._classifier_inputs import (
     Inputs,
     cell_inputs,
     check_labels,
+    check_threshold,
     read_labels,
     restrict,
 )
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from scmomer.model._scmomer import SCMOMER
 
 UNKNOWN = "unknown"
-FALSE_ALARMS = 0.05  # share of held-out reference cells that threshold "auto" calls unknown
+FALSE_ALARMS = 0.05  # share of reference cells that "auto" calls unknown, half by each criterion
 Threshold = float | Literal["auto"] | None
 
 
@@ -231,23 +232,18 @@ class CellTypeClassifier:
         query
             AnnData or MuData with raw counts. Needs no set-up and no labels.
         unknown_threshold
-            Cells whose largest probability is below it are ``"unknown"``; see :meth:`threshold`.
+            Cells whose largest probability is below it are ``"unknown"``. ``"auto"`` also calls
+            cells so that are far from the reference; see :meth:`threshold`.
         batch_size
             Cells at a time. Does not change results.
         """
-        probabilities = self.predict_proba(query, batch_size=batch_size)
-        return self.name(probabilities.to_numpy(), unknown_threshold)
+        probabilities, novelty = self.annotate(query, batch_size=batch_size)
+        return self.name(probabilities.to_numpy(), unknown_threshold, novelty)
 
     def predict_proba(
         self, query: AnnData | MuData, *, batch_size: int | None = None
     ) -> pd.DataFrame:
-        """Return the probability of each class, cells x classes; rows sum to 1.
-
-        Parameters
-        ----------
-        query, batch_size
-            As in :meth:`predict`.
-        """
+        """Return the probability of each class, cells x classes; arguments as in :meth:`predict`."""
         return self.annotate(query, batch_size=batch_size)[0]
 
     def novelty(self, query: AnnData | MuData, *, batch_size: int | None = None) -> np.ndarray:
@@ -275,19 +271,38 @@ class CellTypeClassifier:
         frame = pd.DataFrame(values, index=query.obs_names, columns=self.classes_)
         return frame, landmarks.novelty(found.z)
 
-    def name(self, probabilities: np.ndarray, unknown_threshold: Threshold = None) -> np.ndarray:
-        """Return class names, or ``"unknown"``, of probabilities ``(n_cells, n_classes)``."""
+    def name(
+        self,
+        probabilities: np.ndarray,
+        unknown_threshold: Threshold = None,
+        novelty: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return class names, or ``"unknown"``, ``(n_cells,)``.
+
+        Parameters
+        ----------
+        probabilities, novelty
+            Of :meth:`annotate`, ``(n_cells, n_classes)`` and ``(n_cells,)``.
+        unknown_threshold
+            See :meth:`threshold`; ``"auto"`` also looks at `novelty`.
+        """
         threshold = self.threshold(unknown_threshold)
         names = self.classes_[probabilities.argmax(1)].astype(object)
-        if threshold is not None:
-            names[probabilities.max(1) < threshold] = UNKNOWN
+        if threshold is None:
+            return names
+        unknown = probabilities.max(1) < threshold
+        if unknown_threshold == "auto" and novelty is not None:
+            unknown |= novelty > self.novelty_limit()
+        names[unknown] = UNKNOWN
         return names
 
     def threshold(self, unknown_threshold: Threshold = "auto") -> float | None:
         """Return the probability below which a cell is unknown; None: no cell is.
 
-        ``"auto"``: the one below which 5 % of those reference cells are that were held out from
-        training.
+        ``"auto"``: the one below which 2.5 % of those reference cells are that were held out from
+        training. With it, cells are unknown too that lie further from the reference than 97.5 %
+        of the reference cells do from the others: a type that the reference lacks may look like
+        one of its types to the heads, but lies where none is.
 
         Raises
         ------
@@ -298,14 +313,12 @@ class CellTypeClassifier:
             return None
         self._trained()
         if unknown_threshold == "auto":
-            return float(np.quantile(self.held_out_, FALSE_ALARMS))
-        if isinstance(unknown_threshold, str | bool) or not 0 <= unknown_threshold <= 1:
-            msg = (
-                "Expected unknown_threshold None, 'auto' or a probability in [0, 1], found "
-                f"{unknown_threshold!r}."
-            )
-            raise ValueError(msg)
-        return float(unknown_threshold)
+            return float(np.quantile(self.held_out_, FALSE_ALARMS / 2))
+        return check_threshold(unknown_threshold)
+
+    def novelty_limit(self) -> float:
+        """Return the novelty above which threshold ``"auto"`` calls a cell unknown."""
+        return float(np.quantile(self._trained()[1].spread, 1 - FALSE_ALARMS / 2))
 
     def _trained(self) -> tuple[ClassifierModule, Landmarks]:
         if self.heads_ is None or self.landmarks_ is None:

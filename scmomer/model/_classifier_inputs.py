@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import ATAC, RNA
-from scmomer.model._containers import check_container, find_column, read_column
+from scmomer.model._containers import find_column, read_column
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._inference import Inference
 
@@ -88,10 +88,22 @@ def check_labels(labels: Sequence[str] | np.ndarray, n_cells: int) -> np.ndarray
     return array
 
 
-def modalities_of(data: AnnData | MuData, model: SCMOMER) -> tuple[str, ...]:
-    """Return which of the model's modalities `data` have."""
-    check_container(data)
-    return tuple(model._cells_of(data).counts)
+def check_threshold(value: object) -> float:
+    """Return a probability below which cells are unknown.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
+        msg = (
+            "Expected unknown_threshold None, 'auto' or a probability in [0, 1], found "
+            f"{value!r}. Choose one of these."
+        )
+        raise ValueError(msg)
+    return float(value)  # type: ignore[arg-type]
 
 
 def shared_genes(genes: Sequence[pd.Index], spec_genes: pd.Index) -> pd.Index | None:

@@ -63,6 +63,7 @@ def _tensors(classifier: CellTypeClassifier) -> dict[str, Tensor]:
     heads, landmarks = classifier._trained()
     tensors = {f"heads.{k}": v.detach().contiguous() for k, v in heads.state_dict().items()}
     tensors["landmarks"] = torch.from_numpy(landmarks.z)
+    tensors["spread"] = torch.from_numpy(landmarks.spread)
     tensors["held_out"] = torch.from_numpy(classifier.held_out_)
     if classifier.pcs_ is not None:
         tensors["pcs"] = torch.from_numpy(classifier.pcs_.weights)
@@ -122,7 +123,9 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
         made.held_out_ = tensors["held_out"].numpy()
         if "pcs" in tensors:
             made.pcs_ = ExpressionPCs(tensors["pcs"].numpy(), meta["target_sum"])
-        made.landmarks_ = Landmarks(tensors["landmarks"].numpy(), meta["scale"])
+        made.landmarks_ = Landmarks(
+            tensors["landmarks"].numpy(), meta["scale"], tensors["spread"].numpy()
+        )
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(_damaged(path, error)) from error
     made.heads_ = heads.eval()

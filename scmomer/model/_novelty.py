@@ -19,6 +19,8 @@ class Landmarks:
     """Shape ``(n_landmarks, n_latent)``, float32."""
     scale: float
     """Mean distance of the median landmark to its nearest other ones."""
+    spread: np.ndarray
+    """Novelty of landmarks among the others, sorted, ``(n_landmarks,)``, float32."""
 
     @classmethod
     def of(cls, z: np.ndarray, codes: np.ndarray) -> Landmarks:
@@ -35,8 +37,9 @@ class Landmarks:
         step = np.repeat(-(-counts // _PER_CLASS), counts)
         kept = np.ascontiguousarray(z[np.sort(order[rank % step == 0])], np.float32)
         nearest = _neighbors(kept, min(N_NEIGHBORS, len(kept) - 1))
-        typical = float(np.median(nearest.kneighbors()[0].mean(1)))
-        return cls(kept, max(typical, 1e-12))
+        own = nearest.kneighbors()[0].mean(1)
+        scale = max(float(np.median(own)), 1e-12)
+        return cls(kept, scale, np.sort(own / scale).astype(np.float32))
 
     def novelty(self, z: np.ndarray) -> np.ndarray:
         """Return the mean distance to the nearest landmarks in units of `scale`, ``(n,)``."""

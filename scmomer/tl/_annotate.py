@@ -57,8 +57,9 @@ def annotate(
         ``"frozen"`` trains on cached embeddings, in seconds. ``"finetune"`` also trains the last
         block and the final norms of the RNA encoder, on a copy of the network, in minutes.
     unknown_threshold
-        Cells whose largest probability is below it become ``"unknown"``. ``"auto"`` is the one that
-        5 % of held-out reference cells do not reach. None: no cell does.
+        Cells whose largest probability is below it become ``"unknown"``. ``"auto"`` takes the one
+        that 2.5 % of held-out reference cells do not reach, and calls cells unknown too that are
+        further from the reference than 97.5 % of its own cells from each other. None: no cell is.
     key_added
         Key in ``obs``, and how the other keys begin.
     batch_size
@@ -107,7 +108,8 @@ def annotate(
     threshold = classifier.threshold(unknown_threshold)
     probabilities, novelty = classifier.annotate(query, batch_size=batch_size)
     query = copied(query) if copy else query
-    _write(query, classifier, probabilities, novelty, threshold, key_added)
+    labels = classifier.name(probabilities.to_numpy(), unknown_threshold, novelty)
+    _write(query, classifier, probabilities, novelty, labels, key_added)
     record(
         query,
         classifier.model,
@@ -164,14 +166,13 @@ def _write(
     classifier: CellTypeClassifier,
     probabilities: pd.DataFrame,
     novelty: np.ndarray,
-    threshold: float | None,
+    labels: np.ndarray,
     key: str,
 ) -> None:
     """Write the columns of :func:`annotate`."""
     names = [*classifier.classes_]
-    if threshold is not None and UNKNOWN not in names:
+    if UNKNOWN in labels and UNKNOWN not in names:
         names.append(UNKNOWN)
-    labels = classifier.name(probabilities.to_numpy(), threshold)
     query.obs[key] = pd.Categorical(labels, categories=names)
     query.obs[f"{key}_entropy"] = entropy(probabilities.to_numpy(), axis=1).astype(np.float32)
     query.obs[f"{key}_novelty"] = novelty

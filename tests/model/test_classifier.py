@@ -110,7 +110,9 @@ def test_genes_that_are_left_out_do_not_count(trained, mdata):
 
 def test_held_out_cells_set_the_threshold(classifier):
     threshold = classifier.threshold("auto")
-    assert (classifier.held_out_ < threshold).mean() == pytest.approx(0.05, abs=0.05)
+    assert (classifier.held_out_ < threshold).mean() == pytest.approx(0.025, abs=0.03)
+    spread = classifier.landmarks_.spread
+    assert (spread > classifier.novelty_limit()).mean() == pytest.approx(0.025, abs=0.01)
     assert classifier.threshold(None) is None and classifier.threshold(0.3) == 0.3
 
 
@@ -121,6 +123,15 @@ def test_cells_below_the_threshold_are_unknown(classifier, data):
     assert np.array_equal(found == "unknown", largest < cut)
     assert not (classifier.predict(data) == "unknown").any()
     assert (classifier.predict(data, unknown_threshold=1.0) == "unknown").all()
+
+
+def test_far_cells_are_unknown_however_sure_the_heads_are(classifier):
+    sure = np.eye(len(classifier.classes_))[[0, 1]]
+    limit = classifier.novelty_limit()
+    novelty = np.array([0.5, 2.0]) * limit
+    found = classifier.name(sure, "auto", novelty)
+    assert found.tolist() == [classifier.classes_[0], "unknown"]
+    assert "unknown" not in classifier.name(sure, 0.5, novelty)  # a number is about probability
 
 
 @pytest.mark.parametrize("bad", [1.5, -0.1, "strict", True])

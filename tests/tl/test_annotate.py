@@ -85,8 +85,12 @@ def test_unknown_cells_and_keys(trained, mdata, data):
     assert "type_probability" in data.obsm and "unknown" not in data.obsm["type_probability"]
     annotate(data, mdata, labels_key="cell_type", model=trained, unknown_threshold="auto")
     threshold = data.uns["scmomer"]["annotate"]["params"]["threshold"]
-    largest = data.obsm["scmomer_label_probability"].max(axis=1)
-    assert np.array_equal(data.obs["scmomer_label"] == "unknown", largest < threshold)
+    unsure = data.obsm["scmomer_label_probability"].max(axis=1) < threshold
+    unknown = data.obs["scmomer_label"] == "unknown"
+    assert unknown[unsure].all()
+    if (~unsure & unknown).any():
+        novelty = data.obs["scmomer_label_novelty"]
+        assert novelty[~unsure & unknown].min() > novelty[~unsure & ~unknown].max()
 
 
 def test_a_classifier_can_take_the_place_of_the_reference(trained, trained_rna, mdata, refuses):
