@@ -214,6 +214,36 @@ def missing() -> str:
     return markdown(header, rows)
 
 
+def annotation(protocol: str, setting: str = "all") -> str:
+    """Return how well each method annotates; the best of each score is bold."""
+    columns = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro-F1",
+        "rare_f1": "F1 of the six rarest types",
+        "core_seconds": "core seconds",
+    }
+    methods = results("annotation")[protocol]["summary"][setting]
+    best = {key: max(scores[key][0] for scores in methods.values()) for key in columns}
+
+    def cell(scores: dict[str, list[float]], key: str) -> str:
+        mean, error = scores[key]
+        if key in PLAIN:
+            return f"{mean:{PLAIN[key]}}"
+        text = f"{mean:.3f}" if error != error else f"{mean:.3f} ± {error:.3f}"
+        return f"**{text}**" if mean == best[key] else text
+
+    rows = ([name, *(cell(scores, key) for key in columns)] for name, scores in methods.items())
+    return markdown([" ", *columns.values()], rows)
+
+
+def by_setting(protocol: str, key: str, first: str, methods: list[str] | None = None) -> str:
+    """Return one score, methods x settings."""
+    summary = results("annotation")[protocol]["summary"]
+    names = methods or list(next(iter(summary.values())))
+    rows = ([name, *(f"{found[name][key][0]:.3f}" for found in summary.values())] for name in names)
+    return markdown([first, *summary], rows)
+
+
 def invariance() -> str:
     """Return the largest differences between embeddings of the same cells."""
     found = results("invariance")
@@ -313,6 +343,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "attention": attention,
     "pairing": pairing,
     "invariance": invariance,
+    "annotation-batches": lambda: annotation("batches"),
+    "annotation-unknown": lambda: by_setting("unknown", "auroc", "AUROC of the left-out type"),
+    "annotation-kang": lambda: annotation("kang"),
+    "annotation-pancreas": lambda: by_setting("pancreas", "macro_f1", "macro-F1"),
+    "annotation-fractions": lambda: by_setting("fractions", "macro_f1", "macro-F1, labels given"),
 }
 
 

@@ -4,9 +4,19 @@ from importlib.metadata import version
 
 from scmomer import datasets, metrics, pl, pp, pretrained, tl
 from scmomer._logging import set_up_logging
-from scmomer.model import SCMOMER, load
+from scmomer.model import SCMOMER, CellTypeClassifier, load
 
 __version__ = version("scmomer")
-__all__ = ["SCMOMER", "datasets", "load", "metrics", "pl", "pp", "pretrained", "tl"]
+__all__ = [
+    "SCMOMER",
+    "CellTypeClassifier",
+    "datasets",
+    "load",
+    "metrics",
+    "pl",
+    "pp",
+    "pretrained",
+    "tl",
+]
 
 set_up_logging()

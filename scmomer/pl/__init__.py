@@ -1,9 +1,19 @@
-"""Plots of measured beside translated ATAC, and of integration scores; each returns its axes."""
+"""Plots of measured beside translated ATAC, of annotated cells, of integration; each returns axes."""
 
+from scmomer.pl._annotation_umap import annotation_umap
+from scmomer.pl._confusion import confusion
 from scmomer.pl._integration import integration
 from scmomer.pl._marker_peaks import marker_peaks
 from scmomer.pl._marker_recovery import marker_recovery
 from scmomer.pl._pseudobulk import pseudobulk
 from scmomer.pl._rank_peaks import rank_peaks
 
-__all__ = ["integration", "marker_peaks", "marker_recovery", "pseudobulk", "rank_peaks"]
+__all__ = [
+    "annotation_umap",
+    "confusion",
+    "integration",
+    "marker_peaks",
+    "marker_recovery",
+    "pseudobulk",
+    "rank_peaks",
+]

@@ -1,5 +1,6 @@
 """Tools: one verb per file."""
 
+from scmomer.tl._annotate import annotate
 from scmomer.tl._embed import embed
 from scmomer.tl._integration_report import integration_report
 from scmomer.tl._map_to_reference import map_to_reference
@@ -7,6 +8,7 @@ from scmomer.tl._rank_peaks import rank_peaks
 from scmomer.tl._translate import translate_atac, translate_protein, translate_rna
 
 __all__ = [
+    "annotate",
     "embed",
     "integration_report",
     "map_to_reference",

@@ -1,0 +1,379 @@
+"""Cell type annotation: scMomer against logistic regression and others, protocol by protocol.
+
+    python benchmarks/annotation.py [--protocols batches fractions ...] [--models DIR]
+        [--folds 09F+09H ...] [--seeds 0 1 2] [--cells N] [--scanvi] [--json PATH]
+
+Everybody reads RNA only, raw counts, of the same cells. Labels of SNARE-seq are ``cell_subtype``;
+cells without one (``Mis``) are left out of reference and test. Protocols:
+
+- ``batches``: two batches unseen, by scMomer's own training too; the folds of the other benchmarks.
+- ``five_fold``: stratified folds over all batches; the model of a fold has not seen its test cells.
+- ``fractions``: 10 to 90 % of the reference's labels, on the folds of ``batches``. Cells without a
+  label are those that scMomer was trained on, without labels.
+- ``imbalance``: every type but the largest cut down to a hundredth of it, at least two cells.
+- ``unknown``: one type is left out of the reference's labels; AUROC of its test cells against all
+  others. The model itself saw unlabelled cells of that type.
+- ``pancreas``: Baron (human and mouse, 350 cells, counts) to Xin and Wang, types that both have.
+  These two are given as log2 expression of a full-length assay; ``round(2 ** x - 1)`` stands for
+  counts. Everybody sees the genes that both sets have.
+- ``kang``: control to interferon-stimulated PBMC. Given as log-normalised counts; the smallest
+  value of a cell is one count, which gives the counts back.
+- ``facs``: five folds of 300 sorted PBMC.
+
+``scanpy.datasets.pbmc68k_reduced`` is left out: it is scaled, and no counts can be had from it.
+Settings of scMomer were chosen on 09A+09E and 09C+09J (``_quality.CHOSEN_ON``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import scvi
+from _annotators import N_RARE, Annotator, opponents, ours, run, score, unknown_auroc
+from _measure import machine, versions
+from _quality import UNTOUCHED, all_cells, data, parser, standard_error, trained
+from anndata import AnnData
+from sklearn.model_selection import StratifiedKFold
+
+import scmomer
+
+LABELS = "cell_subtype"
+FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
+NEW_TYPES = ("Ast", "OliM", "InP", "Clau", "E6Tle4", "Mic")
+DATA = Path(os.environ.get("SCMOMER_DATA", "../shared/data")) / "rna"
+KEYS = ("accuracy", "macro_f1", "rare_f1")
+
+
+def labelled(rna: AnnData, key: str = LABELS) -> tuple[AnnData, np.ndarray]:
+    """Return the cells that have a label, and their labels."""
+    labels = rna.obs[key].astype(str).to_numpy()
+    return rna[labels != "Mis"].copy(), labels[labels != "Mis"]
+
+
+def enough(train: tuple[AnnData, np.ndarray]) -> tuple[AnnData, np.ndarray]:
+    """Leave out types with a single cell: nothing can be validated on them."""
+    rna, labels = train
+    kept = pd.Series(labels).map(pd.Series(labels).value_counts()).to_numpy() > 1
+    return (rna, labels) if kept.all() else (rna[kept].copy(), labels[kept])
+
+
+def rarest(labels: np.ndarray) -> list[str]:
+    """Return the rarest types."""
+    return pd.Series(labels).value_counts(ascending=True).index[:N_RARE].tolist()
+
+
+def compare(
+    model: Any,
+    train: tuple[AnnData, np.ndarray],
+    test: tuple[AnnData, np.ndarray],
+    seed: int,
+    args: Namespace,
+    rare: list[str] | None = None,
+) -> dict[str, Any]:
+    """Score everybody on one split."""
+    rare = rarest(np.r_[train[1], test[1]]) if rare is None else rare
+    train = enough(train)
+    found = {}
+    for name, annotator in _everybody(model, args).items():
+        started = time.process_time()
+        probabilities = run(name, annotator, *train, test[0], seed)
+        found[name] = score(probabilities, test[1], rare)
+        found[name]["core_seconds"] = time.process_time() - started
+        short = {key: round(found[name][key], 3) for key in KEYS}
+        print(f"    {name}: {short}", flush=True)
+    return found
+
+
+def _everybody(model: Any, args: Namespace) -> dict[str, Annotator]:
+    mine = {"scMomer": ours(model), "scMomer, embedding alone": ours(model, inputs="embedding")}
+    if args.finetune:
+        mine["scMomer, fine-tuned"] = ours(model, mode="finetune")
+    return {**mine, **opponents(args.scanvi)}
+
+
+# -- SNARE-seq
+
+Split = tuple[str, int, Any, tuple[AnnData, np.ndarray], tuple[AnnData, np.ndarray]]
+
+
+def _splits(args: Namespace) -> Iterator[Split]:
+    """Yield fold, seed, model and the labelled cells of both sides."""
+    for seed in args.seeds:
+        for fold in args.folds:
+            train, test = data(fold, args.cells)
+            model = trained(train, fold, seed, args.models, args.max_epochs)[0]
+            print(f"  {fold} {seed}", flush=True)
+            yield fold, seed, model, enough(labelled(train["rna"])), labelled(test["rna"])
+
+
+def _all_rare(args: Namespace) -> list[str]:
+    return rarest(labelled(all_cells(args.cells)["rna"])[1])
+
+
+def batches(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Two batches unseen."""
+    rare = _all_rare(args)
+    for fold, seed, model, train, test in _splits(args):
+        yield {"fold": fold, "seed": seed, **scored(compare(model, train, test, seed, args, rare))}
+
+
+def scored(methods: dict[str, Any]) -> dict[str, Any]:
+    """Name the part of a run that summaries read."""
+    return {"methods": methods}
+
+
+def five_fold(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Stratified folds with a true test fold; one model for each."""
+    cells = all_cells(args.cells)
+    cells = cells[(cells.obs[LABELS].astype(str) != "Mis").to_numpy()].copy()
+    labels = cells.obs[LABELS].astype(str).to_numpy()
+    rare = rarest(labels)
+    for seed in args.seeds:
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed).split(labels, labels)
+        for number, (known, held_out) in enumerate(folds):
+            train, test = cells[known].copy(), cells[held_out].copy()
+            model = trained(train, f"fivefold{number}", seed, args.models, args.max_epochs)[0]
+            print(f"  fold {number}, seed {seed}", flush=True)
+            parts = labelled(train["rna"]), labelled(test["rna"])
+            found = compare(model, *parts, seed, args, rare)
+            yield {"fold": str(number), "seed": seed, **scored(found)}
+
+
+def subset(labels: np.ndarray, counts: dict[str, int], seed: int) -> np.ndarray:
+    """Draw so many cells of each type, at least two; sorted positions."""
+    rng = np.random.default_rng(seed)
+    chosen = [
+        rng.permutation(np.flatnonzero(labels == name))[: max(2, n)] for name, n in counts.items()
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def fractions(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Fewer labels."""
+    rare = _all_rare(args)
+    for fold, seed, model, (rna, labels), test in _splits(args):
+        names, sizes = np.unique(labels, return_counts=True)
+        for share in FRACTIONS:
+            counts = dict(zip(names, np.round(share * sizes).astype(int), strict=True))
+            kept = subset(labels, counts, seed)
+            print(f"   {share:.0%} of the labels: {len(kept)}", flush=True)
+            some = rna[kept].copy(), labels[kept]
+            found = compare(model, some, test, seed, args, rare)
+            yield {"fold": fold, "seed": seed, "setting": str(share), **scored(found)}
+
+
+def imbalance(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Every type but the largest at 1:100."""
+    rare = _all_rare(args)
+    for fold, seed, model, (rna, labels), test in _splits(args):
+        names, sizes = np.unique(labels, return_counts=True)
+        few = max(2, int(sizes.max() / 100))
+        counts = {n: int(s) if s == sizes.max() else few for n, s in zip(names, sizes, strict=True)}
+        kept = subset(labels, counts, seed)
+        found = compare(model, (rna[kept].copy(), labels[kept]), test, seed, args, rare)
+        yield {"fold": fold, "seed": seed, **scored(found)}
+
+
+def unknown(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Leave a type out of the labels."""
+    rivals = opponents(False)
+    kept = {n: rivals[n] for n in ("logistic regression, 50 scaled PCs", "kNN, 50 scaled PCs")}
+    for fold, seed, model, (rna, labels), (query, truth) in _splits(args):
+        for new in NEW_TYPES:
+            is_new = truth == new
+            if not is_new.any() or not (labels == new).any():
+                continue
+            known = labels != new
+            found = {}
+            for name, annotator in {"scMomer": ours(model), **kept}.items():
+                got = run(name, annotator, rna[known].copy(), labels[known], query, seed)
+                aurocs = unknown_auroc(got, is_new)
+                found |= {f"{name}, {way}": {"auroc": a} for way, a in aurocs.items()}
+            print(f"   {new}: { {k: round(v['auroc'], 3) for k, v in found.items()} }", flush=True)
+            yield {"fold": fold, "seed": seed, "setting": new, **scored(found)}
+
+
+# -- other data
+
+
+def counts_again(lognorm: AnnData) -> AnnData:
+    """Undo ``log(1 + counts / total * target)``: the smallest value of a cell is one count."""
+    x = sp.csr_matrix(lognorm.X).astype(np.float64)
+    x.eliminate_zeros()
+    x.data = np.expm1(x.data)
+    lowest = np.array([row.data.min() if row.nnz else 1.0 for row in x])
+    x = (sp.diags(1 / lowest) @ x).tocsr()
+    off = np.abs(x.data - np.round(x.data)).max()
+    if off > 0.01:
+        raise SystemExit(f"Expected whole counts, found values {off:.2g} away from them.")
+    x.data = np.round(x.data)
+    return AnnData(x.astype(np.float32), obs=lognorm.obs.copy(), var=lognorm.var[[]])
+
+
+def counts_like(log2: AnnData) -> AnnData:
+    """Round ``2 ** x - 1``: not counts, but whole numbers of the same expression."""
+    x = sp.csr_matrix(log2.X).astype(np.float64)
+    x.data = np.round(np.exp2(x.data) - 1)
+    x.eliminate_zeros()
+    return AnnData(x.astype(np.float32), obs=log2.obs.copy(), var=log2.var[[]])
+
+
+def small_model(rna: AnnData, name: str, seed: int, models: Path | None) -> Any:
+    """Return scMomer of RNA alone, with its defaults."""
+    path = None if models is None else models / f"{name}_{seed}.scmomer"
+    if path is not None and path.exists():
+        return scmomer.load(path)
+    scvi.settings.seed = seed
+    rna = rna.copy()
+    scmomer.pp.setup_anndata(rna, modality="rna")
+    model = scmomer.SCMOMER(rna)
+    model.train(enable_progress_bar=False)
+    if path is not None:
+        model.save(path)
+    return model
+
+
+def _shared(name: str) -> AnnData:
+    found = ad.read_h5ad(DATA / f"{name}.h5ad")
+    found.X = sp.csr_matrix(found.X)
+    return found
+
+
+def pancreas(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Baron to Xin and Wang."""
+    baron = _shared("pancreas_baron_350")
+    labels = baron.obs["Group"].astype(str).replace("activated_stellate", "stellate").to_numpy()
+    for seed in args.seeds:
+        for name in ("xin", "wang"):
+            query = counts_like(_shared(f"pancreas_{name}_lognorm"))
+            truth = query.obs["cell_type"].astype(str).to_numpy()
+            known = np.isin(truth, labels)
+            genes = baron.var_names[baron.var_names.isin(query.var_names)]
+            train = AnnData(baron[:, genes].X.astype(np.float32), var=baron[:, genes].var[[]])
+            train.obs_names = baron.obs_names
+            model = small_model(train, f"baron_{name}", seed, args.models, args.max_epochs)
+            print(f"  {name}, seed {seed}: {len(genes)} genes, {known.sum()} cells", flush=True)
+            test = query[known, genes].copy(), truth[known]
+            found = compare(model, (train, labels), test, seed, args)
+            yield {"fold": name, "seed": seed, **scored(found)}
+
+
+def kang(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Control to stimulated."""
+    cells = counts_again(_shared("kang_pbmc_lognorm"))
+    side = (cells.obs["condition"] == "control").to_numpy()
+    train, test = (labelled(cells[rows].copy(), "cell_type") for rows in (side, ~side))
+    for seed in args.seeds:
+        model = small_model(train[0], "kang", seed, args.models, args.max_epochs)
+        print(f"  kang, seed {seed}", flush=True)
+        found = compare(model, train, test, seed, args)
+        yield {"fold": "stimulated", "seed": seed, **scored(found)}
+
+
+def facs(args: Namespace) -> Iterator[dict[str, Any]]:
+    """Five folds of sorted PBMC; genes of at least ten cells."""
+    cells = _shared("pbmc_facs_300")
+    cells = cells[:, np.asarray((cells.X > 0).sum(0)).ravel() >= 10].copy()
+    cells = AnnData(cells.X.astype(np.float32), obs=cells.obs, var=cells.var[[]])
+    labels = cells.obs["cell_type"].astype(str).to_numpy()
+    for seed in args.seeds:
+        folds = StratifiedKFold(5, shuffle=True, random_state=seed).split(labels, labels)
+        for number, (known, held_out) in enumerate(folds):
+            train = cells[known].copy()
+            model = small_model(train, f"facs{number}", seed, args.models, args.max_epochs)
+            print(f"  facs, fold {number}, seed {seed}", flush=True)
+            test = cells[held_out].copy(), labels[held_out]
+            found = compare(model, (train, labels[known]), test, seed, args)
+            yield {"fold": str(number), "seed": seed, **scored(found)}
+
+
+PROTOCOLS: dict[str, Callable[[Namespace], Iterator[dict[str, Any]]]] = {
+    p.__name__: p for p in (batches, five_fold, fractions, imbalance, unknown, pancreas, kang, facs)
+}
+
+
+# -- results
+
+
+def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and standard error of each number score, by setting and method, over folds.
+
+    Seeds of a fold share its cells, so that the error is that of the folds' means.
+    """
+    summary: dict[str, Any] = {}
+    for setting in dict.fromkeys(r.get("setting", "all") for r in runs):
+        some = [r for r in runs if r.get("setting", "all") == setting]
+        summary[setting] = {
+            method: {
+                key: _mean(some, method, key)
+                for key, value in scores.items()
+                if isinstance(value, float)
+            }
+            for method, scores in some[0]["methods"].items()
+        }
+    return summary
+
+
+def _mean(runs: list[dict[str, Any]], method: str, key: str) -> list[float]:
+    folds: dict[str, list[float]] = {}
+    for r in runs:
+        if method in r["methods"]:
+            folds.setdefault(r["fold"], []).append(r["methods"][method][key])
+    means = [float(np.nanmean(values)) for values in folds.values()]
+    return [float(np.mean(means)), standard_error(means)]
+
+
+def write(path: Path, protocols: dict[str, list[dict[str, Any]]]) -> None:
+    """Write what there is so far; protocols of earlier runs stay."""
+    report = json.loads(path.read_text()) if path.exists() else {}
+    for name, runs in protocols.items():
+        report[name] = {
+            "command": " ".join(["python", *sys.argv]),
+            "machine": machine("cpu"),
+            "versions": versions("scmomer", "scvi-tools", "torch", "scikit-learn"),
+            "summary": summarise(runs),
+            "runs": runs,
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1))
+
+
+def show(name: str, runs: list[dict[str, Any]]) -> None:
+    """Print a protocol's summary."""
+    for setting, methods in summarise(runs).items():
+        print(f"\n{name}, {setting}")
+        for method, scores in methods.items():
+            cells = (f"{key} {m:.3f} ± {e:.3f}" for key, (m, e) in scores.items())
+            print(f"  {method}: " + ", ".join(cells))
+
+
+def main() -> None:
+    """Run the protocols that are asked for."""
+    command = parser(__doc__, "annotation.json")
+    command.add_argument("--protocols", nargs="+", default=list(PROTOCOLS), choices=PROTOCOLS)
+    command.add_argument("--scanvi", action="store_true", help="scANVI as an opponent: slow")
+    command.add_argument("--finetune", action="store_true", help="fine-tuned heads too: slow")
+    command.set_defaults(folds=list(UNTOUCHED))
+    args = command.parse_args()
+    for name in args.protocols:
+        print(name, flush=True)
+        runs: list[dict[str, Any]] = []
+        for found in PROTOCOLS[name](args):
+            runs.append(found)
+            write(args.json, {name: runs})
+        show(name, runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,399 @@
+"""``CellTypeClassifier``: cell types from the embeddings of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._constants import RNA
+from scmomer.model._classifier_inputs import (
+    CellInputs,
+    Inputs,
+    cell_inputs,
+    check_labels,
+    check_threshold,
+    read_labels,
+    restrict,
+)
+from scmomer.model._containers import check_container
+from scmomer.model._current import resolve_model
+from scmomer.model._expression_pcs import ExpressionPCs
+from scmomer.model._fine_tuning import fine_tuned
+from scmomer.model._novelty import Landmarks
+from scmomer.module._classifier import ClassifierConfig, ClassifierModule
+from scmomer.train import Cells
+from scmomer.train._classifier import seeded, train_heads
+
+if TYPE_CHECKING:
+    from scmomer.model._scmomer import SCMOMER
+
+UNKNOWN = "unknown"
+FALSE_ALARMS = 0.05  # share of reference cells that "auto" calls unknown, half by each criterion
+Threshold = float | Literal["auto"] | None
+
+
+class CellTypeClassifier:
+    """Cell types from the embeddings of a trained model.
+
+    The published protocol is a feed-forward head of three layers on the cell embedding. New are:
+    several heads, each with a validation fold of its own, whose probabilities are averaged; inputs
+    that hold what the translation heads see in a cell, and components of its expression, beside the
+    fused embedding; a threshold for unknown cells from reference cells that a head was not trained on.
+
+    Parameters
+    ----------
+    model
+        Trained model, path of a saved one, or None for the one trained or loaded last. It is never
+        changed.
+    inputs
+        ``"all"``: fused embedding, RNA embedding, those of the translation heads, and 50 components
+        of the reference's expression.
+        ``"embedding"``: the fused embedding alone, as published.
+    options
+        Fields of ``ClassifierConfig`` to replace, for example ``n_members=1``.
+
+    Raises
+    ------
+    RuntimeError
+        If the model is not trained.
+
+    Examples
+    --------
+    >>> classifier = scmomer.CellTypeClassifier(model).fit(reference, "cell_type")
+    >>> types = classifier.predict(query)
+    """
+
+    classes_: np.ndarray
+    """Names of the classes, sorted, ``(n_classes,)``."""
+    held_out_: np.ndarray
+    """Largest probability of reference cells by a head that was not trained on them, ``(n,)``."""
+
+    def __init__(
+        self,
+        model: SCMOMER | str | Path | None = None,
+        *,
+        inputs: Inputs = "all",
+        **options: Any,
+    ):
+        self.model = resolve_model(model)
+        self.model._check_trained()
+        if inputs not in ("all", "embedding"):
+            msg = f"Expected inputs 'all' or 'embedding', found {inputs!r}."
+            raise ValueError(msg)
+        unknown = sorted(set(options) - set(ClassifierConfig().to_dict()))
+        if unknown:
+            known = sorted(ClassifierConfig().to_dict())
+            msg = f"Expected options among {known}, found {unknown}."
+            raise ValueError(msg)
+        self.inputs = inputs
+        self.config = replace(ClassifierConfig(), **options)
+        self.model_id = self.model.id
+        self.mode: Literal["frozen", "finetune"] = "frozen"
+        self.modalities_: tuple[str, ...] | None = None
+        self.genes_: pd.Index | None = None
+        self.heads_: ClassifierModule | None = None
+        self.landmarks_: Landmarks | None = None
+        self.pcs_: ExpressionPCs | None = None
+        self.fine_epoch_ = 0
+        # The network that embeds cells: the model's own, or a fine-tuned copy of it.
+        self._network: SCMOMER = self.model
+
+    # -- training
+
+    def fit(
+        self,
+        reference: AnnData | MuData,
+        labels: str | Sequence[str] | np.ndarray | pd.Series,
+        *,
+        mode: Literal["frozen", "finetune"] = "frozen",
+        modalities: Sequence[str] | None = None,
+        genes: Sequence[str] | pd.Index | None = None,
+        batch_size: int | None = None,
+    ) -> CellTypeClassifier:
+        """Train on labelled cells.
+
+        Parameters
+        ----------
+        reference
+            AnnData of one modality or MuData, with raw counts. Needs no set-up.
+        labels
+            Column of obs with the cell types, or one label for each cell.
+        mode
+            ``"frozen"`` trains heads on embeddings that are computed once. ``"finetune"`` then
+            trains also the last block and the final norms of the RNA encoder, on a copy of the
+            network: the model stays as it is.
+        modalities
+            Modalities to read, of the reference and of queries that have one of them; None for
+            all of the reference.
+        genes
+            Genes to read; counts of the others are left out in reference and queries. None: all.
+        batch_size
+            Cells to embed at a time, default :attr:`scvi.settings.batch_size`.
+
+        Returns
+        -------
+        CellTypeClassifier
+            This one, trained. With :attr:`scvi.settings.seed` set, a fit repeats exactly on a CPU.
+
+        Raises
+        ------
+        KeyError
+            If there is no such column.
+        ValueError
+            If labels are missing, of one class only, or one class has a single cell.
+        """
+        check_container(reference)
+        if mode not in ("frozen", "finetune"):
+            msg = f"Expected mode 'frozen' or 'finetune', found {mode!r}."
+            raise ValueError(msg)
+        given = read_labels(reference, labels) if isinstance(labels, str) else labels
+        names = check_labels(given, reference.n_obs)
+        self.mode, self._network = mode, self.model
+        self.genes_ = None if genes is None else pd.Index(genes)
+        cells = self._read(reference)
+        self.modalities_ = self._checked(modalities, cells)
+        self.classes_, codes = np.unique(names, return_inverse=True)
+        if mode == "finetune" and RNA not in self.modalities_:
+            msg = (
+                "Expected RNA in the reference to fine-tune the RNA encoder, found "
+                f"{list(self.modalities_)}. Pass mode='frozen'."
+            )
+            raise ValueError(msg)
+        self.pcs_ = None
+        if self.inputs == "all" and RNA in self.modalities_:
+            some = cells.counts[RNA][cells.measured[RNA]]
+            self.pcs_ = ExpressionPCs.of(some, self.model.target_sum)
+        found = self._embed(cells, batch_size)
+        held_out = self._fit_heads(found, torch.from_numpy(codes))
+        if mode == "finetune":
+            self._fine_tune(cells, torch.from_numpy(codes), held_out)
+            found = self._embed(cells, batch_size)
+        self.landmarks_ = Landmarks.of(found.z, codes)
+        return self
+
+    def _checked(self, modalities: Sequence[str] | None, cells: Cells) -> tuple[str, ...]:
+        there = tuple(cells.counts)
+        chosen = there if modalities is None else tuple(modalities)
+        if not chosen or set(chosen) - set(there):
+            msg = f"Expected modalities of the reference, among {list(there)}, found {modalities}."
+            raise ValueError(msg)
+        return chosen
+
+    def _fit_heads(self, found: CellInputs, codes: torch.Tensor) -> np.ndarray:
+        """Train new heads; return which cells were held out from one of them, ``(n,)`` bool."""
+        x = torch.from_numpy(found.values)
+        with seeded():
+            heads = ClassifierModule(x.shape[1], len(self.classes_), found.n_sure, self.config)
+        # Fine-tuning needs cells that no head was trained on.
+        out, self.epochs_ = train_heads(
+            heads, x, codes, self.config, one_fold=self.mode == "finetune"
+        )
+        self.heads_, self.n_sure_ = heads, found.n_sure
+        held_out = ~np.isnan(out[:, 0])
+        self.held_out_ = np.sort(out[held_out].max(1))
+        return held_out
+
+    def _fine_tune(self, cells: Cells, codes: torch.Tensor, held_out: np.ndarray) -> None:
+        assert self.heads_ is not None and self.modalities_ is not None
+        self._network, probabilities, self.fine_epoch_ = fine_tuned(
+            self.model,
+            self.heads_,
+            cells,
+            codes,
+            held_out,
+            self.modalities_,
+            self.inputs == "embedding",
+            self.config,
+            self.pcs_,
+        )
+        self.held_out_ = np.sort(probabilities.max(1))
+
+    # -- prediction
+
+    def predict(
+        self,
+        query: AnnData | MuData,
+        *,
+        unknown_threshold: Threshold = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return the most probable class of each cell, as text, ``(n_cells,)``.
+
+        Parameters
+        ----------
+        query
+            AnnData or MuData with raw counts. Needs no set-up and no labels.
+        unknown_threshold
+            Cells whose largest probability is below it are ``"unknown"``. ``"auto"`` also calls
+            cells so that are far from the reference; see :meth:`threshold`.
+        batch_size
+            Cells at a time. Does not change results.
+        """
+        probabilities, novelty = self.annotate(query, batch_size=batch_size)
+        return self.name(probabilities.to_numpy(), unknown_threshold, novelty)
+
+    def predict_proba(
+        self, query: AnnData | MuData, *, batch_size: int | None = None
+    ) -> pd.DataFrame:
+        """Return the probability of each class, cells x classes; arguments as in :meth:`predict`."""
+        return self.annotate(query, batch_size=batch_size)[0]
+
+    def novelty(self, query: AnnData | MuData, *, batch_size: int | None = None) -> np.ndarray:
+        """Return how far cells are from the reference, ``(n_cells,)``, at least 0.
+
+        Mean distance of the fused embedding to the 15 nearest reference cells, divided by what it
+        is for the median reference cell: 1 is usual.
+
+        Parameters
+        ----------
+        query, batch_size
+            As in :meth:`predict`.
+        """
+        return self.annotate(query, batch_size=batch_size)[1]
+
+    def annotate(
+        self, query: AnnData | MuData, *, batch_size: int | None = None
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        """Return :meth:`predict_proba` and :meth:`novelty`, for the price of one."""
+        heads, landmarks = self._trained()
+        check_container(query)
+        found = self._embed(self._read(query), batch_size)
+        with torch.no_grad():
+            values = heads(torch.from_numpy(found.values)).numpy()
+        frame = pd.DataFrame(values, index=query.obs_names, columns=self.classes_)
+        return frame, landmarks.novelty(found.z)
+
+    def name(
+        self,
+        probabilities: np.ndarray,
+        unknown_threshold: Threshold = None,
+        novelty: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return class names, or ``"unknown"``, ``(n_cells,)``.
+
+        Parameters
+        ----------
+        probabilities, novelty
+            Of :meth:`annotate`, ``(n_cells, n_classes)`` and ``(n_cells,)``.
+        unknown_threshold
+            See :meth:`threshold`; ``"auto"`` also looks at `novelty`.
+        """
+        threshold = self.threshold(unknown_threshold)
+        names = self.classes_[probabilities.argmax(1)].astype(object)
+        if threshold is None:
+            return names
+        unknown = probabilities.max(1) < threshold
+        if unknown_threshold == "auto" and novelty is not None:
+            unknown |= novelty > self.novelty_limit()
+        names[unknown] = UNKNOWN
+        return names
+
+    def threshold(self, unknown_threshold: Threshold = "auto") -> float | None:
+        """Return the probability below which a cell is unknown; None: no cell is.
+
+        ``"auto"``: the one below which 2.5 % of those reference cells are that were held out from
+        training. With it, cells are unknown too that lie further from the reference than 97.5 %
+        of the reference cells do from the others: a type that the reference lacks may look like
+        one of its types to the heads, but lies where none is.
+
+        Raises
+        ------
+        ValueError
+            If it is neither None, ``"auto"`` nor a number between 0 and 1.
+        """
+        if unknown_threshold is None:
+            return None
+        self._trained()
+        if unknown_threshold == "auto":
+            return float(np.quantile(self.held_out_, FALSE_ALARMS / 2))
+        return check_threshold(unknown_threshold)
+
+    def novelty_limit(self) -> float:
+        """Return the novelty above which threshold ``"auto"`` calls a cell unknown."""
+        return float(np.quantile(self._trained()[1].spread, 1 - FALSE_ALARMS / 2))
+
+    def _trained(self) -> tuple[ClassifierModule, Landmarks]:
+        if self.heads_ is None or self.landmarks_ is None:
+            msg = (
+                "Expected a trained classifier, found one that was never fitted. Call "
+                "classifier.fit(reference, labels_key), or CellTypeClassifier.load(path, model)."
+            )
+            raise RuntimeError(msg)
+        return self.heads_, self.landmarks_
+
+    def _read(self, data: AnnData | MuData) -> Cells:
+        cells = self.model._cells_of(data)
+        genes = self.model.spec.features.get(RNA)
+        return cells if genes is None else restrict(cells, genes, self.genes_)
+
+    def _embed(self, cells: Cells, batch_size: int | None) -> CellInputs:
+        return cell_inputs(
+            self._network, cells, self.modalities_, self.inputs, batch_size, self.pcs_
+        )
+
+    # -- files
+
+    def check_model(self, model: SCMOMER) -> None:
+        """Raise if `model` is another one than this classifier was trained on."""
+        if model.id != self.model_id:
+            msg = (
+                f"Expected the model {self.model_id} that this classifier was trained on, found "
+                f"{model.id}. Load that model, or fit a new classifier."
+            )
+            raise ValueError(msg)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write weights (safetensors) and everything else (JSON) into a folder.
+
+        The model is not in it: save it too.
+
+        Parameters
+        ----------
+        path
+            The folder, for example ``"cortex.types"``.
+        overwrite
+            Replace an existing classifier folder; anything else is never replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If it exists and `overwrite` is false, or if it is no classifier folder.
+        RuntimeError
+            If it is not trained.
+        """
+        from scmomer.model._classifier_io import write_classifier
+
+        self._trained()
+        write_classifier(self, Path(path), overwrite)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, model: SCMOMER | str | Path | None = None
+    ) -> CellTypeClassifier:
+        """Load a folder that :meth:`save` wrote; executes nothing from it.
+
+        Parameters
+        ----------
+        path
+            The folder.
+        model
+            The model that it was trained on, its path, or None for the one used last.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder, or it lacks a file.
+        ValueError
+            If it is damaged, or `model` is another one than it was trained on.
+        """
+        from scmomer.model._classifier_io import read_classifier
+
+        return read_classifier(Path(path), resolve_model(model))

@@ -1,0 +1,23 @@
+"""Labels of cells for pictures."""
+
+from __future__ import annotations
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer.model._containers import check_container, find_column, read_column
+
+
+def labels_in(data: AnnData | MuData, key: str) -> pd.Series:
+    """Return a column of obs as text, with missing values where there are such, ``(n_cells,)``.
+
+    Raises
+    ------
+    KeyError
+        If neither ``data.obs`` nor the obs of a modality has the column; lists those present.
+    """
+    check_container(data)
+    keys = {m: m for m in data.mod} if isinstance(data, MuData) else {}
+    column = read_column(data, key, find_column(data, key, keys))
+    return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")

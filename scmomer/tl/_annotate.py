@@ -1,0 +1,179 @@
+"""Annotate cells by a labelled reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scipy.stats import entropy
+
+from scmomer._constants import RNA
+from scmomer.model import SCMOMER, CellTypeClassifier, resolve_model
+from scmomer.model._classifier import UNKNOWN
+from scmomer.model._classifier_inputs import shared_genes
+from scmomer.model._containers import check_container
+from scmomer.model._query import _modality_adatas
+from scmomer.tl._copy import Container, copied
+from scmomer.tl._record import record
+
+KEY = "scmomer_label"
+
+
+def annotate(
+    query: Container,
+    reference: AnnData | MuData | CellTypeClassifier,
+    *,
+    labels_key: str | None = None,
+    model: SCMOMER | str | Path | None = None,
+    mode: Literal["frozen", "finetune"] = "frozen",
+    unknown_threshold: float | Literal["auto"] | None = None,
+    key_added: str = KEY,
+    batch_size: int | None = None,
+    copy: bool = False,
+) -> Container | None:
+    """Annotate cells with the types of a labelled reference.
+
+    Trains a :class:`scmomer.CellTypeClassifier` on the embeddings of the reference and applies it
+    to the query. Both are read alike: in the modalities that both have, if there are such, and in
+    the genes that both have.
+
+    Parameters
+    ----------
+    query
+        AnnData of one modality or MuData, with raw counts. Needs no labels and no set-up.
+    reference
+        Labelled cells, in a container of either kind; or a classifier, trained before, which saves
+        training for each query.
+    labels_key
+        Column of obs with the reference's cell types; not needed with a classifier.
+    model
+        Trained model, path of a saved one, or None for the one trained or loaded last. It is not
+        changed.
+    mode
+        ``"frozen"`` trains on cached embeddings, in seconds. ``"finetune"`` also trains the last
+        block and the final norms of the RNA encoder, on a copy of the network, in minutes.
+    unknown_threshold
+        Cells whose largest probability is below it become ``"unknown"``. ``"auto"`` takes the one
+        that 2.5 % of held-out reference cells do not reach, and calls cells unknown too that are
+        further from the reference than 97.5 % of its own cells from each other. None: no cell is.
+    key_added
+        Key in ``obs``, and how the other keys begin.
+    batch_size
+        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+    copy
+        Return a changed copy instead of changing `query`.
+
+    Returns
+    -------
+    AnnData | MuData | None
+        None, or the copy. Adds:
+
+        ``obs[key_added]``
+            Type of each cell, categorical.
+        ``obsm[key_added + "_probability"]``
+            DataFrame, cells x types; rows sum to 1.
+        ``obs[key_added + "_entropy"]``
+            Entropy of these, from 0 to the logarithm of the number of types (nats).
+        ``obs[key_added + "_novelty"]``
+            Mean distance of the embedding to the 15 nearest reference cells, 1 for the median
+            reference cell itself.
+        ``uns["scmomer"]["annotate"]``
+            Parameters, threshold and id of the model.
+
+    Raises
+    ------
+    KeyError
+        If the reference has no such column.
+    RuntimeError
+        If there is no model, or it is not trained.
+    ValueError
+        If labels are missing, of one class only, or one class has a single cell; if reference and
+        query share no gene; if a classifier was trained on another model.
+
+    Examples
+    --------
+    >>> scmomer.tl.annotate(query, reference, labels_key="cell_type", unknown_threshold="auto")
+    >>> query.obs["scmomer_label"]
+    """
+    check_container(query)
+    if isinstance(reference, CellTypeClassifier):
+        classifier = reference
+        classifier.check_model(classifier.model if model is None else resolve_model(model))
+    else:
+        classifier = _fitted(query, reference, labels_key, resolve_model(model), mode, batch_size)
+    threshold = classifier.threshold(unknown_threshold)
+    probabilities, novelty = classifier.annotate(query, batch_size=batch_size)
+    query = copied(query) if copy else query
+    labels = classifier.name(probabilities.to_numpy(), unknown_threshold, novelty)
+    _write(query, classifier, probabilities, novelty, labels, key_added)
+    record(
+        query,
+        classifier.model,
+        "annotate",
+        key_added=key_added,
+        labels_key=labels_key,
+        mode=classifier.mode,
+        threshold=threshold,
+    )
+    return query if copy else None
+
+
+def _fitted(
+    query: AnnData | MuData,
+    reference: AnnData | MuData,
+    labels_key: str | None,
+    model: SCMOMER,
+    mode: Literal["frozen", "finetune"],
+    batch_size: int | None,
+) -> CellTypeClassifier:
+    """Train a classifier that reads the reference as the query can be read."""
+    check_container(reference)
+    if labels_key is None:
+        msg = (
+            "Expected labels_key=, the column of the reference's obs with cell types, found None. "
+            f"Name one of {list(reference.obs.columns)}."
+        )
+        raise ValueError(msg)
+    classifier = CellTypeClassifier(model)
+    found = {name: _modality_adatas(d, model.spec) for name, d in _both(reference, query)}
+    shared = [m for m in found["reference"] if m in found["query"]]
+    genes = None
+    if RNA in shared:
+        names = [parts[RNA][0].var_names for parts in found.values()]
+        genes = shared_genes(names, model.spec.features[RNA])
+    return classifier.fit(
+        reference,
+        labels_key,
+        mode=mode,
+        modalities=shared or None,
+        genes=genes,
+        batch_size=batch_size,
+    )
+
+
+def _both(
+    reference: AnnData | MuData, query: AnnData | MuData
+) -> tuple[tuple[str, AnnData | MuData], ...]:
+    return (("reference", reference), ("query", query))
+
+
+def _write(
+    query: AnnData | MuData,
+    classifier: CellTypeClassifier,
+    probabilities: pd.DataFrame,
+    novelty: np.ndarray,
+    labels: np.ndarray,
+    key: str,
+) -> None:
+    """Write the columns of :func:`annotate`."""
+    names = [*classifier.classes_]
+    if UNKNOWN in labels and UNKNOWN not in names:
+        names.append(UNKNOWN)
+    query.obs[key] = pd.Categorical(labels, categories=names)
+    query.obs[f"{key}_entropy"] = entropy(probabilities.to_numpy(), axis=1).astype(np.float32)
+    query.obs[f"{key}_novelty"] = novelty
+    query.obsm[f"{key}_probability"] = probabilities
