@@ -229,7 +229,9 @@ def counts_like(log2: AnnData) -> AnnData:
     return AnnData(x.astype(np.float32), obs=log2.obs.copy(), var=log2.var[[]])
 
 
-def small_model(rna: AnnData, name: str, seed: int, models: Path | None) -> Any:
+def small_model(
+    rna: AnnData, name: str, seed: int, models: Path | None, max_epochs: int | None
+) -> Any:
     """Return scMomer of RNA alone, with its defaults."""
     path = None if models is None else models / f"{name}_{seed}.scmomer"
     if path is not None and path.exists():
@@ -238,7 +240,7 @@ def small_model(rna: AnnData, name: str, seed: int, models: Path | None) -> Any:
     rna = rna.copy()
     scmomer.pp.setup_anndata(rna, modality="rna")
     model = scmomer.SCMOMER(rna)
-    model.train(enable_progress_bar=False)
+    model.train(max_epochs, enable_progress_bar=False)
     if path is not None:
         model.save(path)
     return model
