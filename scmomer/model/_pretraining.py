@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from anndata import AnnData
+from mudata import MuData
 
+from scmomer._constants import Modality
 from scmomer.model._query import read_cells
 from scmomer.model._training import TrainingMixin
 from scmomer.train import RunOptions
@@ -20,6 +22,7 @@ class PretrainingMixin(TrainingMixin):
         self,
         adata: AnnData,
         *,
+        modality: Modality | None = None,
         max_epochs: int | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
@@ -40,8 +43,10 @@ class PretrainingMixin(TrainingMixin):
         Parameters
         ----------
         adata
-            Raw counts of one of the model's modalities, recognised by its feature names and
-            matched by name; needs no set-up.
+            Raw counts of one of the model's modalities, matched by name; needs no set-up.
+        modality
+            Which one; None recognises it by its feature names. (A gene and a protein can have the
+            same name.)
         max_epochs
             Epochs, default that of stage 1.
         accelerator, devices, train_size, validation_size, batch_size, early_stopping
@@ -68,7 +73,13 @@ class PretrainingMixin(TrainingMixin):
             registered = self._training_cells()
             self._split = split_cells(registered.n_cells)
             self._start_warm(registered, self._split[0])
-        cells = read_cells(adata, self.spec)
+        if modality is not None and modality not in self.spec.features:
+            msg = (
+                f"Expected a modality of the model, {list(self.spec.modalities)}, found "
+                f"{modality!r}. A model has the modalities that it was registered with."
+            )
+            raise ValueError(msg)
+        cells = read_cells(adata if modality is None else MuData({modality: adata}), self.spec)
         (stage,) = cells.counts
         split = split_cells(cells.n_cells, train_size, validation_size)
         config = configure(

@@ -141,11 +141,27 @@ def bridge(module: SCMOMERModule, tensors: CellBatch) -> Terms:
             own = head(z, features)
             found = _rebuild(module, source, others, own, tensors, head.decoder, head.rates)
             terms |= {f"{name}_from_{source}_{k + 1}": value for name, value in found.items()}
+    if len(said) > 2:  # what a query of two modalities will ask for
+        terms |= _from_others(module, said, tensors)
     for source, z in fused.items():
         found = _mixing(module, z, tensors)
         terms |= {f"{name}_from_{source}": value for name, value in found.items()}
     if RNA in said:
         terms |= _depths(module, fused[RNA].detach(), counts)
+    return terms
+
+
+def _from_others(
+    module: SCMOMERModule, said: dict[str, dict[str, Tensor]], tensors: CellBatch
+) -> Terms:
+    """Decode each modality from all others together, as inference fuses them."""
+    terms = {}
+    for to in said:
+        others = [m for m in said if m != to]
+        expected = [said[m][to] for m in others if to in said[m]]
+        if expected:
+            parts = {**{m: said[m][m] for m in others}, to: torch.stack(expected).mean(0)}
+            terms[f"{to}_from_others"] = reconstruction(module, to, module.fuse(parts), tensors)
     return terms
 
 

@@ -69,3 +69,12 @@ def test_only_one_modality_at_a_time(make_model, mdata, refuses):
 def test_a_modality_that_the_model_lacks_is_refused(make_model, mdata, refuses):
     with refuses(ValueError, "['rna']", "'atac'"):
         make_model(mdata["rna"]).pretrain(mdata["atac"])
+
+
+def test_the_modality_can_be_told(make_model, mdata, make_unseen, refuses):
+    models = [make_model(make_mdata) for make_mdata in (mdata.copy(), mdata.copy())]
+    for model, modality in zip(models, (None, "rna"), strict=True):
+        model.pretrain(make_unseen()["rna"], modality=modality, **QUICK)
+        assert model.stages_ == ("rna",)
+    with refuses(ValueError, "['rna', 'atac']", "'protein'"):
+        models[0].pretrain(make_unseen()["rna"], modality="protein", **QUICK)
