@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import detached
+from scmomer.model._folder import Folder
 from scmomer.model._novelty import Landmarks
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
 
@@ -24,39 +21,12 @@ if TYPE_CHECKING:
     from scmomer.model._classifier import CellTypeClassifier
     from scmomer.model._scmomer import SCMOMER
 
-FORMAT = "scmomer-classifier"
-FORMAT_VERSION = 1
-_WEIGHTS, _META = "weights.safetensors", "classifier.json"
+_FOLDER = Folder("classifier")
 
 
 def write_classifier(classifier: CellTypeClassifier, path: Path, overwrite: bool) -> None:
     """Write a folder; an older one is replaced only when the new one is complete."""
-    _check_free(path, overwrite)
-    draft = path.with_name(f".{path.name}.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    save_file(_tensors(classifier), draft / _WEIGHTS, metadata={"format": FORMAT})
-    (draft / _META).write_text(json.dumps(_describe(classifier), indent=1))
-    if path.is_dir():
-        shutil.rmtree(path)
-    draft.rename(path)
-
-
-def _check_free(path: Path, overwrite: bool) -> None:
-    """Raise if `path` is taken; only a classifier folder is ever replaced."""
-    if not path.exists():
-        return
-    if not overwrite:
-        msg = f"Expected a new folder, found {str(path)!r}. Pass overwrite=True to replace it."
-        raise FileExistsError(msg)
-    inside = {p.name for p in path.iterdir()} if path.is_dir() else None
-    if inside is None or inside - {_META, _WEIGHTS}:
-        found = "a file" if inside is None else f"a folder with {sorted(inside)[:5]}"
-        msg = (
-            f"Expected a classifier folder to overwrite at {str(path)!r}, found {found}. Choose "
-            "another path, or remove it yourself if it is not needed."
-        )
-        raise FileExistsError(msg)
+    _FOLDER.write(path, _tensors(classifier), _describe(classifier), overwrite)
 
 
 def _tensors(classifier: CellTypeClassifier) -> dict[str, Tensor]:
@@ -79,14 +49,9 @@ def _tensors(classifier: CellTypeClassifier) -> dict[str, Tensor]:
 
 
 def _describe(classifier: CellTypeClassifier) -> dict[str, Any]:
-    from scmomer import __version__
-
     heads, landmarks = classifier._trained()
     genes = classifier.genes_
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "scmomer_version": __version__,
         "model_id": classifier.model_id,
         "classes": classifier.classes_.tolist(),
         "inputs": classifier.inputs,
@@ -106,8 +71,8 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
     """Read a folder; see :meth:`CellTypeClassifier.load`."""
     from scmomer.model._classifier import CellTypeClassifier
 
-    meta = _read_meta(path)
-    tensors = _read_tensors(path / _WEIGHTS)
+    meta = _FOLDER.read_meta(path)
+    tensors = _FOLDER.read_tensors(path)
     try:
         made = CellTypeClassifier(model, inputs=meta["inputs"], **meta["config"])
         made.model_id = meta["model_id"]
@@ -127,7 +92,7 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
             tensors["landmarks"].numpy(), meta["scale"], tensors["spread"].numpy()
         )
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(_damaged(path, error)) from error
+        raise ValueError(_FOLDER.damaged(path, error)) from error
     made.heads_ = heads.eval()
     if meta["mode"] == "finetune":
         made._network = detached(model)
@@ -137,46 +102,3 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _read_meta(path: Path) -> dict[str, Any]:
-    missing = [name for name in (_META, _WEIGHTS) if not (path / name).is_file()]
-    if missing:
-        inside = sorted(p.name for p in path.iterdir())[:10] if path.is_dir() else "no folder"
-        msg = (
-            f"Expected {_META} and {_WEIGHTS} in {str(path)!r}, found {inside}. Pass a folder that "
-            "classifier.save(path) wrote."
-        )
-        raise FileNotFoundError(msg)
-    try:
-        meta = json.loads((path / _META).read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(_damaged(path, error)) from error
-    kind = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
-    version = meta.get("format_version") if isinstance(meta, dict) else None
-    if kind != FORMAT or not isinstance(version, int) or version > FORMAT_VERSION:
-        msg = (
-            f"Expected format {FORMAT!r}, version {FORMAT_VERSION} or older, in {_META} of "
-            f"{str(path)!r}, found {kind!r}, version {version!r}. Pass a folder that "
-            "classifier.save(path) wrote, or upgrade scmomer."
-        )
-        raise ValueError(msg)
-    return meta
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        msg = (
-            f"Expected safetensors in {str(path)!r}, found a damaged or foreign file: {error}. "
-            "Save the classifier again or fetch a new copy."
-        )
-        raise ValueError(msg) from error
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return (
-        f"Expected {_META} and {_WEIGHTS} of {str(path)!r} as classifier.save(path) wrote them, "
-        f"found damage: {error!r}. Save the classifier again or fetch a new copy."
-    )

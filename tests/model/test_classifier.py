@@ -219,9 +219,12 @@ def test_only_a_classifier_folder_is_replaced(classifier, saved, tmp_path, refus
 
 def test_damaged_folders_are_refused(classifier, trained, tmp_path, refuses):
     path = tmp_path / "types"
-    with refuses(FileNotFoundError, "classifier.json"):
+    with refuses(FileNotFoundError, "classifier folder", "nothing"):
         CellTypeClassifier.load(path, trained)
-    classifier.save(path)
+    path.mkdir()
+    with refuses(FileNotFoundError, "classifier.json", "classifier.save"):
+        CellTypeClassifier.load(path, trained)
+    classifier.save(path, overwrite=True)
     meta = json.loads((path / "classifier.json").read_text())
     (path / "classifier.json").write_text(json.dumps({**meta, "format": "other"}))
     with refuses(ValueError, "'other'", "scmomer-classifier"):

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import scmomer
-from scmomer.model import _io
+from scmomer.model import _folder
 
 META, WEIGHTS = "model.json", "weights.safetensors"
 
@@ -186,7 +186,7 @@ def test_a_failed_save_keeps_the_older_model(trained, trained_rna, folder, monke
     def full_disk(*args, **kwargs):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(_io, "save_file", full_disk)
+    monkeypatch.setattr(_folder, "save_file", full_disk)
     with pytest.raises(OSError, match="No space"):
         trained_rna.save(folder, overwrite=True)
     assert scmomer.load(folder).id == trained.id
