@@ -14,7 +14,7 @@ from scvi.data._manager import AnnDataManagerValidationCheck
 from scmomer._constants import ATAC, FIELDS, MODALITIES, PROTEIN, RNA, Modality
 from scmomer.model._containers import find_column, resolve_modalities
 from scmomer.model._counts import get_counts
-from scmomer.model._names import check_unique, looks_like, parse_peaks
+from scmomer.model._names import check_unique, examples, looks_like, parse_peaks
 
 _FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC, PROTEIN: FIELDS.PROTEIN}
 
@@ -90,8 +90,16 @@ def mudata_fields(
 
 
 def _check_pairs(mdata: MuData, keys: list[str]) -> None:
-    """Raise if a modality has fewer than two cells in common with the others."""
+    """Raise if a cell has no modality, or a modality fewer than two cells in common with others."""
     has = np.stack([mdata.obsmap[key].ravel() > 0 for key in keys])  # (n_modalities, n_obs)
+    if not has.any(0).all():
+        lacking = mdata.obs_names[~has.any(0)]
+        msg = (
+            f"Expected cells with at least one of {keys}, found {len(lacking)} of {mdata.n_obs} with "
+            f"none, such as {examples(lacking)}. Leave them out: `mdata = "
+            f"mdata[~mdata.obs_names.isin(lacking)].copy()`."
+        )
+        raise ValueError(msg)
     shared = (has & (has.sum(0) > 1)).sum(1)  # cells that also have another modality
     if shared.min() >= 2:
         return

@@ -191,3 +191,9 @@ def test_dense_and_sparse_counts_are_the_same(of_two, query):
     order = np.random.default_rng(0).permutation(12)
     shuffled = anndata.AnnData(dense.X[:, order], var=dense.var.iloc[order], obs=dense.obs)
     np.testing.assert_allclose(of_two.get_latent_representation(shuffled), expected, atol=1e-5)
+
+
+def test_cells_without_any_modality_are_refused(whole, refuses):
+    some = pick(whole, rna=slice(0, 100), atac=slice(50, 150), protein=slice(140, 160))
+    with refuses(ValueError, "['rna', 'atac']", "10 of 160", "'cell00151'", "isin(lacking)"):
+        scmomer.pp.setup_mudata(some, modalities={"protein": None})
