@@ -182,15 +182,11 @@ def test_bad_input_is_refused(cells, refuses):
         peaks.obsm["X_types"] = data.obsm["X_types"]
         integration_report(peaks, **KEYS, use_rep="X_types")
     with refuses(KeyError, "'rna'", "['atac']"):
-        integration_report(MuData({"atac": data["atac"]}), **_prefixed("atac"), use_rep=())
+        integration_report(MuData({"atac": data["atac"]}), **KEYS, use_rep=())
     data.obs["cell_type"] = data.obs["cell_type"].where(np.arange(300) > 1)
     with refuses(ValueError, "'cell_type'", "2 of 300 missing", "Drop"):
         integration_report(data, **KEYS, use_rep="X_types")
     assert "scmomer" not in data.uns
-
-
-def _prefixed(modality: str) -> dict[str, str]:
-    return {key: f"{modality}:{value}" for key, value in KEYS.items()}
 
 
 def test_mosaics_need_rna_of_all_cells(refuses):
