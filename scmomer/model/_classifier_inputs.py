@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.model._containers import find_column, read_column
+from scmomer.model._containers import obs_column
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._inference import Inference
 
@@ -44,8 +44,7 @@ def read_labels(data: AnnData | MuData, labels_key: str) -> np.ndarray:
     KeyError
         If there is no such column.
     """
-    keys = {m: m for m in data.mod} if isinstance(data, MuData) else {}
-    column = read_column(data, labels_key, find_column(data, labels_key, keys))
+    column = obs_column(data, labels_key)
     return column.astype(object).where(column.notna(), None).to_numpy()
 
 

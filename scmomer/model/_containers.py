@@ -101,6 +101,18 @@ def read_column(data: AnnData | MuData, key: str, place: str | None) -> pd.Serie
     return data[place].obs[key].reindex(data.obs_names)
 
 
+def obs_column(data: AnnData | MuData, key: str) -> pd.Series:
+    """Return an obs column of every cell, of ``data.obs`` or else of a modality's obs.
+
+    Raises
+    ------
+    KeyError
+        If it is nowhere; lists the columns that there are.
+    """
+    mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
+    return read_column(data, key, find_column(data, key, mods))
+
+
 def codes(column: pd.Series, categories: list[str]) -> np.ndarray:
     """Return the code of each value among `categories`, -1 for others, ``(n,)`` int64."""
     values = column.astype("object").where(column.notna(), None)

@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.model._containers import categories_of, codes, find_column, read_column
+from scmomer.model._containers import categories_of, codes, obs_column
 from scmomer.model._current import set_current
 from scmomer.model._inference import Inference
 from scmomer.model._results import ResultsMixin
@@ -102,8 +102,7 @@ class LoadQueryMixin(ResultsMixin):
                 f"a column of obs, among {list(query.obs.columns)}."
             )
             raise ValueError(msg)
-        mods = {m: m for m in query.mod} if isinstance(query, MuData) else {}
-        column = read_column(query, key, find_column(query, key, mods))
+        column = obs_column(query, key)
         if column.isna().any():
             msg = (
                 f"Expected a value of {key!r} for every cell of the query, found "

@@ -14,7 +14,6 @@ from scmomer._constants import FEATURE_NAMES
 from scmomer.model._containers import (
     check_container,
     codes,
-    default_keys,
     find_column,
     read_column,
 )
@@ -54,10 +53,9 @@ def _modality_adatas(data: AnnData | MuData, spec: ModelSpec) -> dict[str, tuple
         return {guess_modality(data, spec): (data, "adata")}
     found = {}
     for modality in spec.modalities:
-        names = (spec.modality_keys.get(modality, modality), *default_keys(modality))
-        for key in (name for name in names if name in data.mod):
+        key = spec.key_in(data, modality)
+        if key is not None:
             found[modality] = (data[key], f"mdata[{key!r}]")
-            break
     if not found:
         keys = [spec.modality_keys.get(m, m) for m in spec.modalities]
         msg = f"Expected at least one of the modalities {keys}, found {sorted(data.mod)}."

@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from scmomer._constants import KEYS
 from scmomer.metrics._checks import check_matrix
 from scmomer.metrics._integration import _check_groups, _scib_metrics
-from scmomer.model._containers import check_container, find_column, read_column
+from scmomer.model._containers import check_container, obs_column
 from scmomer.tl._integration_methods import Method, check_methods, make_embeddings
 
 KEY = "integration_report"
@@ -134,8 +134,7 @@ def integration_report(
 
 def _column(data: AnnData | MuData, key: str) -> pd.Series:
     """Return a column of obs as text; raise if a cell has no value."""
-    mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
-    column = read_column(data, key, find_column(data, key, mods))
+    column = obs_column(data, key)
     if column.isna().any():
         msg = (
             f"Expected a value of {key!r} for every cell, found {int(column.isna().sum())} of "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from scmomer._constants import KEYS
 from scmomer.model import SCMOMER, resolve_model
-from scmomer.model._containers import check_container, find_column, read_column
+from scmomer.model._containers import check_container, obs_column
 from scmomer.pp._nearest import nearest
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._embed import embed
@@ -185,8 +185,7 @@ def labels_of(reference: AnnData | MuData, key: str) -> pd.Categorical:
     ValueError
         If a cell has no label.
     """
-    mods = {m: m for m in reference.mod} if isinstance(reference, MuData) else {}
-    column = read_column(reference, key, find_column(reference, key, mods))
+    column = obs_column(reference, key)
     if column.isna().any():
         msg = (
             f"Expected a label of {key!r} for every cell of the reference, found "

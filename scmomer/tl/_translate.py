@@ -14,7 +14,6 @@ from mudata import MuData
 
 from scmomer._constants import ATAC, KEYS, PROTEIN, RNA, Modality
 from scmomer.model import SCMOMER, resolve_model
-from scmomer.model._containers import default_keys
 from scmomer.tl._copy import copied
 from scmomer.tl._disk import write_translation
 from scmomer.tl._record import record
@@ -232,11 +231,10 @@ def _translate(
 
 def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str, Any]) -> None:
     """Write the translation into the MuData's own modality, for its cells and features."""
-    names = (model.spec.modality_keys.get(to, to), *default_keys(to))
-    key = next((name for name in names if name in mdata.mod), names[0])
-    if key not in mdata.mod:
+    key = model.spec.key_in(mdata, to)
+    if key is None:
         msg = (
-            f"Expected modality {key!r} in the MuData to write to, found {sorted(mdata.mod)}. "
+            f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to write to, found {sorted(mdata.mod)}. "
             "Pass another modality as an AnnData to get a new AnnData."
         )
         raise KeyError(msg)

@@ -19,6 +19,7 @@ from scmomer.module._classifier import (
     class_weights,
     head_loss,
 )
+from scmomer.train._callbacks import copied_weights
 
 _STEPS = 16  # at least so many steps an epoch, by smaller batches where there are few cells
 _LEAST_BATCH = 16
@@ -146,22 +147,18 @@ def best_epoch(
 
     With `at_start` the weights before the first epoch, number 0, count too.
     """
-    best, score, kept = 0, -np.inf, _copied(module)
+    best, score, kept = 0, -np.inf, copied_weights(module)
     if at_start:
         score = validate()
     for epoch in range(1, max_epochs + 1):
         run_epoch()
         if (found := validate()) > score:
-            best, score, kept = epoch, found, _copied(module)
+            best, score, kept = epoch, found, copied_weights(module)
         elif epoch - best >= patience:
             break
     module.load_state_dict(kept)
     module.eval()
     return best
-
-
-def _copied(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def validation_score(logits: Tensor, codes: Tensor) -> float:
