@@ -178,11 +178,13 @@ class Inference:
         batch: int | None,
         columns: np.ndarray | None = None,
         spread: bool = False,
+        at_own_depth: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode some cells to expression or probabilities, ``(n, n_columns)`` float32.
 
         Opinions of decoder and heads are averaged as logits, logs or expression. With `spread`,
-        return also the standard deviation of the single opinions around the result.
+        return also the standard deviation of the single opinions around the result. Without
+        `at_own_depth`, heads that see no depth are left out.
         """
         z = torch.from_numpy(embeddings.z[rows]).to(self.device)
         heads = embeddings.heads.items()
@@ -194,6 +196,7 @@ class Inference:
             None if batch is None else torch.full((len(z),), batch, device=self.device),
             None if depth is None else torch.from_numpy(depth[rows]).to(self.device),
             slice(None) if columns is None else torch.from_numpy(columns).to(self.device),
+            at_own_depth,
         )
         finish = KINDS[to].finish
         every = list(said) if spread else None

@@ -252,6 +252,7 @@ class Translation:
     ):
         self.run, self.embeddings, self.to, self.columns = run, embeddings, to, columns
         self.depth = run.depths(embeddings, depth, to)
+        self.at_own_depth = depth == "predicted"
         self.batch = batch
         n = len(embeddings.z)
         self.shape = (n, n_features if columns is None else len(columns))
@@ -261,7 +262,14 @@ class Translation:
         for start in range(0, self.shape[0], self.run.batch_size):
             rows = slice(start, start + self.run.batch_size)
             values, deviation = self.run.decode(
-                self.to, self.embeddings, rows, self.depth, self.batch, self.columns, spread
+                self.to,
+                self.embeddings,
+                rows,
+                self.depth,
+                self.batch,
+                self.columns,
+                spread,
+                self.at_own_depth,
             )
             yield rows, values, deviation
 

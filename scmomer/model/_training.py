@@ -13,6 +13,7 @@ from scvi import settings
 
 from scmomer._constants import ATAC, RNA
 from scmomer.model._current import set_current
+from scmomer.model._depth import fit_depth_heads
 from scmomer.model._gain import set_even_depth
 from scmomer.model._inference import Inference
 from scmomer.train import Cells, RunOptions, StageProgress
@@ -192,6 +193,8 @@ class TrainingMixin:
                 if self.module.refines is not None:
                     self.module.refines.fill_(stage == "bridge")
                 history[stage] = run_stage(self, cells, split, stage, config, progress, options)
+                if stage == "bridge":
+                    fit_depth_heads(self.module, cells, split[0])
                 weighs = self.config.measured_gain and {RNA, ATAC} <= cells.counts.keys()
                 if stage == "bridge" and weighs and self.module.knows(RNA, ATAC):
                     set_even_depth(self.module, cells, *split[:2], settings.seed or 0)

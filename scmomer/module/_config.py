@@ -114,6 +114,7 @@ class ModuleConfig:
     bridge_rates: float = 2.0  # weight of rebuilding raw counts as multinomial, in stage 3
     bridge_unpaired: bool = True  # cells with RNA alone rebuild it in stage 3
     bridge_heads: int = 3  # further bridges, each with decoders of its own; averaged in translation
+    depth_free_heads: int = 2  # of these, so many are never told the depth and differ all the more
     measured_gain: bool = True  # shrink measured ATAC embeddings towards what RNA lets expect
     embedding_dropout: float = 0.5  # of the encoders' outputs in stage 3
     latent_dropout: float = 0.0  # of the embedding before the decoders

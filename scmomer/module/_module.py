@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from scmomer._constants import ATAC, MODALITIES, RNA
 from scmomer.module import _objectives
 from scmomer.module._config import ModuleConfig
+from scmomer.module._depth import DepthHead
 from scmomer.module._encoders import Encoded, Encoder
 from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
 from scmomer.module._modalities import KINDS, Features, n_features
@@ -122,14 +123,17 @@ class SCMOMERModule(BaseModuleClass):
         c, sizes = self.config, self.sizes
         self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
         self.depth_heads = nn.ModuleDict(
-            {m: nn.Linear(c.n_latent + 2, 1) for m in sizes if has_depth(m) and RNA in sizes}
+            {m: DepthHead(c.n_latent) for m in sizes if has_depth(m) and RNA in sizes}
         )
         rates = bool(c.bridge_rates) and RNA in sizes
         self.rate_decoder = Decoder(c.n_latent, sizes[RNA], 1, False) if rates else None
         self.heads = nn.ModuleDict()
         for source in self.encoders:
-            heads = [TranslationHead(source, sizes, n_batches, c) for _ in range(c.bridge_heads)]
-            self.heads[source] = nn.ModuleList(heads)
+            told = c.bridge_heads - c.depth_free_heads  # the first ones are told the depth
+            self.heads[source] = nn.ModuleList(
+                TranslationHead(source, sizes, n_batches, c, sees_depth=k < told)
+                for k in range(c.bridge_heads)
+            )
         # Open peaks at which a measured ATAC embedding counts as much as the expected one, for
         # each dimension; 0: it is taken as it is.
         self.register_buffer("even_depth", torch.zeros(c.n_latent))
@@ -172,6 +176,10 @@ class SCMOMERModule(BaseModuleClass):
         if not self.paired or source not in self.heads:
             return []
         return list(cast(nn.ModuleList, self.heads[source]))  # type: ignore[arg-type]
+
+    def depth_head(self, modality: str) -> DepthHead:
+        """Return what predicts the depth of a modality from RNA."""
+        return cast(DepthHead, self.depth_heads[modality])
 
     def knows(self, source: str, to: str) -> bool:
         """Say whether training cells had both of two modalities, so that one tells the other."""
@@ -228,9 +236,12 @@ class SCMOMERModule(BaseModuleClass):
 
     def predict_depth(self, z: Tensor, rna: SparseRows, to: str = ATAC) -> Tensor:
         """Predict the standardised log depth of a modality from `z` and the RNA depth, ``(n,)``."""
-        sizes = torch.stack([row_sums(rna), rna.lengths.to(z.dtype)], -1)  # (n, 2)
-        features = torch.cat([z, self._standardize(sizes, slice(1, 3)).clamp(-4, 4)], -1)
-        return self.depth_heads[to](features)[:, 0].clamp(-4, 4)
+        return self.depth_head(to)(z, self.rna_sizes(rna))
+
+    def rna_sizes(self, rna: SparseRows) -> Tensor:
+        """Return standardised logs of a cell's RNA counts and of its expressed genes, ``(n, 2)``."""
+        sizes = torch.stack([row_sums(rna), rna.lengths.to(rna.values.dtype)], -1)  # (n, 2)
+        return self._standardize(sizes, slice(1, 3))
 
     def weigh_measured(self, expected: Tensor, measured: Tensor, counts: SparseRows) -> Tensor:
         """Combine the ATAC embedding that RNA lets expect with the measured one, ``(n, n_latent)``.
@@ -341,7 +352,7 @@ class SCMOMERModule(BaseModuleClass):
             parts = [self.encoders, self.decoders, self.fusion, self.discriminator]
         else:
             parts = [self.bridges, self.heads, self.decoders, self.fusion]
-            parts += [self.depth_heads, *self.rates()[:1]]
+            parts += self.rates()[:1]
         found = [p for part in parts for p in part.parameters() if p.requires_grad]
         return found if self.absent is None or stage in MODALITIES else [*found, self.absent]
 

@@ -116,8 +116,7 @@ def bridge(module: SCMOMERModule, tensors: CellBatch) -> Terms:
     Each bridge imitates the teacher's embeddings and, through fusion and decoders, the profiles of
     the other modalities. The bridge from RNA also rebuilds expression, which is not in the paper:
     it says more of a cell's type than sparse peaks do, and keeps the hidden layer from fitting
-    their noise. That needs no other modality, so cells with RNA alone take part in it. Depth heads
-    learn to predict the depth of the other modalities from RNA.
+    their noise. That needs no other modality, so cells with RNA alone take part in it.
     """
     c, counts = module.config, counts_of(tensors)
     embedded: dict[str, Tensor] = {m: tensors[f"z_{m}"] for m in counts}  # type: ignore[literal-required]
@@ -146,8 +145,6 @@ def bridge(module: SCMOMERModule, tensors: CellBatch) -> Terms:
     for source, z in fused.items():
         found = _mixing(module, z, tensors)
         terms |= {f"{name}_from_{source}": value for name, value in found.items()}
-    if RNA in said:
-        terms |= _depths(module, fused[RNA].detach(), counts)
     return terms
 
 
@@ -197,15 +194,6 @@ def _mixing(module: SCMOMERModule, z: Tensor, tensors: CellBatch) -> Terms:
     if not weight or batch is None:
         return {}
     return {"batches": weight * batch_discrepancy(z, batch)}
-
-
-def _depths(module: SCMOMERModule, z: Tensor, counts: dict[str, SparseRows]) -> Terms:
-    """Return the errors of predicting depths from RNA; they reach the depth heads only."""
-    terms = {}
-    for to in (m for m in module.depth_heads if m in counts):
-        predicted = module.predict_depth(z, counts[RNA], to)
-        terms[f"{to}_depth"] = 0.01 * F.mse_loss(predicted, module.depth(counts[to], to))
-    return terms
 
 
 OBJECTIVES: dict[str, Callable[[SCMOMERModule, CellBatch], Terms]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -39,11 +40,20 @@ class TranslationHead(nn.Module):
 
     A peak has few open cells, so the errors of its decoder's weights are what limits a
     translation most. Heads that share nothing make these errors independently of each other.
+    Without ``sees_depth`` the decoder of peaks has no depth term: it speaks at the depth that the
+    bridge makes of the cell, whatever that is.
     """
 
-    def __init__(self, source: str, sizes: dict[str, int], n_batches: int, config: ModuleConfig):
+    def __init__(
+        self,
+        source: str,
+        sizes: dict[str, int],
+        n_batches: int,
+        config: ModuleConfig,
+        sees_depth: bool = True,
+    ):
         super().__init__()
-        c = config
+        c = config if sees_depth else replace(config, depth_term=False)
         reads: BridgeInput = c.bridge_input_atac if source == "atac" else "expression"
         self.bridge = make_bridge(source, sizes[source], c, reads)
         self.rates: Decoder | None = None
@@ -83,6 +93,7 @@ def opinions(
     batch: Tensor | None,
     depth: Tensor | None,
     columns: slice | Tensor,
+    at_own_depth: bool = True,
 ) -> Iterator[Tensor]:
     """Yield what the model's decoder and each head say, logs or logits ``(n, n_columns)``.
 
@@ -97,8 +108,14 @@ def opinions(
         modality they are not a number, and so is what they say.
     batch, depth, columns
         As in :class:`~scmomer.module._heads.Decoder`.
+    at_own_depth
+        Whether heads that see no depth have a say. They cannot speak at a depth that is asked for.
     """
-    yield module.decoder(to)(z, batch, depth, columns)
+    own_decoder = module.decoder(to)
+    yield own_decoder(z, batch, depth, columns)
     for source, own in heads.items():
         for k, head in enumerate(module.heads_from(source)):
-            yield head.decoder(to)(own[:, k], batch, depth, columns)
+            decoder = head.decoder(to)
+            told = decoder.depth_slope is not None or own_decoder.depth_slope is None
+            if told or at_own_depth:
+                yield decoder(own[:, k], batch, depth, columns)

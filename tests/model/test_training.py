@@ -192,7 +192,7 @@ def test_plan_kwargs_reach_every_stage(make_model, train, mdata):
     train(model, plan_kwargs={"lr": 0.0})
     after = weights(model)
     start_values = ("target_sum", "gene_weight", "baseline", "size_stats", "scale", "slope", "bias")
-    start_values += ("shift", "even_depth", "refines")
+    start_values += ("shift", "even_depth", "refines", "depth_heads.atac.weight")
     moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert moved and all(key.endswith(start_values) for key in moved), moved
 

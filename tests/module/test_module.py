@@ -184,11 +184,13 @@ def test_predicted_depth_reads_rna_depth_and_is_bounded(make_module, tables, spa
     module = make_module().eval()
     rows = sparse(tables["rna"])
     z = module.inference(rna=rows)["z"]
+    torch.nn.init.normal_(module.depth_head("atac").weight, std=0.1)
+    module.size_stats[1:3] = torch.tensor([5.0, 2.0])
     depth = module.predict_depth(z, rows)
     assert depth.shape == (N,) and depth.isfinite().all()
     deeper = rows._replace(values=rows.values * 100)
     assert (module.predict_depth(z, deeper) != depth)[rows.lengths > 0].any()
-    module.depth_heads["atac"].weight.fill_(1e6)
+    module.depth_head("atac").weight.fill_(1e6)
     assert module.predict_depth(z, deeper).abs().max() <= 4
 
 

@@ -266,14 +266,6 @@ def test_stage_two_hides_counts_in_training_only(make_module, paired):
     assert len({float(module.stage_loss("fusion", tensors).loss.detach()) for _ in range(3)}) == 1
 
 
-def test_depth_is_learned_by_its_head_alone(make_module, paired):
-    module = make_module()
-    tensors = paired(module=module)
-    OBJECTIVES["bridge"](module, tensors)["atac_depth"].backward()
-    moved = {name for name, p in module.named_parameters() if p.grad is not None}
-    assert moved == {"depth_heads.atac.weight", "depth_heads.atac.bias"}
-
-
 # -- stage three
 
 
@@ -296,7 +288,7 @@ def test_stage_three_has_one_term_per_head_and_direction(make_module, paired, he
     if "bridge_rates" not in switches:
         names.append("counts_from_rna")
     ends = ["", *(f"_{k + 1}" for k in range(heads["bridge_heads"]))]
-    expected = {"distillation", "atac_depth"} | {name + end for name in names for end in ends}
+    expected = {"distillation"} | {name + end for name in names for end in ends}
     assert set(OBJECTIVES["bridge"](module, paired(module=module))) == expected
 
 

@@ -63,7 +63,7 @@ def test_heads_decode_what_is_missing_and_expression(make_module):
 
 
 def test_decoders_of_heads_are_like_those_of_the_model(make_module):
-    for options in ({}, {"depth_term": False, "scale_genes": False}):
+    for options in ({"depth_free_heads": 0}, {"depth_term": False, "scale_genes": False}):
         module = make_module(n_batches=2, bridge_heads=1, **options)
         for m in ("rna", "atac"):
             own, *others = module.decoders_of(m)
@@ -140,6 +140,31 @@ def test_opinions_are_the_decoders_and_then_those_of_the_heads(module, to, colum
     for k, (head, found) in enumerate(zip(module.heads_from(SOURCE[to]), others, strict=True)):
         expected = head.decoder(to)(heads[:, k], batch, depth)[:, columns]
         torch.testing.assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_heads_that_see_no_depth_speak_at_their_own_only(make_module):
+    module = make_module(bridge_heads=3, depth_free_heads=2).eval()
+    told = [head.decoder("atac").depth_slope is not None for head in module.heads_from("rna")]
+    assert told == [True, False, False]
+    z, heads = torch.randn(5, 8), {"rna": torch.randn(5, 3, 8)}
+    shallow, deep = (
+        list(opinions(module, "atac", z, heads, None, torch.full((5,), d), slice(None)))
+        for d in (-1.0, 1.0)
+    )
+    moved = [not torch.equal(one, two) for one, two in zip(shallow, deep, strict=True)]
+    assert moved == [True, True, False, False]
+    kept = list(opinions(module, "atac", z, heads, None, torch.ones(5), slice(None), False))
+    assert len(kept) == 2 and all(map(torch.equal, kept, deep[:2]))
+    into_rna = opinions(module, "rna", z, {"atac": heads["rna"]}, None, None, slice(None), False)
+    assert len(list(into_rna)) == 4  # expression has no depth to speak at
+
+
+@torch.no_grad()
+def test_without_a_depth_term_all_heads_speak_at_any_depth(make_module):
+    module = make_module(bridge_heads=3, depth_term=False).eval()
+    z, heads = torch.randn(5, 8), {"rna": torch.randn(5, 3, 8)}
+    assert len(list(opinions(module, "atac", z, heads, None, None, slice(None), False))) == 4
 
 
 @torch.no_grad()
