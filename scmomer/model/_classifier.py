@@ -27,6 +27,7 @@ from scmomer.model._containers import check_container
 from scmomer.model._current import resolve_model
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
+from scmomer.model._gene_votes import GeneVotes, held_out_votes, with_votes
 from scmomer.model._novelty import Landmarks
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
 from scmomer.train import Cells
@@ -46,7 +47,9 @@ class CellTypeClassifier:
     The published protocol is a feed-forward head of three layers on the cell embedding. New are:
     several heads, each with a validation fold of its own, whose probabilities are averaged; inputs
     that hold what the translation heads see in a cell, and components of its expression, beside the
-    fused embedding; a threshold for unknown cells from reference cells that a head was not trained on.
+    fused embedding; the votes of two simple classifiers on single genes (logistic regression and naive
+    Bayes, which together count ``gene_votes``); a threshold for unknown cells from reference cells
+    that were held out from training.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ class CellTypeClassifier:
     inputs
         ``"all"``: fused embedding, RNA embedding, those of the translation heads, and 50 components
         of the reference's expression.
-        ``"embedding"``: the fused embedding alone, as published.
+        ``"embedding"``: the fused embedding alone, without votes of genes, as published.
     options
         Fields of ``ClassifierConfig`` to replace, for example ``n_members=1``.
 
@@ -74,7 +77,7 @@ class CellTypeClassifier:
     classes_: np.ndarray
     """Names of the classes, sorted, ``(n_classes,)``."""
     held_out_: np.ndarray
-    """Largest probability of reference cells by a head that was not trained on them, ``(n,)``."""
+    """Largest probability of reference cells that were held out from training, ``(n,)``, sorted."""
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class CellTypeClassifier:
         self.heads_: ClassifierModule | None = None
         self.landmarks_: Landmarks | None = None
         self.pcs_: ExpressionPCs | None = None
+        self.votes_: GeneVotes | None = None
         self.fine_epoch_ = 0
         # The network that embeds cells: the model's own, or a fine-tuned copy of it.
         self._network: SCMOMER = self.model
@@ -172,10 +176,17 @@ class CellTypeClassifier:
             some = cells.counts[RNA][cells.measured[RNA]]
             self.pcs_ = ExpressionPCs.of(some, self.model.target_sum)
         found = self._embed(cells, batch_size)
-        held_out = self._fit_heads(found, torch.from_numpy(codes))
+        by_heads, held_out = self._fit_heads(found, torch.from_numpy(codes))
         if mode == "finetune":
-            self._fine_tune(cells, torch.from_numpy(codes), held_out)
+            by_heads = self._fine_tune(cells, torch.from_numpy(codes), held_out)
             found = self._embed(cells, batch_size)
+        self.votes_ = None
+        if self.inputs == "all" and RNA in self.modalities_ and self.config.gene_votes > 0:
+            size = len(self.classes_), self.model.target_sum
+            self.votes_ = GeneVotes.of_measured(cells, codes, *size)
+            by_genes = held_out_votes(cells, codes, *size)[held_out]
+            by_heads = with_votes(by_heads, by_genes, self.config.gene_votes)
+        self.held_out_ = np.sort(by_heads.max(1))
         self.landmarks_ = Landmarks.of(found.z, codes)
         return self
 
@@ -187,8 +198,12 @@ class CellTypeClassifier:
             raise ValueError(msg)
         return chosen
 
-    def _fit_heads(self, found: CellInputs, codes: torch.Tensor) -> np.ndarray:
-        """Train new heads; return which cells were held out from one of them, ``(n,)`` bool."""
+    def _fit_heads(self, found: CellInputs, codes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Train new heads.
+
+        Return what each says of the cells that it held out, ``(n_held_out, n_classes)``, and which
+        these are, ``(n,)`` bool.
+        """
         x = torch.from_numpy(found.values)
         with seeded():
             heads = ClassifierModule(x.shape[1], len(self.classes_), found.n_sure, self.config)
@@ -198,10 +213,10 @@ class CellTypeClassifier:
         )
         self.heads_, self.n_sure_ = heads, found.n_sure
         held_out = ~np.isnan(out[:, 0])
-        self.held_out_ = np.sort(out[held_out].max(1))
-        return held_out
+        return out[held_out], held_out
 
-    def _fine_tune(self, cells: Cells, codes: torch.Tensor, held_out: np.ndarray) -> None:
+    def _fine_tune(self, cells: Cells, codes: torch.Tensor, held_out: np.ndarray) -> np.ndarray:
+        """Train network and heads on; return probabilities of the cells that were held out."""
         assert self.heads_ is not None and self.modalities_ is not None
         self._network, probabilities, self.fine_epoch_ = fine_tuned(
             self.model,
@@ -214,7 +229,7 @@ class CellTypeClassifier:
             self.config,
             self.pcs_,
         )
-        self.held_out_ = np.sort(probabilities.max(1))
+        return probabilities
 
     # -- prediction
 
@@ -265,9 +280,12 @@ class CellTypeClassifier:
         """Return :meth:`predict_proba` and :meth:`novelty`, for the price of one."""
         heads, landmarks = self._trained()
         check_container(query)
-        found = self._embed(self._read(query), batch_size)
+        cells = self._read(query)
+        found = self._embed(cells, batch_size)
         with torch.no_grad():
             values = heads(torch.from_numpy(found.values)).numpy()
+        if self.votes_ is not None:
+            values = with_votes(values, self.votes_.on(cells), self.config.gene_votes)
         frame = pd.DataFrame(values, index=query.obs_names, columns=self.classes_)
         return frame, landmarks.novelty(found.z)
 

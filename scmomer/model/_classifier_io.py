@@ -12,6 +12,7 @@ import torch
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import detached
 from scmomer.model._folder import Folder
+from scmomer.model._gene_votes import GeneVotes
 from scmomer.model._novelty import Landmarks
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from scmomer.model._scmomer import SCMOMER
 
 _FOLDER = Folder("classifier")
+_VOTES = ("linear", "intercept", "log_shares", "log_prior")
 
 
 def write_classifier(classifier: CellTypeClassifier, path: Path, overwrite: bool) -> None:
@@ -37,6 +39,10 @@ def _tensors(classifier: CellTypeClassifier) -> dict[str, Tensor]:
     tensors["held_out"] = torch.from_numpy(classifier.held_out_)
     if classifier.pcs_ is not None:
         tensors["pcs"] = torch.from_numpy(classifier.pcs_.weights)
+    if classifier.votes_ is not None:
+        tensors |= {
+            f"votes.{name}": torch.from_numpy(getattr(classifier.votes_, name)) for name in _VOTES
+        }
     if classifier._network is not classifier.model:
         before = classifier.model.module.state_dict()
         after = classifier._network.module.state_dict()
@@ -88,6 +94,9 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
         made.held_out_ = tensors["held_out"].numpy()
         if "pcs" in tensors:
             made.pcs_ = ExpressionPCs(tensors["pcs"].numpy(), meta["target_sum"])
+        if votes := _part(tensors, "votes."):
+            arrays = {name: votes[name].numpy() for name in _VOTES}
+            made.votes_ = GeneVotes(**arrays, target_sum=meta["target_sum"])
         made.landmarks_ = Landmarks(
             tensors["landmarks"].numpy(), meta["scale"], tensors["spread"].numpy()
         )

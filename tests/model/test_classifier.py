@@ -84,6 +84,23 @@ def test_inputs_can_be_the_embedding_alone(trained, mdata):
     assert set(small.predict(mdata)) <= set(small.classes_)
 
 
+def test_genes_vote_unless_told_otherwise(trained, mdata, seed):
+    found = {}
+    for share in (0.0, 0.4, 1.0):
+        with seed(0):
+            made = CellTypeClassifier(trained, **QUICK, gene_votes=share).fit(mdata, "cell_type")
+        assert (made.votes_ is None) == (share == 0)
+        found[share] = made.predict_proba(mdata).to_numpy()
+    np.testing.assert_allclose(found[0.4], 0.6 * found[0.0] + 0.4 * found[1.0], atol=1e-6)
+    published = CellTypeClassifier(trained, **QUICK, inputs="embedding")
+    assert published.fit(mdata, "cell_type").votes_ is None
+    some = mdata[60:].copy()
+    with seed(0):  # cells of ATAC alone: heads alone
+        made = CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type")
+    assert np.isnan(made.votes_.on(made._read(some["atac"]))).all()
+    assert made.predict_proba(some["atac"]).notna().all(axis=None)
+
+
 @pytest.mark.parametrize("name", ["rna", "atac"])
 def test_a_model_of_one_modality_annotates(trained_rna, trained_atac, mdata, name):
     model = {"rna": trained_rna, "atac": trained_atac}[name]
