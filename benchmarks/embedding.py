@@ -14,7 +14,7 @@ from typing import Any
 import _baselines as baselines
 import numpy as np
 from _held_out import classify, score_embedding
-from _quality import Scores, data, finish, multivi, parser, trained, write
+from _quality import Scores, data, finish, multivi, parser, perceptron, trained, write
 from mudata import MuData
 
 from scmomer import metrics
@@ -62,7 +62,7 @@ def compare(
     train: MuData,
     test: MuData,
     model: Any,
-    seed: int,
+    mlp: dict[str, Any],
     rival: dict[str, Any] | None,
     seedless: dict[str, Scores],
 ) -> dict[str, Scores]:
@@ -72,11 +72,7 @@ def compare(
         "scMomer, ATAC only": model.get_latent_representation(test["atac"]),
         "scMomer, both": model.get_latent_representation(test),
     }
-    theirs = {
-        "hidden layer of the gene MLP": baselines.perceptron(
-            train["rna"].X, train["atac"].X, test["rna"].X, seed=seed
-        )[1]
-    }
+    theirs = {"hidden layer of the gene MLP": mlp["hidden"]}
     if rival is not None:
         theirs["MULTIVI, RNA only"] = rival["embedded"]
     return {**scored(ours, test), **seedless, **scored(theirs, test)}
@@ -86,15 +82,15 @@ def main() -> None:
     """Run all folds and seeds."""
     args = parser(__doc__, "embedding.json").parse_args()
     runs, seedless = [], {}
-    for seed in args.seeds:
-        for fold in args.folds:
+    for fold in args.folds:
+        for seed in args.seeds:
             train, test = data(fold, args.cells)
             model = trained(train, fold, seed, args.models, args.max_epochs)[0]
             print(fold, seed, flush=True)
             if fold not in seedless:
                 seedless[fold] = scored(components(train, test), test)
-            rival = multivi(args, fold, seed)
-            found = compare(train, test, model, seed, rival, seedless[fold])
+            mlp, rival = perceptron(train, test, fold, seed, args), multivi(args, fold)
+            found = compare(train, test, model, mlp, rival, seedless[fold])
             runs.append({"fold": fold, "seed": seed, "n_cells": test.n_obs, "embedding": found})
             write(args, runs, ("embedding",))
     finish(args, runs, ("embedding",))
