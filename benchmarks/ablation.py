@@ -25,11 +25,19 @@ from torch import Tensor
 
 import scmomer
 
-HEADS = {"default": 3, "six further heads": 6}  # in all other rows none
+# In all other rows none.
+HEADS = {
+    "default": 3,
+    "six further heads": 6,
+    "all heads told the depth": 3,
+    "none of them told": 3,
+}
 # Switches of stage 3.
 LATE: dict[str, dict[str, Any]] = {
     "default": {},
-    "six further heads": {},
+    "six further heads": {"depth_free_heads": 4},
+    "all heads told the depth": {"depth_free_heads": 0},
+    "none of them told": {"depth_free_heads": 3},
     "no further heads": {},
     "bridge leaves its own embedding": {"bridge_refines": False},
     "bridge reads the embedding": {"bridge_input": "embedding"},
