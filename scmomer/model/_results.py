@@ -120,8 +120,9 @@ class ResultsMixin:
             At which sequencing depth accessibility or protein is stated: ``"predicted"`` from RNA
             for each cell (of accessibility a share of the deviation from the mean, ``depth_share`` of
             the configuration), ``"mean"`` of the training cells, or a number: of open peaks, of protein
-            counts. Take ``"mean"`` to cluster
-            or compare cells: depth is the largest difference between them.
+            counts. Take ``"mean"`` to cluster or compare cells: depth is the largest difference
+            between them. Translation heads that see no depth (``depth_free_heads``) have a say only
+            at the predicted one.
         batch
             Name of a training batch, or of one that :meth:`load_query` added, to speak in; None
             averages over those of training.
