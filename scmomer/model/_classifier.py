@@ -19,7 +19,6 @@ from scmomer.model._classifier_inputs import (
     Inputs,
     cell_inputs,
     check_labels,
-    check_threshold,
     read_labels,
     restrict,
 )
@@ -28,6 +27,7 @@ from scmomer.model._current import resolve_model
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
 from scmomer.model._gene_votes import GeneVotes, held_out_votes, with_votes
+from scmomer.model._names_cells import NamesCells, Threshold
 from scmomer.model._novelty import Landmarks
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
 from scmomer.train import Cells
@@ -36,12 +36,8 @@ from scmomer.train._classifier import seeded, train_heads
 if TYPE_CHECKING:
     from scmomer.model._scmomer import SCMOMER
 
-UNKNOWN = "unknown"
-FALSE_ALARMS = 0.05  # share of reference cells that "auto" calls unknown, half by each criterion
-Threshold = float | Literal["auto"] | None
 
-
-class CellTypeClassifier:
+class CellTypeClassifier(NamesCells):
     """Cell types from the embeddings of a trained model.
 
     The published protocol is a feed-forward head of three layers on the cell embedding. New are:
@@ -288,55 +284,6 @@ class CellTypeClassifier:
             values = with_votes(values, self.votes_.on(cells), self.config.gene_votes)
         frame = pd.DataFrame(values, index=query.obs_names, columns=self.classes_)
         return frame, landmarks.novelty(found.z)
-
-    def name(
-        self,
-        probabilities: np.ndarray,
-        unknown_threshold: Threshold = None,
-        novelty: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Return class names, or ``"unknown"``, ``(n_cells,)``.
-
-        Parameters
-        ----------
-        probabilities, novelty
-            Of :meth:`annotate`, ``(n_cells, n_classes)`` and ``(n_cells,)``.
-        unknown_threshold
-            See :meth:`threshold`; ``"auto"`` also looks at `novelty`.
-        """
-        threshold = self.threshold(unknown_threshold)
-        names = self.classes_[probabilities.argmax(1)].astype(object)
-        if threshold is None:
-            return names
-        unknown = probabilities.max(1) < threshold
-        if unknown_threshold == "auto" and novelty is not None:
-            unknown |= novelty > self.novelty_limit()
-        names[unknown] = UNKNOWN
-        return names
-
-    def threshold(self, unknown_threshold: Threshold = "auto") -> float | None:
-        """Return the probability below which a cell is unknown; None: no cell is.
-
-        ``"auto"``: the one below which 2.5 % of those reference cells are that were held out from
-        training. With it, cells are unknown too that lie further from the reference than 97.5 %
-        of the reference cells do from the others: a type that the reference lacks may look like
-        one of its types to the heads, but lies where none is.
-
-        Raises
-        ------
-        ValueError
-            If it is neither None, ``"auto"`` nor a number between 0 and 1.
-        """
-        if unknown_threshold is None:
-            return None
-        self._trained()
-        if unknown_threshold == "auto":
-            return float(np.quantile(self.held_out_, FALSE_ALARMS / 2))
-        return check_threshold(unknown_threshold)
-
-    def novelty_limit(self) -> float:
-        """Return the novelty above which threshold ``"auto"`` calls a cell unknown."""
-        return float(np.quantile(self._trained()[1].spread, 1 - FALSE_ALARMS / 2))
 
     def _trained(self) -> tuple[ClassifierModule, Landmarks]:
         if self.heads_ is None or self.landmarks_ is None:

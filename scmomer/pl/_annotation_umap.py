@@ -17,7 +17,7 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import KEYS
-from scmomer.model._classifier import UNKNOWN
+from scmomer.model._names_cells import UNKNOWN
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._labels import labels_in
 

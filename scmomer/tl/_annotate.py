@@ -13,9 +13,9 @@ from scipy.stats import entropy
 
 from scmomer._constants import RNA
 from scmomer.model import SCMOMER, CellTypeClassifier, resolve_model
-from scmomer.model._classifier import UNKNOWN
 from scmomer.model._classifier_inputs import shared_genes
 from scmomer.model._containers import check_container
+from scmomer.model._names_cells import UNKNOWN
 from scmomer.model._query import _modality_adatas
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
