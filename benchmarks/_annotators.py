@@ -5,6 +5,7 @@ Each takes a labelled reference and a query and returns probabilities, cells x t
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -90,11 +91,19 @@ def scanvi(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.
 
 
 def celltypist(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
-    """CellTypist trained on the reference, with its own normalisation."""
+    """CellTypist trained on the reference, with its own normalisation.
+
+    Its release 1.7.1 asks scikit-learn for one-versus-rest in a way that 1.8 no longer knows: there
+    its regression is multinomial.
+    """
     import celltypist as ct
 
+    def regression(multi_class: str, n_jobs: int, **options: Any) -> LogisticRegression:
+        return LogisticRegression(**options)
+
+    sys.modules["celltypist.train"].LogisticRegression = regression  # type: ignore[attr-defined]
     x, q = (AnnData(baselines.log_normalise(a.X), var=a.var[[]]) for a in (train, query))
-    model = ct.train(x, labels, max_iter=200, n_jobs=1, check_expression=True)
+    model = ct.train(x, labels, max_iter=200, check_expression=True)
     return ct.annotate(q, model).probability_matrix.reset_index(drop=True)
 
 
