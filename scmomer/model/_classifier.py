@@ -26,7 +26,7 @@ from scmomer.model._containers import check_container
 from scmomer.model._current import resolve_model
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
-from scmomer.model._gene_votes import GeneVotes, held_out_votes, with_votes
+from scmomer.model._gene_votes import GeneVotes, held_out_votes, share_of_genes, with_votes
 from scmomer.model._names_cells import NamesCells, Threshold
 from scmomer.model._novelty import Landmarks
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
@@ -44,7 +44,7 @@ class CellTypeClassifier(NamesCells):
     several heads, each with a validation fold of its own, whose probabilities are averaged; inputs
     that hold what the translation heads see in a cell, and components of its expression, beside the
     fused embedding; the votes of two simple classifiers on single genes (logistic regression and naive
-    Bayes, which together count ``gene_votes``); a threshold for unknown cells from reference cells
+    Bayes), which together count ``gene_votes`` or what suits held-out cells better; a threshold for unknown cells from reference cells
     that were held out from training.
 
     Parameters
@@ -102,6 +102,7 @@ class CellTypeClassifier(NamesCells):
         self.landmarks_: Landmarks | None = None
         self.pcs_: ExpressionPCs | None = None
         self.votes_: GeneVotes | None = None
+        self.gene_share_ = 0.0
         self.fine_epoch_ = 0
         # The network that embeds cells: the model's own, or a fine-tuned copy of it.
         self._network: SCMOMER = self.model
@@ -181,7 +182,10 @@ class CellTypeClassifier(NamesCells):
             size = len(self.classes_), self.model.target_sum
             self.votes_ = GeneVotes.of_measured(cells, codes, *size)
             by_genes = held_out_votes(cells, codes, *size)[held_out]
-            by_heads = with_votes(by_heads, by_genes, self.config.gene_votes)
+            self.gene_share_ = share_of_genes(
+                by_heads, by_genes, codes[held_out], self.config.gene_votes
+            )
+            by_heads = with_votes(by_heads, by_genes, self.gene_share_)
         self.held_out_ = np.sort(by_heads.max(1))
         self.landmarks_ = Landmarks.of(found.z, codes)
         return self
@@ -281,7 +285,7 @@ class CellTypeClassifier(NamesCells):
         with torch.no_grad():
             values = heads(torch.from_numpy(found.values)).numpy()
         if self.votes_ is not None:
-            values = with_votes(values, self.votes_.on(cells), self.config.gene_votes)
+            values = with_votes(values, self.votes_.on(cells), self.gene_share_)
         frame = pd.DataFrame(values, index=query.obs_names, columns=self.classes_)
         return frame, landmarks.novelty(found.z)
 

@@ -69,6 +69,7 @@ def _describe(classifier: CellTypeClassifier) -> dict[str, Any]:
         "n_sure": classifier.n_sure_,
         "epochs": classifier.epochs_.tolist(),
         "scale": landmarks.scale,
+        "gene_share": classifier.gene_share_,
         "target_sum": classifier.model.target_sum,
     }
 
@@ -96,6 +97,7 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
             made.pcs_ = ExpressionPCs(tensors["pcs"].numpy(), meta["target_sum"])
         if votes := _part(tensors, "votes."):
             arrays = {name: votes[name].numpy() for name in _VOTES}
+            made.gene_share_ = meta["gene_share"]
             made.votes_ = GeneVotes(**arrays, target_sum=meta["target_sum"])
         made.landmarks_ = Landmarks(
             tensors["landmarks"].numpy(), meta["scale"], tensors["spread"].numpy()

@@ -18,6 +18,7 @@ from scmomer.train import Cells
 from scmomer.train._classifier import stratified_folds
 
 _FOLDS = 3
+_SHARES = np.arange(6) / 5  # that are tried
 _MOST_CELLS = 20_000  # linear weights of some thousand genes need no more
 _LEAST_OF_A_CLASS = 100  # kept of a class, if it has them
 _MOST_GENES = 3000  # that the linear one reads: those that tell classes apart best
@@ -114,6 +115,34 @@ def held_out_votes(
             fitted = GeneVotes.of(counts[others], codes[others], n_classes, target_sum)
             found[mine] = fitted(counts[mine])
     return found
+
+
+def share_of_genes(
+    by_heads: np.ndarray, by_genes: np.ndarray, codes: np.ndarray, preferred: float
+) -> float:
+    """Return how much votes of genes count: what suits cells that nobody was fitted to.
+
+    Heads need embeddings of cells like these, genes many labels; which is better off differs.
+
+    Parameters
+    ----------
+    by_heads, by_genes
+        Probabilities of cells that were held out, ``(n, n_classes)``.
+    codes
+        Their classes, ``(n,)``.
+    preferred
+        The share to take, unless another one names more cells rightly by more than two standard
+        errors of the difference; then the nearest of those that are as good. Not the best one,
+        because the model knows these cells, and heads do better on them than on others.
+    """
+    shares = np.unique([*_SHARES, preferred])
+    right = np.stack(
+        [with_votes(by_heads, by_genes, s).argmax(1) == codes for s in shares], 1
+    ).astype(float)  # (n, n_shares)
+    behind = right[:, [right.mean(0).argmax()]] - right
+    error = behind.std(0) / max(len(codes), 1) ** 0.5
+    as_good = shares[behind.mean(0) <= 2 * error]
+    return float(as_good[np.abs(as_good - preferred).argmin()])
 
 
 def with_votes(by_heads: np.ndarray, by_genes: np.ndarray, share: float) -> np.ndarray:

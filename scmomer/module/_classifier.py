@@ -29,7 +29,8 @@ class ClassifierConfig:
     max_epochs: int = 40
     patience: int = 10  # epochs without a better validation score before early stopping
     batch_size: int = 512  # less where there are few cells
-    gene_votes: float = 0.4  # share of two classifiers on genes; 0: heads alone
+    # Share of two classifiers on genes, unless held-out cells want another; 0: heads alone.
+    gene_votes: float = 0.3
     fine_lr: float = 1e-4  # of fine-tuning
     fine_epochs: int = 5
 

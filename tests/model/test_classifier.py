@@ -11,6 +11,7 @@ import torch
 
 import scmomer
 from scmomer import CellTypeClassifier
+from scmomer.model import _classifier
 from scmomer.model._classifier_inputs import cell_inputs
 from scmomer.model._fine_tuning import batch_inputs
 from scmomer.train._cells import to_rows
@@ -84,12 +85,13 @@ def test_inputs_can_be_the_embedding_alone(trained, mdata):
     assert set(small.predict(mdata)) <= set(small.classes_)
 
 
-def test_genes_vote_unless_told_otherwise(trained, mdata, seed):
+def test_genes_vote_unless_told_otherwise(trained, mdata, seed, monkeypatch):
     found = {}
+    monkeypatch.setattr(_classifier, "share_of_genes", lambda *args: args[-1])
     for share in (0.0, 0.4, 1.0):
         with seed(0):
             made = CellTypeClassifier(trained, **QUICK, gene_votes=share).fit(mdata, "cell_type")
-        assert (made.votes_ is None) == (share == 0)
+        assert (made.votes_ is None) == (share == 0) and made.gene_share_ == share
         found[share] = made.predict_proba(mdata).to_numpy()
     np.testing.assert_allclose(found[0.4], 0.6 * found[0.0] + 0.4 * found[1.0], atol=1e-6)
     published = CellTypeClassifier(trained, **QUICK, inputs="embedding")

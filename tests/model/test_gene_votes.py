@@ -10,7 +10,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 from scmomer.model import _gene_votes
 from scmomer.model._expression_pcs import log_expression
-from scmomer.model._gene_votes import GeneVotes, held_out_votes, with_votes
+from scmomer.model._gene_votes import GeneVotes, held_out_votes, share_of_genes, with_votes
 from scmomer.train import Cells
 
 N, GENES, TARGET = 90, 40, 100.0
@@ -92,6 +92,19 @@ def test_held_out_votes_do_not_know_the_cell(cells, codes, n_classes):
 def test_heads_speak_alone_where_genes_say_nothing():
     heads, genes = np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([[0.6, 0.4], [np.nan, np.nan]])
     np.testing.assert_allclose(with_votes(heads, genes, 0.25), [[0.3, 0.7], [0.5, 0.5]])
+
+
+def test_held_out_cells_decide_how_much_genes_count():
+    codes = np.arange(300) % 3
+    right, wrong = np.eye(3)[codes], np.eye(3)[(codes + 1) % 3]
+    assert share_of_genes(right, right, codes, 0.3) == 0.3
+    assert share_of_genes(right, wrong, codes, 0.3) == 0.3  # outvoted up to a half
+    assert share_of_genes(right, wrong, codes, 0.7) == 0.4
+    assert share_of_genes(wrong, right, codes, 0.3) == 0.6
+    few = np.where(np.arange(300)[:, None] < 2, wrong, right)  # within the error
+    assert share_of_genes(few, right, codes, 0.3) == 0.3
+    nothing = np.full_like(right, np.nan)
+    assert share_of_genes(right, nothing, codes, 0.3) == 0.3
 
 
 def test_of_many_cells_some_are_enough_but_rare_classes_are_kept(monkeypatch):
