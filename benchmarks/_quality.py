@@ -149,7 +149,7 @@ def summarise(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, A
         name: {
             part: {
                 method: {
-                    key: [float(np.mean(means)), standard_error(means)]
+                    key: [float(np.nanmean(means)), standard_error(means)]
                     for key in scores
                     for means in [_fold_means(some, part, method, key)]
                 }
