@@ -57,7 +57,7 @@ class GeneVotes:
         counts, codes = counts[kept], codes[kept]
         x = log_expression(counts, target_sum)
         genes = _telling_genes(x, codes)
-        regression = LogisticRegression(C=_STRENGTH, max_iter=300, tol=1e-3)
+        regression = LogisticRegression(C=_STRENGTH, max_iter=300, tol=1e-2)
         regression.fit(x[:, genes], codes)
         bayes = MultinomialNB().fit(counts, codes)
         present = regression.classes_

@@ -26,8 +26,8 @@ class ClassifierConfig:
     class_weight: float = 0.5  # power of the inverse frequency; 1 costs frequent types too much
     lr: float = 3e-3
     weight_decay: float = 1e-2
-    max_epochs: int = 40
-    patience: int = 10  # epochs without a better validation score before early stopping
+    max_epochs: int = 30
+    patience: int = 6  # epochs without a better validation score before early stopping
     batch_size: int = 512  # less where there are few cells
     # Share of two classifiers on genes, unless held-out cells want another; 0: heads alone.
     gene_votes: float = 0.3
