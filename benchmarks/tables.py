@@ -114,7 +114,7 @@ def against_multivi() -> str:
     return markdown([" ", *methods], rows)
 
 
-def ablation() -> str:
+def ablation(name: str = "ablation") -> str:
     """Return what each switch is worth."""
     columns = {
         "auroc_within_depth": "AUROC within deciles",
@@ -128,8 +128,8 @@ def ablation() -> str:
         "both_ami": "AMI, both",
     }
     rows = (
-        [name, *(f"{scores[key]:.3f}" for key in columns)]
-        for name, scores in results("ablation")["rows"].items()
+        [row, *(f"{scores[key]:.3f}" for key in columns)]
+        for row, scores in results(name)["rows"].items()
     )
     return markdown(["switch", *columns.values()], rows)
 
@@ -339,6 +339,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "multivi": against_multivi,
     "ablation": ablation,
+    "ablation-heads": lambda: ablation("ablation_heads"),
     "encoder": encoder,
     "attention": attention,
     "pairing": pairing,
