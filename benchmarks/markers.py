@@ -76,6 +76,7 @@ def main() -> None:
                 found[name] = compare(true, scores(guess))
             print(fold, seed, found, flush=True)
             if args.pictures is not None and not runs:
+                args.pictures.mkdir(parents=True, exist_ok=True)
                 draw(truth, ways["scMomer"], args.pictures)
             runs.append({"fold": fold, "seed": seed, "markers": found})
     finish(args, runs, ("markers",))
