@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -78,3 +80,15 @@ def matmul_gflops(device: str, dtype: torch.dtype = torch.float32, n: int = 2048
     out = torch.empty_like(a)
     best = min(seconds(lambda: torch.mm(a, b, out=out), device) for _ in range(3))
     return 2 * n**3 / best / 1e9
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_arrays` wrote."""
+    with np.load(path) as kept:
+        return {k: kept[k] if kept[k].ndim else kept[k].item() for k in kept.files}
+
+
+def write_arrays(path: Path, found: dict[str, Any]) -> None:
+    """Keep arrays and numbers for a later run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **found)

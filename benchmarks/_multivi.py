@@ -10,7 +10,7 @@ import mudata
 import numpy as np
 import scipy.sparse as sp
 import scvi
-from _measure import peak_mb
+from _measure import peak_mb, read_arrays, write_arrays
 from mudata import MuData
 
 
@@ -40,8 +40,7 @@ def run_multivi(
     """
     path = None if models is None else models / f"{fold}{name}_{seed}_multivi_{epochs}.npz"
     if path is not None and path.exists():
-        with np.load(path) as kept:
-            return {k: kept[k] if kept[k].ndim else kept[k].item() for k in kept.files}
+        return read_arrays(path)
     scvi.settings.seed = seed
     held_out = mdata.obs["batch"].isin(fold.split("+")).to_numpy()
     masks = {"rna": np.zeros(mdata.n_obs, bool), "atac": held_out}
@@ -86,6 +85,5 @@ def run_multivi(
             np.float32,
         )
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **found)
+        write_arrays(path, found)
     return found

@@ -14,7 +14,7 @@ import _baselines as baselines
 import numpy as np
 import scvi
 from _held_out import hold_out
-from _measure import machine, peak_mb, versions
+from _measure import machine, peak_mb, read_arrays, versions, write_arrays
 from _multivi import run_multivi
 from mudata import MuData
 
@@ -75,15 +75,13 @@ def perceptron(
     """
     path = None if args.models is None else args.models / f"{fold}_{seed}_mlp.npz"
     if path is not None and path.exists():
-        with np.load(path) as kept:
-            return {k: kept[k] if kept[k].ndim else kept[k].item() for k in kept.files}
+        return read_arrays(path)
     made, cost = measured(
         lambda: baselines.perceptron(train["rna"].X, train["atac"].X, test["rna"].X, seed=seed)
     )
     found = {"probability": made[0], "hidden": made[1], **cost}
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **found)
+        write_arrays(path, found)
     return found
 
 

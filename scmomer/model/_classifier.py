@@ -43,9 +43,9 @@ class CellTypeClassifier(NamesCells):
     The published protocol is a feed-forward head of three layers on the cell embedding. New are:
     several heads, each with a validation fold of its own, whose probabilities are averaged; inputs
     that hold what the translation heads see in a cell, and components of its expression, beside the
-    fused embedding; the votes of two simple classifiers on single genes (logistic regression and naive
-    Bayes), which together count ``gene_votes`` or what suits held-out cells better; a threshold for unknown cells from reference cells
-    that were held out from training.
+    fused embedding; the votes of two simple classifiers on single genes (logistic regression and
+    naive Bayes), which together count ``gene_votes`` or what suits held-out cells better; a
+    threshold for unknown cells from reference cells that were held out from training.
 
     Parameters
     ----------

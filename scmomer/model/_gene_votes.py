@@ -14,6 +14,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 from scmomer._constants import RNA
 from scmomer.model._expression_pcs import log_expression
+from scmomer.model._thinning import every_nth
 from scmomer.train import Cells
 from scmomer.train._classifier import stratified_folds
 
@@ -154,12 +155,7 @@ def with_votes(by_heads: np.ndarray, by_genes: np.ndarray, share: float) -> np.n
 def _thinned(codes: np.ndarray) -> np.ndarray:
     """Return so many cells as are enough, evenly spaced in each class; all of a rare one."""
     step = -(-len(codes) // _MOST_CELLS)
-    counts = np.bincount(codes)
-    steps = np.clip(counts // _LEAST_OF_A_CLASS, 1, step)
-    order = np.argsort(codes, kind="stable")
-    rank = np.empty(len(codes), np.int64)
-    rank[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.flatnonzero(rank % steps[codes] == 0)
+    return every_nth(codes, np.clip(np.bincount(codes) // _LEAST_OF_A_CLASS, 1, step))
 
 
 def _telling_genes(x: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:

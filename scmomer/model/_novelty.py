@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from scmomer.model._thinning import every_nth
+
 N_NEIGHBORS = 15
 _PER_CLASS = 2000  # reference cells kept of a class: the region of a frequent type is known by then
 
@@ -31,11 +33,8 @@ class Landmarks:
         z, codes
             Embeddings ``(n, n_latent)`` and classes ``(n,)``.
         """
-        order = np.argsort(codes, kind="stable")
-        counts = np.bincount(codes)
-        rank = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
-        step = np.repeat(-(-counts // _PER_CLASS), counts)
-        kept = np.ascontiguousarray(z[np.sort(order[rank % step == 0])], np.float32)
+        chosen = every_nth(codes, -(-np.bincount(codes) // _PER_CLASS))
+        kept = np.ascontiguousarray(z[chosen], np.float32)
         nearest = _neighbors(kept, min(N_NEIGHBORS, len(kept) - 1))
         own = nearest.kneighbors()[0].mean(1)
         scale = max(float(np.median(own)), 1e-12)

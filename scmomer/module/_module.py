@@ -128,8 +128,8 @@ class SCMOMERModule(BaseModuleClass):
         rates = bool(c.bridge_rates) and RNA in sizes
         self.rate_decoder = Decoder(c.n_latent, sizes[RNA], 1, False) if rates else None
         self.heads = nn.ModuleDict()
+        told = c.bridge_heads - c.depth_free_heads  # the first ones are told the depth
         for source in self.encoders:
-            told = c.bridge_heads - c.depth_free_heads  # the first ones are told the depth
             self.heads[source] = nn.ModuleList(
                 TranslationHead(source, sizes, n_batches, c, sees_depth=k < told)
                 for k in range(c.bridge_heads)

@@ -54,8 +54,8 @@ def setup_mudata(
         If a modality, layer or column is absent; lists those present.
     ValueError
         If values are not raw counts (NaN, infinite, negative, fractions), names occur twice,
-        peaks do not parse, a column lacks values, a cell has no modality, a modality has fewer than two cells in common
-        with the others, or `mdata` is a view.
+        peaks do not parse, a column lacks values, a cell has no modality, a modality has fewer than
+        two cells in common with the others, or `mdata` is a view.
     TypeError
         If `mdata` is no MuData, or a matrix holds no numbers.
 

@@ -234,8 +234,8 @@ def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str,
     key = model.spec.key_in(mdata, to)
     if key is None:
         msg = (
-            f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to write to, found {sorted(mdata.mod)}. "
-            "Pass another modality as an AnnData to get a new AnnData."
+            f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to write to, "
+            f"found {sorted(mdata.mod)}. Pass another modality as an AnnData to get a new AnnData."
         )
         raise KeyError(msg)
     target = mdata[key]
