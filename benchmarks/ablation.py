@@ -1,11 +1,13 @@
 """What each part of the default model is worth: one switch at a time.
 
     python benchmarks/ablation.py [--rows "default" "one head" ...] [--fold 09C+09J] [--seed 0]
+        [--models DIR]
 
 On a pair of batches that settings were chosen on, never on those that are reported. The further heads of
 translation take half of the time and depend on none of the switches, so that rows are compared without
 them, with "no further heads". Rows that touch stage 3 alone share one run of stages 1 and 2. The JSON
-is written after every row, and rows that it holds already are not run again.
+is written after every row, and rows that it holds already are not run again. With ``--models`` the
+models of the rows are kept in a folder, and read from there.
 """
 
 from __future__ import annotations
@@ -108,6 +110,22 @@ def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmom
     return model
 
 
+def trained(
+    train: MuData, name: str, seed: int, shared: dict[str, Tensor], path: Path | None
+) -> tuple[scmomer.SCMOMER, float]:
+    """Return the model of a row and the seconds of its training; from `path` if it is there."""
+    if path is not None and path.exists():
+        return scmomer.load(path), json.loads(path.with_suffix(".json").read_text())["seconds"]
+    started = time.perf_counter()
+    model = fit(train, name, seed, shared)
+    seconds = time.perf_counter() - started
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(path)
+        path.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))
+    return model, seconds
+
+
 def score(model: scmomer.SCMOMER, test: MuData) -> Scores:
     """Score translation and embeddings of the held-out cells."""
     labels = test.obs["cell_subtype"].astype(str).to_numpy()
@@ -129,6 +147,7 @@ def main() -> None:
     parser.add_argument("--fold", default=CHOSEN_ON[1], choices=CHOSEN_ON)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cells", type=int, help="use only so many cells: a quick look")
+    parser.add_argument("--models", type=Path, help="folder of trained models, to read and to fill")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/ablation.json"))
     args = parser.parse_args()
     report: dict[str, Any] = {"fold": args.fold, "seed": args.seed, "rows": {}}
@@ -140,9 +159,10 @@ def main() -> None:
     for name in args.rows:
         if name in report["rows"]:
             continue
-        started = time.perf_counter()
-        model = fit(train, name, args.seed, shared)
-        report["rows"][name] = {"seconds": time.perf_counter() - started, **score(model, test)}
+        file = f"ablation_{name.replace(' ', '_')}_{args.fold}_{args.seed}.scmomer"
+        path = None if args.models is None else args.models / file
+        model, seconds = trained(train, name, args.seed, shared, path)
+        report["rows"][name] = {"seconds": seconds, **score(model, test)}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=1))
         print(name, {k: round(v, 4) for k, v in report["rows"][name].items()}, flush=True)
