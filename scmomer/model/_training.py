@@ -16,6 +16,7 @@ from scmomer.model._current import set_current
 from scmomer.model._depth import fit_depth_heads
 from scmomer.model._gain import set_even_depth
 from scmomer.model._inference import Inference
+from scmomer.module._metric import measure_by_expression
 from scmomer.train import Cells, RunOptions, StageProgress
 from scmomer.train._callbacks import copied_weights
 from scmomer.train._splitter import split_cells
@@ -195,6 +196,8 @@ class TrainingMixin:
                 history[stage] = run_stage(self, cells, split, stage, config, progress, options)
                 if stage == "bridge":
                     fit_depth_heads(self.module, cells, split[0])
+                    if self.config.expression_metric:
+                        measure_by_expression(self.module)
                 weighs = self.config.measured_gain and {RNA, ATAC} <= cells.counts.keys()
                 if stage == "bridge" and weighs and self.module.knows(RNA, ATAC):
                     set_even_depth(self.module, cells, *split[:2], settings.seed or 0)

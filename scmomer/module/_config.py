@@ -101,6 +101,9 @@ class ModuleConfig:
     protein: ProteinConfig = field(default_factory=ProteinConfig)
     n_latent: int = 32
     latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
+    fusion_hidden: int = 0  # units of a hidden layer beside the linear fusion; 0 is published
+    # Distances in the trained embedding are those of decoded expression: measure_by_expression.
+    expression_metric: bool = True
     bridge_input: BridgeInput = "both"  # from RNA
     bridge_input_atac: BridgeInput = "embedding"  # from ATAC; peaks overfit
     bridge_input_protein: BridgeInput = "both"  # from protein
@@ -197,6 +200,7 @@ _PAPER = ModuleConfig(
     n_latent=128,
     distill_weight=1.0,
     latent_norm="layer",
+    expression_metric=False,
     target_sum=1e4,
     bridge_input="expression",
     bridge_input_atac="expression",

@@ -42,6 +42,12 @@ class DepthHead(nn.Module):
         products = [counts * genes, counts.square(), genes.square(), z * genes]
         return torch.cat([z, sizes, *products], -1)
 
+    def change_basis(self, inverse: Tensor) -> None:
+        """Read embeddings ``z @ basis`` as those before, given the inverse of the basis."""
+        n = len(inverse)
+        for part in (self.weight[:n], self.weight[-n:]):  # z, and z times the expressed genes
+            part.copy_(inverse @ part)
+
     def forward(self, z: Tensor, sizes: Tensor) -> Tensor:
         """Return the standardised log depth, ``(n,)``; see :meth:`features`."""
         depth = self.features(z, sizes) @ self.weight + self.bias

@@ -10,17 +10,47 @@ from scmomer.module._config import BridgeInput
 from scmomer.module._rows import SparseRows, drop_entries, sparse_linear, to_dense
 
 
-class Fusion(nn.Module):
-    """Concatenation and one linear map, as published (ATAC before RNA)."""
+class HiddenLayer(nn.Module):
+    """A hidden layer to be added to a linear map; it starts by adding nothing."""
 
-    def __init__(self, n_latent: int, n_modalities: int = 2):
+    def __init__(self, n_in: int, hidden: int, n_out: int, dropout: float = 0.0):
+        super().__init__()
+        self.w1 = nn.Linear(n_in, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.w2 = nn.Linear(hidden, n_out, bias=False)
+        nn.init.zeros_(self.w2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(n, n_in)`` to ``(n, n_out)``."""
+        return self.w2(self.dropout(F.gelu(self.w1(x))))
+
+
+class Fusion(nn.Module):
+    """Concatenation and one linear map, as published (ATAC before RNA).
+
+    With ``hidden`` units a hidden layer is added to the map.
+    """
+
+    def __init__(self, n_latent: int, n_modalities: int = 2, hidden: int = 0):
         super().__init__()
         self.n_modalities = n_modalities
-        self.to_out = nn.Linear(n_modalities * n_latent, n_latent)
+        n_in = n_modalities * n_latent
+        self.to_out = nn.Linear(n_in, n_latent)
+        self.hidden = HiddenLayer(n_in, hidden, n_latent) if hidden else None
 
     def forward(self, first: Tensor, second: Tensor, *others: Tensor) -> Tensor:
         """Fuse ``(n, n_latent)`` embeddings, RNA's first, into one of the same shape."""
-        return self.to_out(torch.cat([second, first, *others], dim=-1))
+        x = torch.cat([second, first, *others], dim=-1)  # (n, n_modalities * n_latent)
+        z = self.to_out(x)
+        return z if self.hidden is None else z + self.hidden(x)
+
+    @torch.no_grad()
+    def change_basis(self, basis: Tensor) -> None:
+        """Make the output ``z @ basis`` from now on, ``(n_latent, n_latent)``."""
+        for part in (self.to_out.weight, self.to_out.bias):
+            part.copy_(basis.T @ part)
+        if self.hidden is not None:
+            self.hidden.w2.weight.copy_(basis.T @ self.hidden.w2.weight)
 
     @torch.no_grad()
     def keep_leading_parts(self) -> None:
@@ -113,16 +143,13 @@ class DecoderInput(nn.Module):
 
     def __init__(self, n_latent: int, hidden: int, dropout: float):
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(n_latent, n_latent, bias=False)
-        self.w1 = nn.Linear(n_latent, hidden)
-        self.w2 = nn.Linear(hidden, n_latent, bias=False)
+        self.hidden = HiddenLayer(n_latent, hidden, n_latent, dropout)
         nn.init.eye_(self.linear.weight)
-        nn.init.zeros_(self.w2.weight)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map ``(n, n_latent)`` to the same shape."""
-        return self.linear(z) + self.w2(self.dropout(F.gelu(self.w1(z))))
+        return self.linear(z) + self.hidden(z)
 
 
 class Decoder(nn.Module):
@@ -179,6 +206,26 @@ class Decoder(nn.Module):
             self.scale.copy_(spread[:, None])
             mean = mean / spread
         self.linear.bias.copy_(mean)
+
+    @torch.no_grad()
+    def slopes(self) -> Tensor:
+        """Return how the embedding moves each feature, ``(n_features, n_latent)``.
+
+        Of a hidden layer before it only the linear part beside it counts.
+        """
+        weights = self.linear.weight
+        if isinstance(self.input, DecoderInput):
+            weights = weights @ self.input.linear.weight
+        return weights if self.scale is None else weights * self.scale
+
+    @torch.no_grad()
+    def change_basis(self, inverse: Tensor) -> None:
+        """Read embeddings ``z @ basis`` as those before, given the inverse of the basis."""
+        first = [self.linear]
+        if isinstance(self.input, DecoderInput):
+            first = [self.input.linear, self.input.hidden.w1]
+        for layer in first:
+            layer.weight.copy_(layer.weight @ inverse.T)
 
     def augment(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
         """Append one, depth and batch to `z`.

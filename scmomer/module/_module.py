@@ -84,7 +84,7 @@ class SCMOMERModule(BaseModuleClass):
         self.modalities: tuple[str, ...] = (RNA, ATAC) if bridged else tuple(self.encoders)
         if self.fused:
             k = len(self.modalities)
-            self.fusion = Fusion(c.n_latent, k)
+            self.fusion = Fusion(c.n_latent, k, c.fusion_hidden)
             self.bridges = nn.ModuleDict(
                 {
                     m: make_bridge(

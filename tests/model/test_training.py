@@ -187,7 +187,7 @@ def test_stages_that_a_modality_lacks_are_refused(make_model, mdata, refuses):
 
 def test_plan_kwargs_reach_every_stage(make_model, train, mdata):
     """A learning rate of zero trains nothing."""
-    model = make_model(mdata, warm_start=False)
+    model = make_model(mdata, warm_start=False, expression_metric=False)
     before = weights(model)
     train(model, plan_kwargs={"lr": 0.0})
     after = weights(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
 from scmomer.module._rows import to_dense
@@ -19,6 +20,17 @@ def test_fusion_is_published_atac_first():
     weight, bias = fusion.to_out.weight, fusion.to_out.bias
     expected = z_atac @ weight[:, :4].T + z_rna @ weight[:, 4:].T + bias
     torch.testing.assert_close(fusion(z_rna, z_atac), expected)
+
+
+def test_fusion_with_a_hidden_layer_starts_as_without():
+    plain, deep = Fusion(4), Fusion(4, hidden=5)
+    deep.load_state_dict(plain.state_dict(), strict=False)
+    z_rna, z_atac = torch.randn(3, 4), torch.randn(3, 4)
+    assert torch.equal(deep(z_rna, z_atac), plain(z_rna, z_atac))
+    torch.nn.init.normal_(deep.hidden.w2.weight)
+    hidden = F.gelu(deep.hidden.w1(torch.cat([z_atac, z_rna], 1)))
+    expected = plain(z_rna, z_atac) + hidden @ deep.hidden.w2.weight.T
+    torch.testing.assert_close(deep(z_rna, z_atac), expected)
 
 
 @pytest.mark.parametrize("n_latent", [8, 7, 2])
