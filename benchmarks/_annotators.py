@@ -28,6 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import scmomer
+from scmomer.model._novelty import ClassCentres
 
 N_RARE = 6
 Annotator = Callable[[AnnData, np.ndarray, AnnData, int], pd.DataFrame]
@@ -47,6 +48,12 @@ def _pcs(train: AnnData, query: AnnData, scaled: bool) -> tuple[np.ndarray, np.n
     n_comps = min(50, min(train.shape) - 1)
     options: dict[str, Any] = {"target_sum": None, "scale": True} if scaled else {}
     return baselines.rna_pca(train.X, query.X, n_comps, **options)
+
+
+def novelty_of_pcs(train: AnnData, labels: np.ndarray, query: AnnData) -> np.ndarray:
+    """Return scMomer's measure of novelty, of scaled principal components."""
+    known, asked = _pcs(train, query, True)
+    return ClassCentres.of(known, np.unique(labels, return_inverse=True)[1]).novelty(asked)
 
 
 def l2_expression(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:

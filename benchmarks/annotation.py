@@ -40,10 +40,20 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import scvi
-from _annotators import N_RARE, Annotator, opponents, ours, run, score, unknown_auroc
+from _annotators import (
+    N_RARE,
+    Annotator,
+    novelty_of_pcs,
+    opponents,
+    ours,
+    run,
+    score,
+    unknown_auroc,
+)
 from _measure import machine, versions
 from _quality import UNTOUCHED, all_cells, data, parser, standard_error, trained
 from anndata import AnnData
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 import scmomer
@@ -200,6 +210,8 @@ def unknown(args: Namespace) -> Iterator[dict[str, Any]]:
                 got = run(name, annotator, rna[known].copy(), labels[known], query, seed)
                 aurocs = unknown_auroc(got, is_new)
                 found |= {f"{name}, {way}": {"auroc": a} for way, a in aurocs.items()}
+            far = novelty_of_pcs(rna[known].copy(), labels[known], query)
+            found["50 scaled PCs, novelty"] = {"auroc": float(roc_auc_score(is_new, far))}
             print(f"   {new}: { {k: round(v['auroc'], 3) for k, v in found.items()} }", flush=True)
             yield {"fold": fold, "seed": seed, "setting": new, **scored(found)}
 

@@ -28,7 +28,7 @@ from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
 from scmomer.model._gene_votes import GeneVotes, held_out_votes, share_of_genes, with_votes
 from scmomer.model._names_cells import NamesCells, Threshold
-from scmomer.model._novelty import Landmarks
+from scmomer.model._novelty import ClassCentres
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
 from scmomer.train import Cells
 from scmomer.train._classifier import seeded, train_heads
@@ -99,7 +99,7 @@ class CellTypeClassifier(NamesCells):
         self.modalities_: tuple[str, ...] | None = None
         self.genes_: pd.Index | None = None
         self.heads_: ClassifierModule | None = None
-        self.landmarks_: Landmarks | None = None
+        self.centres_: ClassCentres | None = None
         self.pcs_: ExpressionPCs | None = None
         self.votes_: GeneVotes | None = None
         self.gene_share_ = 0.0
@@ -187,7 +187,7 @@ class CellTypeClassifier(NamesCells):
             )
             by_heads = with_votes(by_heads, by_genes, self.gene_share_)
         self.held_out_ = np.sort(by_heads.max(1))
-        self.landmarks_ = Landmarks.of(found.z, codes)
+        self.centres_ = ClassCentres.of(found.z, codes)
         return self
 
     def _checked(self, modalities: Sequence[str] | None, cells: Cells) -> tuple[str, ...]:
@@ -262,10 +262,11 @@ class CellTypeClassifier(NamesCells):
         return self.annotate(query, batch_size=batch_size)[0]
 
     def novelty(self, query: AnnData | MuData, *, batch_size: int | None = None) -> np.ndarray:
-        """Return how far cells are from the reference, ``(n_cells,)``, at least 0.
+        """Return how far cells are from the types of the reference, ``(n_cells,)``, at least 0.
 
-        Mean distance of the fused embedding to the 15 nearest reference cells, divided by what it
-        is for the median reference cell: 1 is usual.
+        Mahalanobis distance of the fused embedding to the centre of the nearest class, with the
+        covariance of cells within classes, divided by what it is for the median reference cell: 1
+        is usual.
 
         Parameters
         ----------
@@ -278,7 +279,7 @@ class CellTypeClassifier(NamesCells):
         self, query: AnnData | MuData, *, batch_size: int | None = None
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Return :meth:`predict_proba` and :meth:`novelty`, for the price of one."""
-        heads, landmarks = self._trained()
+        heads, centres = self._trained()
         check_container(query)
         cells = self._read(query)
         found = self._embed(cells, batch_size)
@@ -287,16 +288,16 @@ class CellTypeClassifier(NamesCells):
         if self.votes_ is not None:
             values = with_votes(values, self.votes_.on(cells), self.gene_share_)
         frame = pd.DataFrame(values, index=query.obs_names, columns=self.classes_)
-        return frame, landmarks.novelty(found.z)
+        return frame, centres.novelty(found.z)
 
-    def _trained(self) -> tuple[ClassifierModule, Landmarks]:
-        if self.heads_ is None or self.landmarks_ is None:
+    def _trained(self) -> tuple[ClassifierModule, ClassCentres]:
+        if self.heads_ is None or self.centres_ is None:
             msg = (
                 "Expected a trained classifier, found one that was never fitted. Call "
                 "classifier.fit(reference, labels_key), or CellTypeClassifier.load(path, model)."
             )
             raise RuntimeError(msg)
-        return self.heads_, self.landmarks_
+        return self.heads_, self.centres_
 
     def _read(self, data: AnnData | MuData) -> Cells:
         cells = self.model._cells_of(data)

@@ -13,7 +13,7 @@ from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import detached
 from scmomer.model._folder import Folder
 from scmomer.model._gene_votes import GeneVotes
-from scmomer.model._novelty import Landmarks
+from scmomer.model._novelty import ClassCentres
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scmomer.model._scmomer import SCMOMER
 
 _FOLDER = Folder("classifier")
+_NOVELTY = ("centres", "whiten", "spread")
 _VOTES = ("linear", "intercept", "log_shares", "log_prior")
 
 
@@ -32,10 +33,9 @@ def write_classifier(classifier: CellTypeClassifier, path: Path, overwrite: bool
 
 
 def _tensors(classifier: CellTypeClassifier) -> dict[str, Tensor]:
-    heads, landmarks = classifier._trained()
+    heads, centres = classifier._trained()
     tensors = {f"heads.{k}": v.detach().contiguous() for k, v in heads.state_dict().items()}
-    tensors["landmarks"] = torch.from_numpy(landmarks.z)
-    tensors["spread"] = torch.from_numpy(landmarks.spread)
+    tensors |= {name: torch.from_numpy(getattr(centres, name)) for name in _NOVELTY}
     tensors["held_out"] = torch.from_numpy(classifier.held_out_)
     if classifier.pcs_ is not None:
         tensors["pcs"] = torch.from_numpy(classifier.pcs_.weights)
@@ -55,7 +55,7 @@ def _tensors(classifier: CellTypeClassifier) -> dict[str, Tensor]:
 
 
 def _describe(classifier: CellTypeClassifier) -> dict[str, Any]:
-    heads, landmarks = classifier._trained()
+    heads, centres = classifier._trained()
     genes = classifier.genes_
     return {
         "model_id": classifier.model_id,
@@ -68,7 +68,7 @@ def _describe(classifier: CellTypeClassifier) -> dict[str, Any]:
         "n_inputs": heads.n_inputs,
         "n_sure": classifier.n_sure_,
         "epochs": classifier.epochs_.tolist(),
-        "scale": landmarks.scale,
+        "scale": centres.scale,
         "gene_share": classifier.gene_share_,
         "target_sum": classifier.model.target_sum,
     }
@@ -99,9 +99,8 @@ def read_classifier(path: Path, model: SCMOMER) -> CellTypeClassifier:
             arrays = {name: votes[name].numpy() for name in _VOTES}
             made.gene_share_ = meta["gene_share"]
             made.votes_ = GeneVotes(**arrays, target_sum=meta["target_sum"])
-        made.landmarks_ = Landmarks(
-            tensors["landmarks"].numpy(), meta["scale"], tensors["spread"].numpy()
-        )
+        arrays = {name: tensors[name].numpy() for name in _NOVELTY}
+        made.centres_ = ClassCentres(**arrays, scale=meta["scale"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(_FOLDER.damaged(path, error)) from error
     made.heads_ = heads.eval()

@@ -9,7 +9,7 @@ import numpy as np
 from scmomer.model._classifier_inputs import check_threshold
 
 if TYPE_CHECKING:
-    from scmomer.model._novelty import Landmarks
+    from scmomer.model._novelty import ClassCentres
 
 UNKNOWN = "unknown"
 FALSE_ALARMS = 0.05  # share of reference cells that "auto" calls unknown, half by each criterion
@@ -24,7 +24,7 @@ class NamesCells:
 
     if TYPE_CHECKING:
 
-        def _trained(self) -> tuple[Any, Landmarks]: ...
+        def _trained(self) -> tuple[Any, ClassCentres]: ...
 
     def name(
         self,

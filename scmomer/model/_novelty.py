@@ -1,53 +1,68 @@
-"""How far cells are from a reference."""
+"""How far cells are from the types of a reference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+import scipy.sparse as sp
+from scipy.spatial.distance import cdist
+from sklearn.covariance import LedoitWolf
 
-from scmomer.model._thinning import every_nth
-
-N_NEIGHBORS = 15
-_PER_CLASS = 2000  # reference cells kept of a class: the region of a frequent type is known by then
+_AT_ONCE = 20_000  # cells whose distances to all centres are held in memory
+_LEAST = 1e-6  # of the mean variance; directions in which no class varies must not count for all
 
 
 @dataclass(frozen=True)
-class Landmarks:
-    """Embeddings of reference cells, and how far these are from each other."""
+class ClassCentres:
+    """Centres of a reference's classes, in units of how cells vary around them.
 
-    z: np.ndarray
-    """Shape ``(n_landmarks, n_latent)``, float32."""
+    The Mahalanobis distance to the nearest centre, with one covariance for all classes (Lee et al.,
+    2018, "A simple unified framework for detecting out-of-distribution samples", without their
+    fine-tuning). Directions in which types differ count for more than those in which their cells
+    do, which distances between cells do not know.
+    """
+
+    centres: np.ndarray
+    """In the space of :attr:`whiten`, ``(n_classes, n_latent)``, float32."""
+    whiten: np.ndarray
+    """``z @ whiten`` varies by one within classes, ``(n_latent, n_latent)``, float32."""
     scale: float
-    """Mean distance of the median landmark to its nearest other ones."""
+    """Distance of the median reference cell."""
     spread: np.ndarray
-    """Novelty of landmarks among the others, sorted, ``(n_landmarks,)``, float32."""
+    """Novelty of reference cells that had no part in their class's centre, sorted, ``(n,)``."""
 
     @classmethod
-    def of(cls, z: np.ndarray, codes: np.ndarray) -> Landmarks:
-        """Keep reference cells, evenly spaced among those of each class.
+    def of(cls, z: np.ndarray, codes: np.ndarray) -> ClassCentres:
+        """Fit to a reference.
 
         Parameters
         ----------
         z, codes
-            Embeddings ``(n, n_latent)`` and classes ``(n,)``.
+            Embeddings ``(n, n_latent)`` and classes ``(n,)``, at least two cells of each.
         """
-        chosen = every_nth(codes, -(-np.bincount(codes) // _PER_CLASS))
-        kept = np.ascontiguousarray(z[chosen], np.float32)
-        nearest = _neighbors(kept, min(N_NEIGHBORS, len(kept) - 1))
-        own = nearest.kneighbors()[0].mean(1)
+        n = np.bincount(codes)
+        of_class = sp.csr_matrix((1 / n[codes], (codes, np.arange(len(codes)))))
+        centres = (of_class @ z).astype(np.float32)  # (n_classes, n_latent)
+        covariance = LedoitWolf(assume_centered=True).fit(z - centres[codes]).covariance_
+        variances, axes = np.linalg.eigh(covariance)
+        least = max(_LEAST * float(variances.mean()), 1e-12)
+        whiten = (axes / np.sqrt(np.maximum(variances, least))).astype(np.float32)
+        centres = centres @ whiten
+        own = np.empty(len(z))
+        for start in range(0, len(z), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            found, mine = cdist(z[rows] @ whiten, centres), codes[rows]
+            # Without the cell itself the centre of its class would be that much further away.
+            found[np.arange(len(mine)), mine] *= n[mine] / (n[mine] - 1)
+            own[rows] = found.min(1)
         scale = max(float(np.median(own)), 1e-12)
-        return cls(kept, scale, np.sort(own / scale).astype(np.float32))
+        return cls(centres, whiten, scale, np.sort(own / scale).astype(np.float32))
 
     def novelty(self, z: np.ndarray) -> np.ndarray:
-        """Return the mean distance to the nearest landmarks in units of `scale`, ``(n,)``."""
-        if not len(z):
-            return np.zeros(0, np.float32)
-        nearest = _neighbors(self.z, min(N_NEIGHBORS, len(self.z)))
-        return (nearest.kneighbors(z)[0].mean(1) / self.scale).astype(np.float32)
-
-
-def _neighbors(z: np.ndarray, k: int) -> NearestNeighbors:
-    # Exact, which is deterministic, and fast enough: the landmarks of many cells are few.
-    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(z)
+        """Return the distance to the nearest centre in units of `scale`, ``(n,)``, float32."""
+        out = np.empty(len(z), np.float32)
+        for start in range(0, len(z), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            out[rows] = cdist(z[rows] @ self.whiten, self.centres).min(1) / self.scale
+        return out

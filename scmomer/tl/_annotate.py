@@ -79,8 +79,8 @@ def annotate(
         ``obs[key_added + "_entropy"]``
             Entropy of these, from 0 to the logarithm of the number of types (nats).
         ``obs[key_added + "_novelty"]``
-            Mean distance of the embedding to the 15 nearest reference cells, 1 for the median
-            reference cell itself.
+            Distance of the embedding to the centre of the nearest type, in units of how cells
+            vary within types; 1 for the median reference cell.
         ``uns["scmomer"]["annotate"]``
             Parameters, threshold and id of the model.
 
