@@ -54,6 +54,7 @@ LATE: dict[str, dict[str, Any]] = {
     "measured ATAC taken as it is": {"measured_gain": False},
     "depth share 0": {"depth_share": 0.0},
     "depth share 1": {"depth_share": 1.0},
+    "embedding in its own units": {"expression_metric": False},
 }
 # Switches that need all stages again.
 EARLY: dict[str, dict[str, Any]] = {
@@ -63,6 +64,7 @@ EARLY: dict[str, dict[str, Any]] = {
     "no discriminator": {"discriminator_weight": 0.0},
     "16 dimensions": {"n_latent": 16},
     "64 dimensions": {"n_latent": 64},
+    "hidden layer of fusion": {"fusion_hidden": 64},
     "hidden layer before decoders": {"decoder_hidden": 128, "latent_dropout": 0.3},
     "log2 bins": {"binning": "log2"},
     "tokens of all genes": {"tokens": "all"},
