@@ -102,7 +102,8 @@ class ModuleConfig:
     n_latent: int = 32
     latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
     fusion_hidden: int = 0  # units of a hidden layer beside the linear fusion; 0 is published
-    # Distances in the trained embedding are those of decoded expression: measure_by_expression.
+    # Distances in the embedding of RNA and ATAC are those of decoded expression; see
+    # measure_by_expression.
     expression_metric: bool = True
     bridge_input: BridgeInput = "both"  # from RNA
     bridge_input_atac: BridgeInput = "embedding"  # from ATAC; peaks overfit

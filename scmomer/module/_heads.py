@@ -207,15 +207,14 @@ class Decoder(nn.Module):
             mean = mean / spread
         self.linear.bias.copy_(mean)
 
-    @torch.no_grad()
     def slopes(self) -> Tensor:
         """Return how the embedding moves each feature, ``(n_features, n_latent)``.
 
         Of a hidden layer before it only the linear part beside it counts.
         """
-        weights = self.linear.weight
+        weights = self.linear.weight.detach()
         if isinstance(self.input, DecoderInput):
-            weights = weights @ self.input.linear.weight
+            weights = weights @ self.input.linear.weight.detach()
         return weights if self.scale is None else weights * self.scale
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from scmomer._constants import RNA
+from scmomer._constants import ATAC, RNA
 
 if TYPE_CHECKING:
     from scmomer.module._module import SCMOMERModule
@@ -23,9 +23,12 @@ def measure_by_expression(module: SCMOMERModule) -> None:
     ``z @ root``, where ``root`` is the symmetric root of ``slopes.T @ slopes`` and `slopes` are
     those of the expression decoder in units of each gene's spread: so the squared distance of two
     cells is that of their decoded expression. All that reads the embedding is changed inversely,
-    and what is decoded stays the same. Networks that fuse no expression stay as they are.
+    and what is decoded stays the same.
+
+    Only networks of RNA and ATAC: proteins tell types apart that expression does not, and count
+    for too little in its units.
     """
-    if not module.paired or RNA not in module.decoders:
+    if {*module.encoders} != {RNA, ATAC}:
         return
     slopes = module.decoder(RNA).slopes() * module.gene_weight.sqrt()[:, None]
     metric = (slopes.T @ slopes).double()  # (n_latent, n_latent)

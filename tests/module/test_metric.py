@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scmomer.module import SCMOMERModule, get_config
 from scmomer.module._metric import measure_by_expression
 
 
@@ -81,6 +82,14 @@ def test_networks_of_one_modality_stay_as_they_are(make_module, sizes):
     measure_by_expression(module)
     for name, now in module.state_dict().items():
         assert torch.equal(now, before[name])
+
+
+def test_networks_with_protein_keep_their_units(make_layout):
+    config = get_config("small", n_latent=8, atac_n_patches=6)
+    module = SCMOMERModule(30, make_layout(40, 6), 1, config, n_proteins=12)
+    before = module.fusion.to_out.weight.clone()
+    measure_by_expression(module)
+    assert torch.equal(module.fusion.to_out.weight, before)
 
 
 def test_a_decoder_that_says_nothing_is_no_unit(make_module):
