@@ -100,7 +100,9 @@ def taught(train: MuData, test: MuData, model: Any) -> dict[str, Scores]:
         "RNA only": rna,
         "both": embed("rna", "atac"),
         "RNA only, beside ATAC only": [np.hstack(pair) for pair in zip(rna, atac, strict=True)],
-        "RNA only, beside 50 ATAC LSI": [np.hstack(pair) for pair in zip(rna, indexed, strict=True)],
+        "RNA only, beside 50 ATAC LSI": [
+            np.hstack(pair) for pair in zip(rna, indexed, strict=True)
+        ],
         "ATAC only": atac,
     }
     found = {}

@@ -128,6 +128,23 @@ def spread(test: MuData, model: Any) -> dict[str, Scores]:
     }
 
 
+def ceiling(test: MuData, model: Any, mlp: dict[str, Any]) -> dict[str, Scores]:
+    """Say how far the noise of measured profiles lets any prediction correlate with them."""
+    labels = test.obs["cell_subtype"].astype(str)
+    several = (labels.map(labels.value_counts()) > 1).to_numpy()
+    truth, labels = test["atac"].X[several], labels.to_numpy()[several]
+    said = {
+        "scMomer": model.get_translated(test["rna"]),
+        "MLP on genes, dropout 0.5": mlp["probability"],
+    }
+    found = {
+        name: metrics.pseudobulk_pearson(truth, values[several], labels)
+        for name, values in said.items()
+    }
+    found = {"a prediction without error": metrics.pseudobulk_ceiling(truth, labels), **found}
+    return {name: {"pseudobulk_pearson": value} for name, value in found.items()}
+
+
 def to_rna(train: MuData, test: MuData, model: Any) -> dict[str, Scores]:
     """Score all ways from accessibility to log expression (log2, the model's target)."""
     scale = model.target_sum
@@ -168,6 +185,7 @@ def main() -> None:
                 mlp, rival = perceptron(train, test, fold, seed, args), multivi(args, fold)
                 found["RNA to ATAC"] = to_atac(test, model, cost, mlp, rival, seedless[fold])
                 found["uncertainty"] = spread(test, model)
+                found["ceiling"] = ceiling(test, model, mlp)
             if "rna" in args.to:
                 found["ATAC to RNA"] = to_rna(train, test, model)
             runs.append({"fold": fold, "seed": seed, "n_cells": test.n_obs, **found})

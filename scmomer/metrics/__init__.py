@@ -9,7 +9,7 @@ from ._matching import foscttm
 from ._modality import predict_modality
 from ._pairing import pairing_agreement
 from ._precision import average_precision_per_peak, peak_average_precision
-from ._pseudobulk import pseudobulk_pearson
+from ._pseudobulk import pseudobulk_ceiling, pseudobulk_pearson
 from ._rank import auroc_per_peak, depth_strata
 from ._translation import peak_auroc, peak_auroc_within_depth
 
@@ -31,5 +31,6 @@ __all__ = [
     "peak_auroc_within_depth",
     "peak_average_precision",
     "predict_modality",
+    "pseudobulk_ceiling",
     "pseudobulk_pearson",
 ]

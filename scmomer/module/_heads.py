@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -273,9 +275,14 @@ class Discriminator(nn.Module):
 
     def __init__(self, n_latent: int, hidden: int):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(n_latent, hidden), nn.Dropout(0.2), nn.ReLU(), nn.Linear(hidden, 2)
-        )
+        first = nn.Linear(n_latent, hidden)
+        self.layers = nn.Sequential(first, nn.Dropout(0.2), nn.ReLU(), nn.Linear(hidden, 2))
+
+    @torch.no_grad()
+    def change_basis(self, inverse: Tensor) -> None:
+        """Read embeddings ``z @ basis`` as those before, given the inverse of the basis."""
+        first = cast(nn.Linear, self.layers[0])
+        first.weight.copy_(first.weight @ inverse.T)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return logits, ``(n, 2)``."""

@@ -31,7 +31,7 @@ def measure_by_expression(module: SCMOMERModule) -> None:
     if {*module.encoders} != {RNA, ATAC}:
         return
     slopes = module.decoder(RNA).slopes() * module.gene_weight.sqrt()[:, None]
-    metric = (slopes.T @ slopes).double()  # (n_latent, n_latent)
+    metric = (slopes.T @ slopes).cpu().double()  # (n_latent, n_latent)
     lengths, axes = torch.linalg.eigh(metric)
     if not lengths.mean() > 0:
         return  # nothing is decoded
@@ -44,7 +44,6 @@ def measure_by_expression(module: SCMOMERModule) -> None:
         readers.append(module.rate_decoder)
     for decoder in readers:
         decoder.change_basis(inverse)
-    first = module.discriminator.layers[0]
-    first.weight.copy_(first.weight @ inverse.T)
+    module.discriminator.change_basis(inverse)
     for modality in module.depth_heads:
         module.depth_head(modality).change_basis(inverse)

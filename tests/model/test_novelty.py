@@ -51,7 +51,9 @@ def test_cells_have_no_part_in_the_centre_that_they_are_compared_with():
     z = (rng.normal(0, 1, (300, 4)) + 50 * rng.normal(0, 1, (150, 4))[codes]).astype(np.float32)
     found = ClassCentres.of(z, codes)
     unseen = z + rng.normal(0, 1e-3, z.shape).astype(np.float32)
-    np.testing.assert_allclose(np.sort(found.novelty(unseen)), found.spread / 2, rtol=0.05, atol=0.02)
+    np.testing.assert_allclose(
+        np.sort(found.novelty(unseen)), found.spread / 2, rtol=0.05, atol=0.02
+    )
 
 
 def test_blocks_change_nothing(reference, monkeypatch):

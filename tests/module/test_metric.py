@@ -50,7 +50,9 @@ def test_distances_are_those_of_decoded_expression(module):
     if module.config.decoder_hidden:  # its linear part is what counts
         torch.nn.init.zeros_(module.decoder("rna").input.hidden.w2.weight)
     decoded = module.decoder("rna")(z) * module.gene_weight.sqrt()
-    torch.testing.assert_close(torch.cdist(z, z), torch.cdist(decoded, decoded), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        torch.cdist(z, z), torch.cdist(decoded, decoded), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_twice_is_once(module):
