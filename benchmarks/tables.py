@@ -114,7 +114,7 @@ def against_multivi() -> str:
     return markdown([" ", *methods], rows)
 
 
-def ablation(name: str = "ablation") -> str:
+def ablation() -> str:
     """Return what each switch is worth."""
     columns = {
         "auroc_within_depth": "AUROC within deciles",
@@ -129,7 +129,7 @@ def ablation(name: str = "ablation") -> str:
     }
     rows = (
         [row, *(f"{scores[key]:.3f}" for key in columns)]
-        for row, scores in results(name)["rows"].items()
+        for row, scores in results("ablation")["rows"].items()
     )
     return markdown(["switch", *columns.values()], rows)
 
@@ -305,6 +305,15 @@ TABLES: dict[str, Callable[[], str]] = {
         "embedding",
         {**CLUSTERS, "macro_f1": "macro-F1", "ilisi": "iLISI", "bras": "BRAS"},
     ),
+    "taught": lambda: compared(
+        "embedding",
+        "taught",
+        {"accuracy": "accuracy", "macro_f1": "macro-F1"},
+        "what a classifier of the training cells' types reads",
+    ),
+    "ceiling": lambda: compared(
+        "translation", "ceiling", {"pseudobulk_pearson": "centred pseudobulk Pearson"}
+    ),
     "embedding-short": lambda: compared(
         "embedding", "embedding", CLUSTERS, "embedding of unseen cells"
     ),
@@ -339,7 +348,6 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "multivi": against_multivi,
     "ablation": ablation,
-    "ablation-heads": lambda: ablation("ablation_heads"),
     "encoder": encoder,
     "attention": attention,
     "pairing": pairing,
