@@ -160,7 +160,9 @@ class Inference:
         self, tensors: CellBatch, chosen: tuple[str, ...], heads_of: tuple[str, ...]
     ) -> dict[str, Tensor]:
         module, counts = self.module, self._counts(tensors, chosen)
-        result = module.inference(**counts)
+        cached = (f"z_{m}" for m in chosen)  # by stage 3, which leaves encoders as they are
+        known = {k: tensors[k].to(self.device) for k in cached if k in tensors}  # type: ignore[literal-required]
+        result = module.inference(**counts, **known)
         for m in (m for m in heads_of if m in counts):
             result[f"heads_{m}"] = head_embeddings(module, m, result[f"z_{m}"], counts[m])
         if RNA in counts and module.paired:

@@ -55,9 +55,15 @@ class Cells:
         return has @ (1 << np.arange(len(modalities)))
 
     def only(self, modality: str, counts: sp.csr_matrix | None = None) -> Cells:
-        """Return the same cells with one modality, and with other `counts` of it if given."""
+        """Return the same cells with one modality, and with other `counts` of it if given.
+
+        What encoders made of its own counts stays with them.
+        """
+        key = f"z_{modality}"
+        known = {key: self.embeddings[key]} if key in self.embeddings and counts is None else {}
         counts = self.counts[modality] if counts is None else counts
-        return Cells({modality: counts}, {modality: self.measured[modality]})
+        measured = {modality: self.measured[modality]}
+        return Cells({modality: counts}, measured, embeddings=known)
 
     def lengths(self, modality: str) -> np.ndarray:
         """Stored counts of each cell, ``(n_cells,)``."""

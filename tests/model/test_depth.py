@@ -76,6 +76,16 @@ def test_many_cells_are_thinned(model, cells, monkeypatch):
     assert np.array_equal(predicted(model, cells), expected)
 
 
+def test_encoders_that_stage_3_has_run_are_not_run_again(model, cells, monkeypatch):
+    train = np.arange(cells.n_cells)
+    fit_depth_heads(model.module, cells, train)
+    expected = predicted(model, cells)
+    model._cache_encoders(cells)
+    monkeypatch.setattr(model.module, "encode", None)
+    fit_depth_heads(model.module, cells, train)
+    np.testing.assert_allclose(predicted(model, cells), expected, atol=1e-4)
+
+
 def test_it_is_saved(model, cells, tmp_path):
     model.save(tmp_path / "model")
     loaded = scmomer.load(tmp_path / "model")
