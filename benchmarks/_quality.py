@@ -85,32 +85,38 @@ def perceptron(
     return found
 
 
+def kept_model(path: Path | None, make: Callable[[], tuple[Any, Scores]]) -> tuple[Any, Scores]:
+    """Return a trained model and what it cost; read from `path`, or made and kept there."""
+    if path is not None and path.exists():
+        cost = path.with_suffix(".json")
+        return scmomer.load(path), json.loads(cost.read_text()) if cost.exists() else {}
+    model, spent = make()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(path)
+        path.with_suffix(".json").write_text(json.dumps(spent))
+    return model, spent
+
+
 def trained(
     train: MuData, fold: str, seed: int, models: Path | None, max_epochs: int | None = None
 ) -> tuple[Any, float, float]:
     """Return scMomer with its defaults, core seconds of training and MB that it took."""
-    path = None if models is None else models / f"{fold}_{seed}.scmomer"
-    cost = None if path is None else path.with_suffix(".json")
-    if path is not None and path.exists():
-        found = json.loads(cost.read_text()) if cost is not None else {}
-        return scmomer.load(path), found["seconds"], found["mb"]
-    scvi.settings.seed = seed
-    kept: list[Any] = []
 
-    def fit() -> None:
+    def make() -> tuple[Any, Scores]:
+        scvi.settings.seed = seed
+        model, cost = measured(fit)
+        return model, {"seconds": cost["core_seconds"], "mb": cost["peak_mb"]}
+
+    def fit() -> Any:
         scmomer.pp.setup_mudata(train, batch_key="batch")
         model = scmomer.SCMOMER(train)
         model.train(max_epochs, enable_progress_bar=False)
-        kept.append(model)
+        return model
 
-    started = time.process_time()
-    mb = peak_mb(fit, "cpu")
-    seconds = time.process_time() - started
-    if path is not None and cost is not None:
-        models.mkdir(parents=True, exist_ok=True)  # type: ignore[union-attr]
-        kept[0].save(path)
-        cost.write_text(json.dumps({"seconds": seconds, "mb": mb}))
-    return kept[0], seconds, mb
+    path = None if models is None else models / f"{fold}_{seed}.scmomer"
+    model, cost = kept_model(path, make)
+    return model, cost["seconds"], cost["mb"]
 
 
 def measured(make: Callable[[], Any]) -> tuple[Any, Scores]:

@@ -15,13 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import scvi
 from _held_out import classify, score_embedding, score_profile, score_translation
 from _measure import machine, versions
-from _quality import CHOSEN_ON, Scores, data
+from _quality import CHOSEN_ON, Scores, data, kept_model
 from mudata import MuData
 from torch import Tensor
 
@@ -112,20 +113,13 @@ def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmom
     return model
 
 
-def trained(
-    train: MuData, name: str, seed: int, shared: dict[str, Tensor], path: Path | None
-) -> tuple[scmomer.SCMOMER, float]:
-    """Return the model of a row and the seconds of its training; from `path` if it is there."""
-    if path is not None and path.exists():
-        return scmomer.load(path), json.loads(path.with_suffix(".json").read_text())["seconds"]
+def timed(
+    train: MuData, name: str, seed: int, shared: dict[str, Tensor]
+) -> tuple[scmomer.SCMOMER, Scores]:
+    """Train the model of a row; return it and the seconds that it took."""
     started = time.perf_counter()
     model = fit(train, name, seed, shared)
-    seconds = time.perf_counter() - started
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        model.save(path)
-        path.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))
-    return model, seconds
+    return model, {"seconds": time.perf_counter() - started}
 
 
 def score(model: scmomer.SCMOMER, test: MuData) -> Scores:
@@ -163,8 +157,9 @@ def main() -> None:
             continue
         file = f"ablation_{name.replace(' ', '_')}_{args.fold}_{args.seed}.scmomer"
         path = None if args.models is None else args.models / file
-        model, seconds = trained(train, name, args.seed, shared, path)
-        report["rows"][name] = {"seconds": seconds, **score(model, test)}
+        make = partial(timed, train, name, args.seed, shared)
+        model, cost = kept_model(path, make)
+        report["rows"][name] = {**cost, **score(model, test)}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(report, indent=1))
         print(name, {k: round(v, 4) for k, v in report["rows"][name].items()}, flush=True)

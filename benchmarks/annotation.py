@@ -51,7 +51,15 @@ from _annotators import (
     unknown_auroc,
 )
 from _measure import machine, versions
-from _quality import UNTOUCHED, all_cells, data, parser, standard_error, trained
+from _quality import (
+    UNTOUCHED,
+    all_cells,
+    data,
+    kept_model,
+    parser,
+    standard_error,
+    trained,
+)
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -245,17 +253,17 @@ def small_model(
     rna: AnnData, name: str, seed: int, models: Path | None, max_epochs: int | None
 ) -> Any:
     """Return scMomer of RNA alone, with its defaults."""
+
+    def make() -> tuple[Any, dict[str, float]]:
+        scvi.settings.seed = seed
+        cells = rna.copy()
+        scmomer.pp.setup_anndata(cells, modality="rna")
+        model = scmomer.SCMOMER(cells)
+        model.train(max_epochs, enable_progress_bar=False)
+        return model, {}
+
     path = None if models is None else models / f"{name}_{seed}.scmomer"
-    if path is not None and path.exists():
-        return scmomer.load(path)
-    scvi.settings.seed = seed
-    rna = rna.copy()
-    scmomer.pp.setup_anndata(rna, modality="rna")
-    model = scmomer.SCMOMER(rna)
-    model.train(max_epochs, enable_progress_bar=False)
-    if path is not None:
-        model.save(path)
-    return model
+    return kept_model(path, make)[0]
 
 
 def _shared(name: str) -> AnnData:

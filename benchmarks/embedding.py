@@ -63,42 +63,45 @@ def scored(embeddings: dict[str, np.ndarray], test: MuData) -> dict[str, Scores]
     return found
 
 
+def embedded(cells: MuData, model: Any) -> dict[str, np.ndarray]:
+    """Return scMomer's embeddings of cells from each modality and from both."""
+    embed = model.get_latent_representation
+    return {
+        "RNA only": embed(cells["rna"]),
+        "ATAC only": embed(cells["atac"]),
+        "both": embed(cells),
+    }
+
+
 def compare(
-    train: MuData,
     test: MuData,
-    model: Any,
+    ours: dict[str, np.ndarray],
     mlp: dict[str, Any],
     rival: dict[str, Any] | None,
     seedless: dict[str, Scores],
 ) -> dict[str, Scores]:
     """Score scMomer and its opponents on the same cells, beside those that need no seed."""
-    ours = {
-        "scMomer, RNA only": model.get_latent_representation(test["rna"]),
-        "scMomer, ATAC only": model.get_latent_representation(test["atac"]),
-        "scMomer, both": model.get_latent_representation(test),
-    }
+    named = {f"scMomer, {name}": z for name, z in ours.items()}
     theirs = {"hidden layer of the gene MLP": mlp["hidden"]}
     if rival is not None:
         theirs["MULTIVI, RNA only"] = rival["embedded"]
-    return {**scored(ours, test), **seedless, **scored(theirs, test)}
+    return {**scored(named, test), **seedless, **scored(theirs, test)}
 
 
-def taught(train: MuData, test: MuData, model: Any) -> dict[str, Scores]:
-    """Score a classifier of the training cells' types: does ATAC tell it more than RNA does?"""
+def taught(
+    train: MuData, test: MuData, reference: dict[str, np.ndarray], query: dict[str, np.ndarray]
+) -> dict[str, Scores]:
+    """Score a classifier of the training cells' types: does ATAC tell it more than RNA does?
+
+    `reference` and `query` are the embeddings of training and test cells.
+    """
     truth = [cells.obs["cell_subtype"].astype(str).to_numpy() for cells in (train, test)]
     known = [labels != "Mis" for labels in truth]
-
-    def embed(*modalities: str) -> list[np.ndarray]:
-        return [
-            model.get_latent_representation(cells[modalities[0]] if len(modalities) == 1 else cells)
-            for cells in (train, test)
-        ]
-
-    rna, atac = embed("rna"), embed("atac")
+    rna, both, atac = ((reference[k], query[k]) for k in ("RNA only", "both", "ATAC only"))
     indexed = baselines.lsi(train["atac"].X, test["atac"].X)
     inputs = {
         "RNA only": rna,
-        "both": embed("rna", "atac"),
+        "both": both,
         "RNA only, beside ATAC only": [np.hstack(pair) for pair in zip(rna, atac, strict=True)],
         "RNA only, beside 50 ATAC LSI": [
             np.hstack(pair) for pair in zip(rna, indexed, strict=True)
@@ -106,10 +109,10 @@ def taught(train: MuData, test: MuData, model: Any) -> dict[str, Scores]:
         "ATAC only": atac,
     }
     found = {}
-    for name, (reference, query) in inputs.items():
+    for name, (known_cells, asked) in inputs.items():
         fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-        fitted.fit(reference[known[0]], truth[0][known[0]])
-        said, right = fitted.predict(query[known[1]]), truth[1][known[1]]
+        fitted.fit(known_cells[known[0]], truth[0][known[0]])
+        said, right = fitted.predict(asked[known[1]]), truth[1][known[1]]
         found[name] = {
             "accuracy": float(accuracy_score(right, said)),
             "macro_f1": float(f1_score(right, said, average="macro")),
@@ -130,8 +133,9 @@ def main() -> None:
             if fold not in seedless:
                 seedless[fold] = scored(components(train, test), test)
             mlp, rival = perceptron(train, test, fold, seed, args), multivi(args, fold)
-            found = compare(train, test, model, mlp, rival, seedless[fold])
-            more = taught(train, test, model)
+            ours = embedded(test, model)
+            found = compare(test, ours, mlp, rival, seedless[fold])
+            more = taught(train, test, embedded(train, model), ours)
             run = {"fold": fold, "seed": seed, "n_cells": test.n_obs}
             runs.append({**run, "embedding": found, "taught": more})
             write(args, runs, ("embedding", "taught"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,9 +51,8 @@ class ClassCentres:
         whiten = (axes / np.sqrt(np.maximum(variances, least))).astype(np.float32)
         centres = centres @ whiten
         own = np.empty(len(z))
-        for start in range(0, len(z), _AT_ONCE):
-            rows = slice(start, start + _AT_ONCE)
-            found, mine = cdist(z[rows] @ whiten, centres), codes[rows]
+        for rows, found in _distances(z, whiten, centres):
+            mine = codes[rows]
             # Without the cell itself the centre of its class would be that much further away.
             found[np.arange(len(mine)), mine] *= n[mine] / (n[mine] - 1)
             own[rows] = found.min(1)
@@ -62,7 +62,15 @@ class ClassCentres:
     def novelty(self, z: np.ndarray) -> np.ndarray:
         """Return the distance to the nearest centre in units of `scale`, ``(n,)``, float32."""
         out = np.empty(len(z), np.float32)
-        for start in range(0, len(z), _AT_ONCE):
-            rows = slice(start, start + _AT_ONCE)
-            out[rows] = cdist(z[rows] @ self.whiten, self.centres).min(1) / self.scale
+        for rows, found in _distances(z, self.whiten, self.centres):
+            out[rows] = found.min(1) / self.scale
         return out
+
+
+def _distances(
+    z: np.ndarray, whiten: np.ndarray, centres: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield slices of cells and their distances to all centres, ``(n_slice, n_classes)``."""
+    for start in range(0, len(z), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        yield rows, cdist(z[rows] @ whiten, centres)
