@@ -20,6 +20,7 @@ import pandas as pd
 from mudata import MuData
 from scipy import sparse
 
+from scmomer._compat import keep_obs
 from scmomer.datasets import _snareseq
 
 DATA = Path(os.environ.get("SCMOMER_DATA", "../shared/data"))
@@ -47,7 +48,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _read(path: Path) -> MuData:
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         return mudata.read_h5mu(path)
 
 

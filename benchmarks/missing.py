@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Any
 
 import _baselines as baselines
-import mudata
 import numpy as np
 from _held_out import classify, score_embedding, score_profile, score_translation
 from _multivi import run_multivi
@@ -24,6 +23,7 @@ from _quality import Scores, all_cells, data, finish, parser, trained, write
 from mudata import MuData
 
 from scmomer import metrics
+from scmomer._compat import keep_obs
 
 KEPT = ("auroc_within_depth", "auroc", "pseudobulk_pearson", "profile_ari", "profile_ami")
 KEPT += ("ari", "ami", "accuracy")
@@ -40,7 +40,7 @@ def lacks(n: int, share: float, seed: int) -> dict[str, np.ndarray]:
 def mosaic(mdata: MuData, lacking: dict[str, np.ndarray]) -> MuData:
     """Return the cells with what they keep."""
     parts = {m: mdata[m][~lacking[m]].copy() for m in ("rna", "atac")}
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         return MuData(parts, obs=mdata.obs.copy())
 
 

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import anndata
-import mudata
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import scvi
+import torch
 from anndata import AnnData
 from mudata import MuData
 
 import scmomer
+from scmomer._compat import keep_obs
 from scmomer.datasets import synthetic
 from scmomer.model import _current
+
+# Threads that wait for each other over tensors of 8 columns take ten times the time.
+torch.set_num_threads(1)
 
 SIZES = {"n_cells": 120, "n_genes": 60, "n_peaks": 200}
 # Every part of the default architecture, each as small as it gets.
@@ -76,7 +80,7 @@ def make_unseen(mdata) -> Callable[..., MuData]:
         unseen = synthetic(**{**SIZES, "seed": 7, **kwargs})
         for name, adata in unseen.mod.items():
             adata.var_names = mdata[name].var_names
-        with mudata.set_options(pull_on_update=False):
+        with keep_obs():
             unseen.update()
         return unseen
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import mudata
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
+
+from scmomer._compat import keep_obs
 
 
 def modality(X: sparse.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame) -> AnnData:
@@ -22,5 +23,5 @@ def join(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
     The cells come in the order of ``obs``, which holds the union of both. MuData of its own would
     put a mosaic's cells in another order, and pull the columns of each modality under a prefix.
     """
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         return MuData(dict(parts), obs=obs)

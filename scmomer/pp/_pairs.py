@@ -6,13 +6,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-import mudata
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 from numpy.typing import NDArray
 
+from scmomer._compat import keep_obs
 from scmomer._constants import ATAC, KEYS, RNA
 
 #: Key of the shared space in ``obsm`` of both modalities.
@@ -67,7 +67,7 @@ def to_mudata(
     if space is not None:
         parts[RNA].obsm[SPACE] = space.rna[pairs.rna]
         parts[ATAC].obsm[SPACE] = space.atac[pairs.atac]
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         paired = MuData(parts, obs=pd.DataFrame(index=names))
     # Afterwards: MuData turns a column of whole numbers that it is given into integers.
     paired.obs["atac_cell"] = atac.obs_names[pairs.atac].astype(str).to_numpy()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import mudata
 from anndata import AnnData
 from mudata import MuData
+
+from scmomer._compat import keep_obs
 
 Container = TypeVar("Container", AnnData, MuData)
 
@@ -17,5 +18,5 @@ def copied(data: Container) -> Container:
     ``MuData.copy`` of its own moves the cells of a mosaic that lack a modality to the end, and
     pulls the columns of each modality under a prefix.
     """
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         return data.copy()

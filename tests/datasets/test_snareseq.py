@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scmomer._compat import keep_obs
 from scmomer.datasets import snareseq_cortex
 from scmomer.datasets._snareseq import FILE
 
@@ -125,7 +126,7 @@ def test_wrong_batches_are_refused_with_the_known_ones(batches, found):
 def test_survives_a_round_trip_to_disk(tmp_path):
     mdata = snareseq_cortex(batches="09A")
     mdata.write_h5mu(tmp_path / "cortex.h5mu")
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         back = mudata.read_h5mu(tmp_path / "cortex.h5mu")
     assert list(back.mod) == ["rna", "atac"] and back.uns["genome"] == "mm10"
     assert (back["atac"].X != mdata["atac"].X).nnz == 0

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from scmomer._compat import keep_obs
 from scmomer.datasets import synthetic
 
 
@@ -192,7 +193,7 @@ def test_sizes_must_be_positive(name):
 def test_survives_a_round_trip_to_disk(tmp_path):
     mdata = synthetic(30, missing={"atac": 0.3})
     mdata.write_h5mu(tmp_path / "synthetic.h5mu")
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         back = mudata.read_h5mu(tmp_path / "synthetic.h5mu")
     assert all(same(back[name], mdata[name]) for name in mdata.mod)
     assert list(back.uns["truth"]["programmes"]) == list(mdata.uns["truth"]["programmes"])

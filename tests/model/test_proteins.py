@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import anndata
-import mudata
 import numpy as np
 import pytest
 from mudata import MuData
 
 import scmomer
+from scmomer._compat import keep_obs
 from scmomer.datasets import synthetic
 
 SIZES = {"n_cells": 300, "n_genes": 80, "n_peaks": 200, "n_proteins": 12, "seed": 3}
@@ -20,7 +20,7 @@ EPOCHS = {"rna": 5, "protein": 20, "fusion": 20, "bridge": 60}
 def pick(mdata: MuData, **cells) -> MuData:
     """Return a MuData of some modalities, each with some of its cells."""
     parts = {m: mdata[m][which].copy() for m, which in cells.items()}
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         found = MuData(parts)
     found.obs["batch"] = mdata.obs["batch"].reindex(found.obs_names).astype(str)
     return found

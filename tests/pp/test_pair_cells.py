@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 import scmomer
+from scmomer._compat import keep_obs
 from scmomer.pp import pair_cells
 
 WAYS = {
@@ -60,7 +61,7 @@ def test_parameters_are_recorded_and_survive_a_file(sides, way, tmp_path):
     assert {"random_state": 5, **way}.items() <= params.items()
     assert None not in params.values()
     paired.write_h5mu(tmp_path / "paired.h5mu")
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         read = mudata.read_h5mu(tmp_path / "paired.h5mu")
     for key in paired.obs:  # mudata reads text as categories, and ones as integers
         assert np.array_equal(read.obs[key], paired.obs[key])

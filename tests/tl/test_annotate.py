@@ -12,6 +12,7 @@ from anndata import AnnData
 from scipy.stats import entropy
 
 from scmomer import CellTypeClassifier
+from scmomer._compat import keep_obs
 from scmomer.tl import annotate
 
 COLUMNS = ["scmomer_label", "scmomer_label_entropy", "scmomer_label_novelty"]
@@ -124,7 +125,7 @@ def test_fine_tuning_annotates(trained, mdata):
 def test_results_survive_a_file(trained, mdata, tmp_path):
     annotate(mdata, mdata, labels_key="cell_type", model=trained, unknown_threshold=0.5)
     mdata.write(tmp_path / "cells.h5mu")
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         read = mudata.read_h5mu(tmp_path / "cells.h5mu")
     assert read.obs["scmomer_label"].astype(str).equals(mdata.obs["scmomer_label"].astype(str))
     pd.testing.assert_frame_equal(

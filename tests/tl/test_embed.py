@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scmomer._compat import keep_obs
 from scmomer.tl import embed
 
 SUFFIXES = {"": "joint", "_rna": "rna", "_atac": "atac"}
@@ -103,7 +104,7 @@ def test_results_survive_a_file(trained, mdata, tmp_path):
 
     embed(mdata, trained)
     mdata.write(tmp_path / "cells.h5mu")
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         read = mudata.read_h5mu(tmp_path / "cells.h5mu")
     assert np.array_equal(read.obsm["X_scmomer"], mdata.obsm["X_scmomer"])
     assert read.uns["scmomer"]["embed"]["model_id"] == trained.id

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from mudata import MuData
 
+from scmomer._compat import keep_obs
 from scmomer.datasets import synthetic
 from scmomer.tl import _integration_methods, _integration_report, integration_report
 from scmomer.tl._integration_report import BATCH, BIO, SCORES
@@ -95,7 +96,7 @@ def test_the_report_is_kept_and_survives_a_file(reported, tmp_path):
     assert entry["params"]["use_rep"] == ["X_types", "X_batches"]
     pd.testing.assert_frame_equal(entry["table"], table)
     data.write(tmp_path / "cells.h5mu")
-    with mudata.set_options(pull_on_update=False):
+    with keep_obs():
         read = mudata.read_h5mu(tmp_path / "cells.h5mu")
     adata = data["rna"].copy()
     adata.uns["scmomer"] = data.uns["scmomer"]

@@ -8,6 +8,7 @@ import pytest
 from mudata import MuData
 
 from scmomer import tl
+from scmomer._compat import keep_obs
 from scmomer.tl import map_to_reference
 from scmomer.tl._map_to_reference import Neighbors, label_probabilities, typical_distance
 
@@ -154,7 +155,7 @@ def test_results_survive_a_file(trained, make_unseen, mdata, tmp_path, kind):
     map_to_reference(query, mdata, trained, labels_key="cell_type")
     if kind is MuData:
         query.write(tmp_path / "query.h5mu")
-        with mudata.set_options(pull_on_update=False):
+        with keep_obs():
             read = mudata.read_h5mu(tmp_path / "query.h5mu")
     else:
         query.write_h5ad(tmp_path / "query.h5ad")
