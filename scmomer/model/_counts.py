@@ -28,6 +28,11 @@ def get_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
     return _canonical(read_counts(adata, layer, where))
 
 
+def layer_names(adata: AnnData) -> list[str]:
+    """Return the names of the layers; anndata 0.13 counts ``X`` among them, as None."""
+    return sorted(name for name in adata.layers if name is not None)
+
+
 def read_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
     """Return the raw counts of an AnnData in their own dtype.
 
@@ -56,7 +61,7 @@ def read_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
         If values are not counts.
     """
     if layer is not None and layer not in adata.layers:
-        msg = f"Expected layer {layer!r} in {where}.layers, found {sorted(adata.layers)}."
+        msg = f"Expected layer {layer!r} in {where}.layers, found {layer_names(adata)}."
         raise KeyError(msg)
     place = f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]"
     matrix = adata.X if layer is None else adata.layers[layer]

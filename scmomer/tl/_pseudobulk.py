@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scmomer._constants import ATAC
 from scmomer.model._containers import check_container
+from scmomer.model._counts import layer_names
 
 #: Values of cells x peaks; a dense matrix may stay on disk.
 Values: TypeAlias = np.ndarray | sp.spmatrix | sp.sparray | h5py.Dataset
@@ -80,12 +81,12 @@ def values_of(adata: AnnData, layer: str | None) -> tuple[Values, str]:
         If it does not hold numbers.
     """
     if layer is not None and layer not in adata.layers:
-        msg = f"Expected layer {layer!r}, found {sorted(adata.layers)}. None takes X."
+        msg = f"Expected layer {layer!r}, found {layer_names(adata)}. None takes X."
         raise KeyError(msg)
     place = "X" if layer is None else f"layers[{layer!r}]"
     matrix: Any = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
-        msg = f"Expected values in X, found none. Name one of {sorted(adata.layers)} in layer=."
+        msg = f"Expected values in X, found none. Name one of {layer_names(adata)} in layer=."
         raise KeyError(msg)
     if isinstance(matrix, CSRDataset | CSCDataset):  # backed
         matrix = matrix.to_memory()

@@ -282,7 +282,7 @@ def test_bad_labels_are_refused(trained, mdata, refuses):
 
 
 def test_a_class_of_two_cells_is_enough(trained, mdata):
-    labels = mdata.obs["cell_type"].astype(object).to_numpy()
+    labels = mdata.obs["cell_type"].astype(object).to_numpy(copy=True)
     labels[:2] = "pair"
     fitted = CellTypeClassifier(trained, **QUICK).fit(mdata, labels)
     assert "pair" in fitted.classes_

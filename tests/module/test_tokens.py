@@ -27,7 +27,7 @@ def naive_quantile_bins(dense: np.ndarray, n_bins: int) -> np.ndarray:
     for cell, bins in zip(dense, out, strict=True):
         expressed = cell > 0
         n = int(expressed.sum())
-        middles = [Fraction(rank) - Fraction(1, 2) for rank in rankdata(cell[expressed])]
+        middles = [Fraction(rank) - Fraction(1, 2) for rank in rankdata(cell[expressed]).tolist()]
         bins[expressed] = [ceil(n_bins * middle / n) for middle in middles]
     return out
 
