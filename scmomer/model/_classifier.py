@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from scmomer.model._current import resolve_model
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
 from scmomer.model._gene_votes import GeneVotes, held_out_votes, share_of_genes, with_votes
+from scmomer.model._layers import Layers
 from scmomer.model._names_cells import NamesCells, Threshold
 from scmomer.model._novelty import ClassCentres
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
@@ -118,6 +120,7 @@ class CellTypeClassifier(NamesCells):
         modalities: Sequence[str] | None = None,
         genes: Sequence[str] | pd.Index | None = None,
         batch_size: int | None = None,
+        **layers: Unpack[Layers],
     ) -> CellTypeClassifier:
         """Train on labelled cells.
 
@@ -138,6 +141,8 @@ class CellTypeClassifier(NamesCells):
             Genes to read; counts of the others are left out in reference and queries. None: all.
         batch_size
             Cells to embed at a time, default :attr:`scvi.settings.batch_size`.
+        layers
+            Where counts are, as in :meth:`scmomer.SCMOMER.get_latent_representation`.
 
         Returns
         -------
@@ -159,7 +164,7 @@ class CellTypeClassifier(NamesCells):
         names = check_labels(given, reference.n_obs)
         self.mode, self._network = mode, self.model
         self.genes_ = None if genes is None else pd.Index(genes)
-        cells = self._read(reference)
+        cells = self._read(reference, layers)
         self.modalities_ = self._checked(modalities, cells)
         self.classes_, codes = np.unique(names, return_inverse=True)
         if mode == "finetune" and RNA not in self.modalities_:
@@ -239,6 +244,7 @@ class CellTypeClassifier(NamesCells):
         *,
         unknown_threshold: Threshold = None,
         batch_size: int | None = None,
+        **layers: Unpack[Layers],
     ) -> np.ndarray:
         """Return the most probable class of each cell, as text, ``(n_cells,)``.
 
@@ -251,17 +257,21 @@ class CellTypeClassifier(NamesCells):
             cells so that are far from the reference; see :meth:`threshold`.
         batch_size
             Cells at a time. Does not change results.
+        layers
+            As in :meth:`fit`.
         """
-        probabilities, novelty = self.annotate(query, batch_size=batch_size)
+        probabilities, novelty = self.annotate(query, batch_size=batch_size, **layers)
         return self.name(probabilities.to_numpy(), unknown_threshold, novelty)
 
     def predict_proba(
-        self, query: AnnData | MuData, *, batch_size: int | None = None
+        self, query: AnnData | MuData, *, batch_size: int | None = None, **layers: Unpack[Layers]
     ) -> pd.DataFrame:
         """Return the probability of each class, cells x classes; arguments as in :meth:`predict`."""
-        return self.annotate(query, batch_size=batch_size)[0]
+        return self.annotate(query, batch_size=batch_size, **layers)[0]
 
-    def novelty(self, query: AnnData | MuData, *, batch_size: int | None = None) -> np.ndarray:
+    def novelty(
+        self, query: AnnData | MuData, *, batch_size: int | None = None, **layers: Unpack[Layers]
+    ) -> np.ndarray:
         """Return how far cells are from the types of the reference, ``(n_cells,)``, at least 0.
 
         Mahalanobis distance of the fused embedding to the centre of the nearest class, with the
@@ -270,18 +280,18 @@ class CellTypeClassifier(NamesCells):
 
         Parameters
         ----------
-        query, batch_size
+        query, batch_size, layers
             As in :meth:`predict`.
         """
-        return self.annotate(query, batch_size=batch_size)[1]
+        return self.annotate(query, batch_size=batch_size, **layers)[1]
 
     def annotate(
-        self, query: AnnData | MuData, *, batch_size: int | None = None
+        self, query: AnnData | MuData, *, batch_size: int | None = None, **layers: Unpack[Layers]
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Return :meth:`predict_proba` and :meth:`novelty`, for the price of one."""
         heads, centres = self._trained()
         check_container(query)
-        cells = self._read(query)
+        cells = self._read(query, layers)
         found = self._embed(cells, batch_size)
         with torch.no_grad():
             values = heads(torch.from_numpy(found.values)).numpy()
@@ -299,8 +309,10 @@ class CellTypeClassifier(NamesCells):
             raise RuntimeError(msg)
         return self.heads_, self.centres_
 
-    def _read(self, data: AnnData | MuData) -> Cells:
-        cells = self.model._cells_of(data)
+    def _read(
+        self, data: AnnData | MuData, layers: Mapping[str, Any] = MappingProxyType({})
+    ) -> Cells:
+        cells = self.model._cells_of(data, layers)
         genes = self.model.spec.features.get(RNA)
         return cells if genes is None else restrict(cells, genes, self.genes_)
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import warnings
+from typing import Any, Final
 
 import h5py
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
+from scvi import settings
+
+from scmomer._constants import FEATURE_NAMES
+
+_CELLS_TO_LOOK_AT: Final = 200  # where an error looks for counts elsewhere
 
 
-def get_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
+def get_counts(
+    adata: AnnData, layer: str | None, where: str, argument: str = "layer"
+) -> sp.csr_matrix:
     """Return the raw counts of an AnnData, as the model reads them.
 
     Parameters
     ----------
-    adata, layer, where
+    adata, layer, where, argument
         As in :func:`read_counts`, which also says what is refused.
 
     Returns
@@ -25,7 +34,7 @@ def get_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
         Shape ``(n_obs, n_vars)``, float32, sorted, without stored zeros. Shares memory with the
         input where that is possible; must not be written to.
     """
-    return _canonical(read_counts(adata, layer, where))
+    return canonical(read_counts(adata, layer, where, argument))
 
 
 def layer_names(adata: AnnData) -> list[str]:
@@ -33,7 +42,9 @@ def layer_names(adata: AnnData) -> list[str]:
     return sorted(name for name in adata.layers if name is not None)
 
 
-def read_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
+def read_counts(
+    adata: AnnData, layer: str | None, where: str, argument: str = "layer"
+) -> sp.csr_matrix:
     """Return the raw counts of an AnnData in their own dtype.
 
     Parameters
@@ -44,6 +55,8 @@ def read_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
         Key of ``adata.layers``; None for ``adata.X``.
     where
         How messages name `adata`, for example ``mdata['rna']``.
+    argument
+        The caller's argument that names the layer, for messages.
 
     Returns
     -------
@@ -66,7 +79,7 @@ def read_counts(adata: AnnData, layer: str | None, where: str) -> sp.csr_matrix:
     place = f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]"
     matrix = adata.X if layer is None else adata.layers[layer]
     counts = _to_csr(matrix, place)
-    check_counts(counts, adata, place)
+    check_counts(counts, adata, place, argument)
     return counts
 
 
@@ -91,33 +104,92 @@ def _to_csr(matrix: Any, place: str) -> sp.csr_matrix:
     raise TypeError(msg)
 
 
-def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str) -> None:
+def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: str) -> None:
     """Raise if stored values are not finite, negative or no whole numbers."""
     values = counts.data
+    wrong: dict[str, np.ndarray] = {}
     if values.dtype.kind == "f":
-        _refuse(~np.isfinite(values), "NaN or infinite", counts, adata, place)
+        wrong["NaN or infinite"] = ~np.isfinite(values)
     if values.dtype.kind in "fi":
-        _refuse(values < 0, "negative", counts, adata, place)
+        wrong["negative"] = values < 0
     if values.dtype.kind == "f":
-        _refuse(values != np.floor(values), "non-integer", counts, adata, place)
+        wrong["non-integer"] = values != np.floor(values)
+    for kind, bad in wrong.items():
+        if bad.any():
+            raise ValueError(_no_counts(bad, kind, counts, adata, place, argument))
 
 
-def _refuse(bad: np.ndarray, kind: str, counts: sp.csr_matrix, adata: AnnData, place: str) -> None:
-    if not bad.any():
-        return
+def _no_counts(
+    bad: np.ndarray, kind: str, counts: sp.csr_matrix, adata: AnnData, place: str, argument: str
+) -> str:
     first = int(bad.argmax())
     cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
     gene = adata.var_names[counts.indices[first]]
-    msg = (
+    return (
         f"Expected raw counts in {place}, found {kind} values: {int(bad.sum())} of "
         f"{len(bad)} stored ones, for example {counts.data[first]:g} at cell "
         f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}. "
-        "Pass the layer that holds counts (layer=, or rna_layer= and atac_layer= in set-up)."
+        f"{_where_counts_are(adata, place, argument)}"
     )
-    raise ValueError(msg)
 
 
-def _canonical(counts: sp.csr_matrix) -> sp.csr_matrix:
+def _where_counts_are(adata: AnnData, place: str, argument: str) -> str:
+    """Return the line that passes the counts that `adata` holds elsewhere, for messages."""
+    where = re.split(r"\.(?:X|layers\[.*)$", place)[0]
+    names = layer_names(adata)
+    good = [name for name in names if _seem_counts(adata.layers[name])]
+    if good:
+        return f"layers[{good[0]!r}] holds counts: pass {argument}={good[0]!r}."
+    if place != f"{where}.X" and _seem_counts(adata.X):
+        return f"{where}.X holds counts: leave out {argument}=."
+    if adata.raw is not None and _seem_counts(adata.raw.X):
+        mod = re.fullmatch(r"mdata\[(.*)\]", where)
+        target = f"mdata.mod[{mod[1]}]" if mod else where
+        return f"{where}.raw holds counts: run `{target} = {where}.raw.to_adata()` first."
+    others = f" (none of the layers {names} holds them)" if names else ""
+    return f"Put the raw counts of these cells into a layer and pass {argument}=, or into X{others}."
+
+
+def _seem_counts(matrix: Any) -> bool:
+    """Say whether the first values of a matrix are counts."""
+    if matrix is None:
+        return False
+    values = np.asarray(_head(matrix))
+    some = values.dtype.kind in "fiub" and values.size > 0
+    return some and bool((np.isfinite(values) & (values >= 0) & (values == np.floor(values))).all())
+
+
+def _head(matrix: Any) -> Any:
+    rows = matrix[:_CELLS_TO_LOOK_AT]
+    return rows.data if sp.issparse(rows) else rows
+
+
+def warn_empty(
+    empty: np.ndarray, modality: str, where: str, layer: str | None, argument: str
+) -> None:
+    """Warn of cells without counts: zeros may stand for "not measured", as TOTALVI wants them.
+
+    Parameters
+    ----------
+    empty
+        Which cells have no counts, ``(n_obs,)`` bool.
+    modality, where, layer, argument
+        Whose counts, and the caller's arguments, for messages.
+    """
+    if not empty.any():
+        return
+    name = where.split("[")[0]
+    option = "" if layer is None else f", {argument}={layer!r}"
+    warnings.warn(
+        f"{int(empty.sum())} of {len(empty)} cells in {where} have no {FEATURE_NAMES[modality]} "
+        "with counts and are taken as measured. If zeros stand for 'not measured', run "
+        f"`{name} = scmomer.pp.drop_unmeasured({name}{option})`.",
+        UserWarning,
+        stacklevel=settings.warnings_stacklevel,
+    )
+
+
+def canonical(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Return float32, sorted and without stored zeros; the input's arrays are not written to."""
     clean = counts.data.dtype == np.float32 and counts.has_canonical_format and counts.data.all()
     if clean:

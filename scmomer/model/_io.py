@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from anndata import AnnData
+from mudata import MuData
 
 from scmomer.model._current import set_current
 from scmomer.model._folder import WEIGHTS, Folder
@@ -33,7 +35,13 @@ def write_model(model: SCMOMER, path: Path, overwrite: bool) -> None:
     _FOLDER.write(path, tensors, meta, overwrite)
 
 
-def load(path: str | Path, *, accelerator: str = "auto", device: int | str = "auto") -> SCMOMER:
+def load(
+    path: str | Path,
+    adata: AnnData | MuData | None = None,
+    *,
+    accelerator: str = "auto",
+    device: int | str = "auto",
+) -> SCMOMER:
     """Load a model folder that :meth:`scmomer.SCMOMER.save` wrote.
 
     Needs no training data and executes nothing from the folder.
@@ -42,6 +50,11 @@ def load(path: str | Path, *, accelerator: str = "auto", device: int | str = "au
     ----------
     path
         The folder.
+    adata
+        Data that the model takes as its registered ones, as in :meth:`scvi.model.SCVI.load`; they
+        are registered if they are not, as :func:`scmomer.pp.setup_mudata` does. With them,
+        ``model.train(resume=True)`` goes on with the stages that are not trained. None: data are
+        passed to the model's methods.
     accelerator, device
         Where to put the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
 
@@ -55,7 +68,8 @@ def load(path: str | Path, *, accelerator: str = "auto", device: int | str = "au
     FileNotFoundError
         If there is no such folder, or it lacks a file.
     ValueError
-        If the folder is damaged or was not written by scmomer.
+        If the folder is damaged or was not written by scmomer, or the data lack features of the
+        model.
     """
     from scmomer.model._scmomer import SCMOMER
 
@@ -70,6 +84,8 @@ def load(path: str | Path, *, accelerator: str = "auto", device: int | str = "au
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(_FOLDER.damaged(path, error)) from error
     _load_weights(model.module, path)
+    if adata is not None:
+        model._attach(adata)
     return make_ready(model, accelerator, device)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from mudata import MuData
 from scmomer.model._containers import categories_of, codes, obs_column
 from scmomer.model._current import set_current
 from scmomer.model._inference import Inference
+from scmomer.model._layers import Layers
 from scmomer.model._results import ResultsMixin
 from scmomer.module._heads import Decoder
 from scmomer.train._query_bias import fit_query_bias
@@ -34,6 +35,7 @@ class LoadQueryMixin(ResultsMixin):
         *,
         batch_key: str | None = None,
         batch_size: int | None = None,
+        **layers: Unpack[Layers],
     ) -> SCMOMER:
         """Return a model that can also speak in the batches of a query.
 
@@ -57,6 +59,8 @@ class LoadQueryMixin(ResultsMixin):
             batches that the model knows are not used.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+        layers
+            Where counts are, as in :meth:`get_latent_representation`.
 
         Returns
         -------
@@ -78,7 +82,7 @@ class LoadQueryMixin(ResultsMixin):
         >>> adapted = model.load_query(query, batch_key="donor")
         >>> adapted.get_translated(query, "rna", batch="donor 7")
         """
-        cells = self._cells_of(query)
+        cells = self._cells_of(query, layers)
         self._require_stages_for(cells, translate=True)
         column = self._batch_column(query, batch_key)
         new = [name for name in categories_of(column) if name not in self.spec.all_batches]

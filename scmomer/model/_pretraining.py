@@ -7,10 +7,11 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
+from scmomer._compat import keep_obs
 from scmomer._constants import Modality
 from scmomer.model._query import read_cells
 from scmomer.model._training import TrainingMixin
-from scmomer.train import RunOptions
+from scmomer.train import Cells, RunOptions
 from scmomer.train._splitter import split_cells
 from scmomer.train._stages import configure, typical_tokens
 
@@ -23,6 +24,7 @@ class PretrainingMixin(TrainingMixin):
         adata: AnnData,
         *,
         modality: Modality | None = None,
+        layer: str | None = None,
         max_epochs: int | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
@@ -47,6 +49,8 @@ class PretrainingMixin(TrainingMixin):
         modality
             Which one; None recognises it by its feature names. (A gene and a protein can have the
             same name.)
+        layer
+            Layer that holds the counts; None for that of the training data, else ``X``.
         max_epochs
             Epochs, default that of stage 1.
         accelerator, devices, train_size, validation_size, batch_size, early_stopping
@@ -79,7 +83,7 @@ class PretrainingMixin(TrainingMixin):
                 f"{modality!r}. A model has the modalities that it was registered with."
             )
             raise ValueError(msg)
-        cells = read_cells(adata if modality is None else MuData({modality: adata}), self.spec)
+        cells = self._cells_to_pretrain(adata, modality, layer)
         (stage,) = cells.counts
         split = split_cells(cells.n_cells, train_size, validation_size)
         config = configure(
@@ -93,3 +97,20 @@ class PretrainingMixin(TrainingMixin):
         )
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
         self._run(cells, split, {stage: config}, options, enable_progress_bar)
+
+    def _cells_to_pretrain(
+        self, adata: AnnData, modality: Modality | None, layer: str | None
+    ) -> Cells:
+        """Return cells of one modality."""
+        layers = {} if layer is None else dict.fromkeys(self.spec.features, layer)
+        if modality is not None:
+            with keep_obs():
+                return read_cells(MuData({modality: adata}), self.spec, layers)
+        cells = read_cells(adata, self.spec, layers)
+        if len(cells.counts) > 1:
+            msg = (
+                f"Expected an AnnData of one modality, found one of {list(cells.counts)}. Name the "
+                f"one to train, as in modality={next(iter(cells.counts))!r}."
+            )
+            raise ValueError(msg)
+        return cells

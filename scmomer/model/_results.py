@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ import psutil
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import MODALITIES, STAGES, Modality
+from scmomer._constants import FEATURE_NAMES, MODALITIES, STAGES, Modality
+from scmomer.model._containers import check_container
 from scmomer.model._inference import Depth, Embeddings, Inference
+from scmomer.model._layers import Layers, layers_by_modality
 from scmomer.model._query import read_cells
 
 if TYPE_CHECKING:
@@ -41,20 +44,21 @@ class ResultsMixin:
 
     def get_latent_representation(
         self,
-        data: AnnData | MuData | None = None,
+        adata: AnnData | MuData | None = None,
         *,
         modality: Literal["joint"] | Modality = "joint",
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
+        **layers: Unpack[Layers],
     ) -> np.ndarray:
         """Return the embedding of each cell.
 
         Parameters
         ----------
-        data
-            MuData, or AnnData of one modality, with raw counts; None for the registered data.
-            Needs no set-up: features are matched by name. A missing modality comes from the
-            bridge.
+        adata
+            MuData or AnnData with raw counts; None for the registered data. Needs no set-up:
+            features are matched by name. A missing modality comes from the bridge. An AnnData of
+            several modalities is split by ``var["feature_types"]`` or by names.
         modality
             ``"joint"`` for the multi-omics embedding, ``"rna"``, ``"atac"`` or ``"protein"`` for
             that of one modality: predicted for cells in which it was not measured, not a number
@@ -63,6 +67,9 @@ class ResultsMixin:
             Cells to embed; None for all.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+        layers
+            ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
+            raw counts are, if not where the training data had them or in ``X``.
 
         Returns
         -------
@@ -75,7 +82,7 @@ class ResultsMixin:
         RuntimeError
             If the model, or the stage that this needs, is not trained.
         """
-        embeddings = self._embed(data, indices, batch_size)
+        embeddings = self._embed(adata, indices, batch_size, layers)
         if modality == "joint":
             return embeddings.z
         if modality not in MODALITIES:
@@ -89,7 +96,7 @@ class ResultsMixin:
 
     def get_translated(
         self,
-        data: AnnData | MuData | None = None,
+        adata: AnnData | MuData | None = None,
         to: Modality = "atac",
         *,
         features: Sequence[str] | None = None,
@@ -98,6 +105,7 @@ class ResultsMixin:
         batch: str | None = None,
         batch_size: int | None = None,
         uncertainty: bool = False,
+        **layers: Unpack[Layers],
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict one modality from others.
 
@@ -106,8 +114,8 @@ class ResultsMixin:
 
         Parameters
         ----------
-        data
-            MuData, or AnnData of one modality, with raw counts; None for the registered data.
+        adata
+            MuData or AnnData with raw counts; None for the registered data.
         to
             ``"atac"``: probability that a peak is open, in ``[0, 1]``. ``"rna"``: expression as
             ``log2(1 + counts / total * target)``, at least 0, with ``model.target_sum`` as
@@ -130,6 +138,8 @@ class ResultsMixin:
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
         uncertainty
             Return also how far the model's heads are apart.
+        layers
+            As in :meth:`get_latent_representation`.
 
         Returns
         -------
@@ -146,7 +156,9 @@ class ResultsMixin:
         RuntimeError
             If the model, or the stage that this needs, is not trained.
         """
-        translation = self._translation(data, to, features, indices, depth, batch, batch_size)
+        translation = self._translation(
+            adata, to, features, indices, depth, batch, batch_size, layers
+        )
         _check_fits(translation.shape, 1 + uncertainty)
         out = np.empty(translation.shape, np.float32)
         apart = np.empty(translation.shape, np.float32) if uncertainty else None
@@ -161,8 +173,9 @@ class ResultsMixin:
         data: AnnData | MuData | None,
         indices: Sequence[int] | np.ndarray | None = None,
         batch_size: int | None = None,
+        layers: Mapping[str, Any] = MappingProxyType({}),
     ) -> Embeddings:
-        cells = self._cells_of(data)
+        cells = self._cells_of(data, layers)
         self._require_stages_for(cells)
         return Inference(self.module, cells, indices, batch_size).embed()
 
@@ -175,24 +188,48 @@ class ResultsMixin:
         depth: Depth,
         batch: str | None,
         batch_size: int | None,
+        layers: Mapping[str, Any] = MappingProxyType({}),
     ) -> Translation:
         self._check_trained()
-        if to not in self.spec.features:
-            msg = f"Expected to among {list(self.spec.modalities)}, found {to!r}."
-            raise ValueError(msg)
+        self._check_can_translate(to)
         _check_depth(depth)
         columns = self._columns(to, features)
         code = self._batch_code(batch)
-        cells = self._cells_of(data)
+        cells = self._cells_of(data, layers)
         self._require_stages_for(cells, translate=True)
         run = Inference(self.module, cells, indices, batch_size)
         source = tuple(m for m in cells.counts if m != to) or None
         found = run.embed(source, to)
         return Translation(run, found, to, columns, depth, code, len(self.spec.features[to]))
 
-    def _cells_of(self, data: AnnData | MuData | None) -> Cells:
+    def _check_can_translate(self, to: str) -> None:
+        if to in self.spec.features:
+            return
+        msg = (
+            f"Expected a modality of the model to translate into, one of {list(self.spec.modalities)}, "
+            f"found {to!r}. "
+        )
+        if to in MODALITIES:
+            msg += (
+                f"A model learns to predict {FEATURE_NAMES[to]} from cells that have them: train "
+                "one on a MuData with this modality (scmomer.pp.setup_mudata), or load such a one."
+            )
+        raise ValueError(msg)
+
+    def _cells_of(
+        self, data: AnnData | MuData | None, layers: Mapping[str, Any] = MappingProxyType({})
+    ) -> Cells:
         self._check_trained()
-        return self._training_cells() if data is None else read_cells(data, self.spec)
+        if data is None:
+            if given := [name for name, value in layers.items() if value is not None]:
+                msg = (
+                    f"Expected data with {given[0]}=, found none. Registered data are read from the "
+                    "layers that they were set up with: leave it out."
+                )
+                raise TypeError(msg)
+            return self._training_cells()
+        check_container(data)
+        return read_cells(data, self.spec, layers_by_modality(data, layers))
 
     def _check_trained(self) -> None:
         if not self.stages_:

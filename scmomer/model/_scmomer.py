@@ -25,6 +25,7 @@ from scmomer.model._containers import (
 )
 from scmomer.model._io import load, write_model
 from scmomer.model._load_query import LoadQueryMixin
+from scmomer.model._names import examples
 from scmomer.model._pretraining import PretrainingMixin
 from scmomer.model._query import read_cells
 from scmomer.model._results import ResultsMixin
@@ -107,7 +108,7 @@ class SCMOMER(PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
         spec = _spec_of(data, self.registry["setup_args"])
         if RNA in spec.features:
             rna = replace(spec, features={RNA: spec.features[RNA]})  # peaks need not be read
-            lengths = read_cells(data, rna).lengths(RNA)
+            lengths = read_cells(data, rna, check=False).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
         self._build(spec, config)
 
@@ -204,10 +205,11 @@ class SCMOMER(PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
             msg = (
                 "Expected registered data, found none: this model was loaded from a folder, or made "
                 "by load_query. "
-                "Pass the data to this call; to train, build a model with scmomer.SCMOMER(data)."
+                "Pass the data to this call; to train on, load it with data, "
+                "scmomer.load(path, data), or build a model with scmomer.SCMOMER(data)."
             )
             raise RuntimeError(msg)
-        return read_cells(self.adata, self.spec)
+        return read_cells(self.adata, self.spec, check=False)
 
     @property
     def target_sum(self) -> float:
@@ -235,10 +237,53 @@ class SCMOMER(PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
 
     @classmethod
     def load(
-        cls, path: str | Path, *, accelerator: str = "auto", device: int | str = "auto"
+        cls,
+        path: str | Path,
+        adata: AnnData | MuData | None = None,
+        *,
+        accelerator: str = "auto",
+        device: int | str = "auto",
     ) -> SCMOMER:
         """Load a model folder; the same as :func:`scmomer.load`."""
-        return load(path, accelerator=accelerator, device=device)
+        return load(path, adata, accelerator=accelerator, device=device)
+
+    def _attach(self, data: AnnData | MuData) -> None:
+        """Register data, unless they are, and take them as the model's own.
+
+        Raises
+        ------
+        ValueError
+            If the data lack a modality of the model.
+        """
+        if type(self)._get_most_recent_anndata_manager(data) is None:
+            keys = {"batch_key": self.spec.batch_key, "labels_key": self.spec.labels_key}
+            if isinstance(data, MuData):
+                layers = {f"{m}_layer": layer for m, layer in self.spec.layers.items()}
+                known = {m: k for m, k in self.spec.modality_keys.items() if k in data.mod}
+                self.setup_mudata(data, modalities=known, **layers, **keys)  # type: ignore[arg-type]
+            else:
+                modality = next(iter(self.spec.features))
+                layer = self.spec.layers[modality]
+                self.setup_anndata(data, modality=modality, layer=layer, **keys)  # type: ignore[arg-type]
+        manager = self._get_most_recent_anndata_manager(data, required=True)
+        found = _spec_of(data, manager.registry["setup_args"])
+        self._check_fits(found)
+        self._adata, self._adata_manager = data, manager
+        self.registry_ = manager.registry
+
+    def _check_fits(self, found: ModelSpec) -> None:
+        """Raise if registered data have other modalities or features than the model."""
+        for modality, names in self.spec.features.items():
+            there = found.features.get(modality, pd.Index([]))
+            if not names.isin(there).all():
+                missing = names[~names.isin(there)]
+                msg = (
+                    f"Expected data with all {len(names)} {FEATURE_NAMES[modality]} of the model to "
+                    f"load it with, found {len(missing)} missing, such as {examples(missing)}. Load "
+                    "the model without data, and pass these to its methods: features that they "
+                    "lack count as zero there."
+                )
+                raise ValueError(msg)
 
 
 def _spec_of(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:

@@ -12,23 +12,35 @@ from scvi.data import AnnDataManager, fields
 from scvi.data._manager import AnnDataManagerValidationCheck
 
 from scmomer._constants import ATAC, FIELDS, MODALITIES, PROTEIN, RNA, Modality
-from scmomer.model._containers import find_column, resolve_modalities
-from scmomer.model._counts import get_counts
-from scmomer.model._names import check_unique, examples, looks_like, parse_peaks
+from scmomer.model._containers import check_container, find_column, resolve_modalities
+from scmomer.model._counts import get_counts, warn_empty
+from scmomer.model._evidence import check_one_modality, looks_like
+from scmomer.model._names import check_unique, examples
+from scmomer.model._peaks import parse_peaks
 
 _FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC, PROTEIN: FIELDS.PROTEIN}
 
 
-def check_modality(adata: AnnData, modality: str, layer: str | None, where: str) -> None:
+def check_modality(
+    adata: AnnData, modality: str, layer: str | None, where: str, argument: str
+) -> None:
     """Raise if an AnnData cannot serve as `modality`."""
+    if adata.is_view:
+        target = where.replace("mdata[", "mdata.mod[")
+        msg = (
+            f"Expected data of its own in {where}, found a view of others, which cannot be "
+            f"registered. Run `{target} = {where}.copy()` first."
+        )
+        raise ValueError(msg)
     if adata.n_obs == 0 or adata.n_vars == 0:
         msg = f"Expected cells and features in {where}, found shape {adata.shape}."
         raise ValueError(msg)
     check_unique(adata.var_names, f"{where}.var_names")
     check_unique(adata.obs_names, f"{where}.obs_names")
     if modality == ATAC:
-        parse_peaks(adata.var_names)
-    get_counts(adata, layer, where)
+        parse_peaks(adata.var_names, f"{where}.var_names", var=adata.var)
+    counts = get_counts(adata, layer, where, argument)
+    warn_empty(np.diff(counts.indptr) == 0, modality, where, layer, argument)
 
 
 def check_own(data: AnnData | MuData) -> None:
@@ -65,10 +77,12 @@ def mudata_fields(
     modalities: Mapping[str, str | None] | None,
 ) -> list[Any]:
     """Check a MuData and return the fields to register."""
+    check_container(mdata)
     check_own(mdata)
     keys = resolve_modalities(mdata, modalities)
     for modality, key in keys.items():
-        check_modality(mdata[key], modality, layers[modality], f"mdata[{key!r}]")
+        where = f"mdata[{key!r}]"
+        check_modality(mdata[key], modality, layers[modality], where, f"{modality}_layer")
     _check_pairs(mdata, list(keys.values()))
     return [
         *(
@@ -91,13 +105,15 @@ def mudata_fields(
 
 def _check_pairs(mdata: MuData, keys: list[str]) -> None:
     """Raise if a cell has no modality, or a modality fewer than two cells in common with others."""
-    has = np.stack([mdata.obsmap[key].ravel() > 0 for key in keys])  # (n_modalities, n_obs)
+    has = np.stack([mdata.obs_names.isin(mdata[key].obs_names) for key in keys])  # (n_mod, n_obs)
     if not has.any(0).all():
         lacking = mdata.obs_names[~has.any(0)]
+        first, *others = (f"mdata[{key!r}].obs_names" for key in keys)
+        cells = first + "".join(f".union({names})" for names in others)
         msg = (
             f"Expected cells with at least one of {keys}, found {len(lacking)} of {mdata.n_obs} with "
             f"none, such as {examples(lacking)}. Leave them out: `mdata = "
-            f"mdata[~mdata.obs_names.isin(lacking)].copy()`."
+            f"mdata[mdata.obs_names.isin({cells})].copy()`."
         )
         raise ValueError(msg)
     shared = (has & (has.sum(0) > 1)).sum(1)  # cells that also have another modality
@@ -122,7 +138,7 @@ def anndata_fields(
 ) -> list[Any]:
     """Check an AnnData of one modality and return the fields to register."""
     check_own(adata)
-    check_modality(adata, modality, layer, "adata")
+    check_modality(adata, modality, layer, "adata", "layer")
     for key in (batch_key, labels_key):
         check_column(adata, key, {})
     return [
@@ -137,6 +153,7 @@ def anndata_fields(
 def detect_modality(adata: AnnData, modality: str | None) -> Modality:
     """Return the modality asked for, or the one that the feature names look like."""
     if modality is None:
+        check_one_modality(adata)
         return looks_like(adata)
     if modality not in MODALITIES:
         msg = f"Expected modality to be one of {list(MODALITIES)} or None, found {modality!r}."

@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from mudata import MuData
 
 from scmomer._constants import ATAC, PROTEIN, RNA
-from scmomer.model._containers import default_keys
-from scmomer.model._names import parse_peaks
+from scmomer.model._peaks import parse_peaks
 from scmomer.module import ModuleConfig, PatchLayout, SCMOMERModule, patch_layout
 
 
@@ -45,11 +43,6 @@ class ModelSpec:
     def modalities(self) -> tuple[str, ...]:
         """Modalities of the model, RNA first."""
         return tuple(self.features)
-
-    def key_in(self, mdata: MuData, modality: str) -> str | None:
-        """Return the key under which a MuData has a modality: as in training, or a usual one."""
-        names = (self.modality_keys.get(modality, modality), *default_keys(modality))
-        return next((name for name in names if name in mdata.mod), None)
 
     def layout(self, config: ModuleConfig) -> PatchLayout | None:
         """Return the genomic patches of the peaks; None without ATAC."""

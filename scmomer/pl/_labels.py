@@ -6,7 +6,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.model._containers import check_container, find_column, read_column
+from scmomer.model._containers import check_container, obs_column
 
 
 def labels_in(data: AnnData | MuData, key: str) -> pd.Series:
@@ -18,6 +18,5 @@ def labels_in(data: AnnData | MuData, key: str) -> pd.Series:
         If neither ``data.obs`` nor the obs of a modality has the column; lists those present.
     """
     check_container(data)
-    keys = {m: m for m in data.mod} if isinstance(data, MuData) else {}
-    column = read_column(data, key, find_column(data, key, keys))
+    column = obs_column(data, key)
     return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")

@@ -5,12 +5,15 @@ from scmomer.pp._align_peaks import align_peaks
 from scmomer.pp._bin_genome import bin_genome
 from scmomer.pp._pair_cells import pair_cells
 from scmomer.pp._setup import setup_anndata, setup_mudata
+from scmomer.pp._split_modalities import drop_unmeasured, split_modalities
 
 __all__ = [
     "align_genes",
     "align_peaks",
     "bin_genome",
+    "drop_unmeasured",
     "pair_cells",
     "setup_anndata",
     "setup_mudata",
+    "split_modalities",
 ]

@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scmomer._constants import ATAC
-from scmomer.model._names import PeakPositions
+from scmomer.model._peaks import PeakPositions
 from scmomer.pp._features import Features, check_anndata, feature_names
 from scmomer.pp._landing import check_share, interval_var, land, read_peaks, report_landing
 from scmomer.pp._remap import incidence, remap

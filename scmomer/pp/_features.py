@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from scmomer._constants import RNA, Modality
 from scmomer.model import SCMOMER
+from scmomer.model._evidence import check_one_modality
 from scmomer.model._names import check_unique
 
 #: Anything with names of features: the names, an AnnData (its var_names) or a model.
@@ -20,7 +21,7 @@ DROP_REPEATS = "Drop the repeats."
 
 
 def check_anndata(adata: AnnData) -> None:
-    """Raise unless this is an AnnData with features whose names are unique."""
+    """Raise unless this is an AnnData of one modality, with features whose names are unique."""
     if not isinstance(adata, AnnData):
         msg = (
             f"Expected adata to be an AnnData, found {type(adata).__name__}. Of a MuData, pass "
@@ -29,6 +30,7 @@ def check_anndata(adata: AnnData) -> None:
         raise TypeError(msg)
     if adata.n_vars == 0:
         raise ValueError(f"Expected features in adata, found none: its shape is {adata.shape}.")
+    check_one_modality(adata)
     check_unique(adata.var_names, "adata.var_names", DROP_REPEATS)
 
 

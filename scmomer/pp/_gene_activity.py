@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from scmomer.model._names import PeakPositions, examples, parse_peaks
+from scmomer.model._names import examples
+from scmomer.model._peaks import PeakPositions, parse_peaks
 from scmomer.pp._intervals import Pairs, Spans, overlapping
 
 _COLUMNS = ["chrom", "start", "end"]

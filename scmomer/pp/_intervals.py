@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from scmomer.model._names import PeakPositions
+from scmomer.model._peaks import PeakPositions
 
 MOVE = 1_000_000  # bp: far enough that peaks of one assembly overlap by chance only
 

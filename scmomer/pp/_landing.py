@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scvi import settings
 
-from scmomer.model._names import PeakPositions, parse_peaks
+from scmomer.model._peaks import PeakPositions, parse_peaks
 from scmomer.pp._intervals import (
     Pairs,
     Spans,

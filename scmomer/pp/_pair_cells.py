@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer.model._counts import get_counts
+from scmomer.model._evidence import check_one_modality
 from scmomer.model._names import check_unique
 from scmomer.pp._gene_activity import linked_peaks, nearby_peaks
 from scmomer.pp._pair_labels import pair_by_label
@@ -168,14 +169,14 @@ def pair_cells(
             "which uses no labels. Leave it out, or pair on='labels'."
         )
         raise ValueError(msg)
-    expression = get_counts(rna, rna_layer, "rna")
+    expression = get_counts(rna, rna_layer, "rna", "rna_layer")
     if genes is None:
         links = linked_peaks(atac, rna.var_names, linked_key)
         params["linked_key"] = linked_key
     else:
         links = nearby_peaks(atac, rna.var_names, genes, upstream)
         params["upstream"] = upstream
-    activity = get_counts(atac, atac_layer, "atac") @ links  # (n_atac, n_genes)
+    activity = get_counts(atac, atac_layer, "atac", "atac_layer") @ links  # (n_atac, n_genes)
     sizes = {"n_comps": n_comps, "n_top_genes": n_top_genes}
     space = shared_space(expression, activity, **sizes, random_state=random_state)
     params |= {"rna_layer": rna_layer, "atac_layer": atac_layer, **sizes}
@@ -214,5 +215,6 @@ def _check_cells(adata: AnnData, where: str) -> None:
     if adata.n_obs == 0 or adata.n_vars == 0:
         msg = f"Expected cells and features in {where}, found shape {adata.shape}."
         raise ValueError(msg)
+    check_one_modality(adata, where)
     check_unique(adata.obs_names, f"{where}.obs_names")
     check_unique(adata.var_names, f"{where}.var_names")

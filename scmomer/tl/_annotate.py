@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,9 @@ from scmomer._constants import RNA
 from scmomer.model import SCMOMER, CellTypeClassifier, resolve_model
 from scmomer.model._classifier_inputs import shared_genes
 from scmomer.model._containers import check_container
+from scmomer.model._layers import Layers, reference_layers
 from scmomer.model._names_cells import UNKNOWN
-from scmomer.model._query import _modality_adatas
+from scmomer.model._query import find_parts
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
 
@@ -34,6 +36,8 @@ def annotate(
     key_added: str = KEY,
     batch_size: int | None = None,
     copy: bool = False,
+    reference_layer: str | Mapping[str, str] | None = None,
+    **layers: Unpack[Layers],
 ) -> Container | None:
     """Annotate cells with the types of a labelled reference.
 
@@ -66,6 +70,12 @@ def annotate(
         Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
     copy
         Return a changed copy instead of changing `query`.
+    reference_layer
+        Layer of the reference that holds raw counts: a name for an AnnData, ``{"rna": "counts"}``
+        for a MuData.
+    layers
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
+        raw counts of the query are, if not where the training data had them or in ``X``.
 
     Returns
     -------
@@ -104,9 +114,14 @@ def annotate(
         classifier = reference
         classifier.check_model(classifier.model if model is None else resolve_model(model))
     else:
-        classifier = _fitted(query, reference, labels_key, resolve_model(model), mode, batch_size)
+        fit = {
+            "mode": mode,
+            "batch_size": batch_size,
+            **reference_layers(reference, reference_layer),
+        }
+        classifier = _fitted(query, reference, labels_key, resolve_model(model), fit)
     threshold = classifier.threshold(unknown_threshold)
-    probabilities, novelty = classifier.annotate(query, batch_size=batch_size)
+    probabilities, novelty = classifier.annotate(query, batch_size=batch_size, **layers)
     query = copied(query) if copy else query
     labels = classifier.name(probabilities.to_numpy(), unknown_threshold, novelty)
     _write(query, classifier, probabilities, novelty, labels, key_added)
@@ -127,8 +142,7 @@ def _fitted(
     reference: AnnData | MuData,
     labels_key: str | None,
     model: SCMOMER,
-    mode: Literal["frozen", "finetune"],
-    batch_size: int | None,
+    options: dict[str, Any],
 ) -> CellTypeClassifier:
     """Train a classifier that reads the reference as the query can be read."""
     check_container(reference)
@@ -139,19 +153,18 @@ def _fitted(
         )
         raise ValueError(msg)
     classifier = CellTypeClassifier(model)
-    found = {name: _modality_adatas(d, model.spec) for name, d in _both(reference, query)}
+    found = {name: find_parts(d, model.spec) for name, d in _both(reference, query)}
     shared = [m for m in found["reference"] if m in found["query"]]
     genes = None
     if RNA in shared:
-        names = [parts[RNA][0].var_names for parts in found.values()]
+        names = [parts[RNA].names for parts in found.values()]
         genes = shared_genes(names, model.spec.features[RNA])
     return classifier.fit(
         reference,
         labels_key,
-        mode=mode,
         modalities=shared or None,
         genes=genes,
-        batch_size=batch_size,
+        **options,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def write_translation(
     to: Modality,
     var: pd.DataFrame,
     options: dict[str, Any],
+    layers: Mapping[str, Any],
 ) -> AnnData:
     """Write a translation into ``path`` (.h5ad) and return it backed.
 
@@ -37,6 +39,7 @@ def write_translation(
         options.get("depth", "mean"),
         options["batch"],
         options["batch_size"],
+        layers,
     )
     shape = translation.shape
     empty = sp.csr_matrix(shape, dtype=np.float32)

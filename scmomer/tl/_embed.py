@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 from scmomer._constants import KEYS
 from scmomer.model import SCMOMER, resolve_model
+from scmomer.model._layers import Layers
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
 
@@ -17,14 +19,16 @@ def embed(
     key_added: str = KEYS.OBSM,
     batch_size: int | None = None,
     copy: bool = False,
+    **layers: Unpack[Layers],
 ) -> Container | None:
     """Embed cells, whatever modalities they have.
 
     Parameters
     ----------
     data
-        AnnData of one modality or MuData, with raw counts where the model's training data had
-        them. Needs no set-up, labels or batch column; features are matched by name.
+        AnnData or MuData with raw counts where the model's training data had them. Needs no
+        set-up, labels or batch column; features are matched by name. An AnnData of several
+        modalities is split by ``var["feature_types"]`` or by names.
     model
         Trained model, path of a saved one, or None for the one trained or loaded last.
     key_added
@@ -33,6 +37,9 @@ def embed(
         Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
     copy
         Return a changed copy instead of changing `data`.
+    layers
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
+        raw counts are, if not where the training data had them or in ``X``.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def embed(
     """
     model = resolve_model(model)
     data = copied(data) if copy else data
-    found = model._embed(data, batch_size=batch_size)
+    found = model._embed(data, None, batch_size, layers)
     data.obsm[key_added] = found.z
     for modality, values in found.single.items():
         data.obsm[f"{key_added}_{modality}"] = values

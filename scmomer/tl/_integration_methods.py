@@ -14,9 +14,11 @@ from anndata import AnnData
 from mudata import MuData
 from numpy.typing import NDArray
 
-from scmomer._constants import RNA
+from scmomer._constants import ATAC, RNA
+from scmomer.model._containers import usual_keys
 from scmomer.model._counts import get_counts
-from scmomer.model._names import examples, looks_like_peaks
+from scmomer.model._evidence import check_one_modality, looks_like
+from scmomer.model._names import examples
 
 Method = Literal["pca", "harmony", "scvi"]
 NAMES: dict[Method, str] = {"pca": "PCA", "harmony": "Harmony", "scvi": "SCVI"}
@@ -84,14 +86,16 @@ def make_embeddings(
 
 def _rna_counts(data: AnnData | MuData, layer: str | None) -> sp.csr_matrix:
     """Return raw RNA counts of every cell, ``(n_cells, n_genes)``."""
-    if isinstance(data, MuData) and RNA not in data.mod:
+    keys = usual_keys(data, RNA) if isinstance(data, MuData) else []
+    if isinstance(data, MuData) and not keys:
         msg = (
             f"Expected modality {RNA!r} for methods=, found {sorted(data.mod)}. Pass methods=() to "
             "score embeddings of obsm alone."
         )
         raise KeyError(msg)
-    rna, where = (data[RNA], f"mdata[{RNA!r}]") if isinstance(data, MuData) else (data, "adata")
-    if looks_like_peaks(rna.var_names):
+    rna, where = (data[keys[0]], f"mdata[{keys[0]!r}]") if keys else (data, "adata")
+    check_one_modality(rna, where)
+    if looks_like(rna) == ATAC:
         msg = (
             f"Expected genes for methods=, found peaks ({examples(rna.var_names)}). Pass "
             "methods=() to score embeddings of obsm alone."

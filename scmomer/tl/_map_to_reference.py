@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from scmomer._constants import KEYS
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.model._containers import check_container, obs_column
+from scmomer.model._layers import Layers, reference_layers
 from scmomer.pp._nearest import nearest
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._embed import embed
@@ -58,6 +60,8 @@ def map_to_reference(
     batch_size: int | None = None,
     random_state: int = 0,
     copy: bool = False,
+    reference_layer: str | Mapping[str, str] | None = None,
+    **layers: Unpack[Layers],
 ) -> Container | None:
     r"""Place query cells in the embedding of a reference, and take over its labels.
 
@@ -99,6 +103,12 @@ def map_to_reference(
         Seed of the approximate neighbours, which only a reference of more than 20,000 cells needs.
     copy
         Return a changed copy instead of changing `query`.
+    reference_layer
+        Layer of the reference that holds raw counts: a name for an AnnData, ``{"rna": "counts"}``
+        for a MuData.
+    layers
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
+        raw counts of the query are, if not where the training data had them or in ``X``.
 
     Returns
     -------
@@ -142,8 +152,10 @@ def map_to_reference(
     labels = None if labels_key is None else labels_of(reference, labels_key)
     places = None if basis is None else _places(reference, basis)
     query = copied(query) if copy else query
-    known = reference_embedding(reference, model, batch_size)
-    embed(query, model, batch_size=batch_size)
+    known = reference_embedding(
+        reference, model, batch_size, reference_layers(reference, reference_layer)
+    )
+    embed(query, model, batch_size=batch_size, **layers)
     z = np.asarray(query.obsm[KEYS.OBSM], np.float64)
     found = neighbors(z, known, n_neighbors, random_state)
     typical = typical_distance(known, n_neighbors, random_state)
@@ -211,21 +223,23 @@ def _places(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]:
 
 
 def reference_embedding(
-    reference: AnnData | MuData, model: SCMOMER, batch_size: int | None
+    reference: AnnData | MuData, model: SCMOMER, batch_size: int | None, layers: Layers
 ) -> NDArray[np.float64]:
     """Return the embedding of reference cells, ``(n_reference, n_latent)``; kept if there is one."""
     entry = reference.uns.get(KEYS.UNS, {}).get("embed", {})
     kept = reference.obsm.get(KEYS.OBSM) if entry.get("model_id") == model.id else None
     if kept is not None:
         some = np.unique(np.linspace(0, reference.n_obs - 1, _N_CHECKED).astype(int))
-        now = model.get_latent_representation(reference, indices=some, batch_size=batch_size)
+        now = model.get_latent_representation(
+            reference, indices=some, batch_size=batch_size, **layers
+        )
         if kept.shape[1] == now.shape[1] and np.allclose(kept[some], now, rtol=1e-3, atol=1e-3):
             return np.asarray(kept, np.float64)
         logger.info(
             "obsm[%r] of the reference is not what the model says of it now: embedding it again.",
             KEYS.OBSM,
         )
-    z = model.get_latent_representation(reference, batch_size=batch_size)
+    z = model.get_latent_representation(reference, batch_size=batch_size, **layers)
     return np.asarray(z, np.float64)
 
 

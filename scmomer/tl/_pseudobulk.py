@@ -15,8 +15,9 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import ATAC
-from scmomer.model._containers import check_container
+from scmomer.model._containers import check_container, find_column, obs_column, usual_keys
 from scmomer.model._counts import layer_names
+from scmomer.model._evidence import check_one_modality
 
 #: Values of cells x peaks; a dense matrix may stay on disk.
 Values: TypeAlias = np.ndarray | sp.spmatrix | sp.sparray | h5py.Dataset
@@ -49,7 +50,7 @@ class Pseudobulk(NamedTuple):
 
 
 def peaks_of(data: AnnData | MuData) -> AnnData:
-    """Return the AnnData of peaks: `data`, or the ``atac`` modality of a MuData.
+    """Return the AnnData of peaks: `data`, or the ATAC modality of a MuData under a usual name.
 
     Raises
     ------
@@ -57,17 +58,21 @@ def peaks_of(data: AnnData | MuData) -> AnnData:
         If a MuData has no such modality.
     TypeError
         If `data` is another container.
+    ValueError
+        If an AnnData holds other modalities too.
     """
     check_container(data)
     if isinstance(data, AnnData):
+        check_one_modality(data)
         return data
-    if ATAC not in data.mod:
+    keys = usual_keys(data, ATAC)
+    if not keys:
         msg = (
             f"Expected modality {ATAC!r} in the MuData, found {sorted(data.mod)}. Pass the "
             "modality of peaks as an AnnData."
         )
         raise KeyError(msg)
-    return data[ATAC]
+    return data[keys[0]]
 
 
 def values_of(adata: AnnData, layer: str | None) -> tuple[Values, str]:
@@ -105,20 +110,17 @@ def labels_of(data: AnnData | MuData, groupby: str) -> pd.Categorical:
     Raises
     ------
     KeyError
-        If neither ``data.obs`` nor the obs of the modality has the column; lists those present.
+        If neither ``data.obs`` nor the obs of a modality has the column; lists those present.
     """
     adata = peaks_of(data)
-    places = {"data.obs": data.obs}
-    if isinstance(data, MuData):
-        places[f"data[{ATAC!r}].obs"] = adata.obs
-    for obs in places.values():
-        if groupby in obs:
-            column = obs[groupby].reindex(adata.obs_names).astype("category")
-            column = column.cat.remove_unused_categories()
-            return column.cat.rename_categories(str).array
-    listing = "; ".join(f"{place} has {list(obs.columns)}" for place, obs in places.items())
-    msg = f"Expected a column {groupby!r} of obs, found none: {listing}. Name one in groupby=."
-    raise KeyError(msg)
+    mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
+    place = find_column(data, groupby, mods, "groupby=")
+    if place is not None and groupby in adata.obs:
+        column = adata.obs[groupby]
+    else:
+        column = obs_column(data, groupby).reindex(adata.obs_names)
+    column = column.astype("category").cat.remove_unused_categories()
+    return column.cat.rename_categories(str).array
 
 
 def pseudobulk(matrix: Values, labels: pd.Categorical, place: str = "X") -> Pseudobulk:

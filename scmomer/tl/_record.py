@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
@@ -11,7 +14,19 @@ from scmomer._constants import KEYS
 from scmomer.model import SCMOMER
 
 
+def as_stored(value: Any) -> Any:
+    """Return a value as anndata reads it back from h5ad and zarr: lists as arrays, no tuples."""
+    if isinstance(value, dict):
+        return {str(k): as_stored(v) for k, v in value.items() if v is not None}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, pd.Index | pd.Series | np.ndarray | list | tuple):
+        values = np.asarray(value)
+        return values.astype(str).astype(object) if values.dtype.kind in "OUT" else values
+    return value
+
+
 def record(data: AnnData | MuData, model: SCMOMER, verb: str, **params: Any) -> None:
-    """Write ``uns["scmomer"][verb]``: parameters and model id."""
-    entry = {"model_id": model.id, "params": {k: v for k, v in params.items() if v is not None}}
+    """Write ``uns["scmomer"][verb]``: parameters and model id, as a file keeps them."""
+    entry = {"model_id": model.id, "params": as_stored(params)}
     data.uns[KEYS.UNS] = {**data.uns.get(KEYS.UNS, {}), verb: entry}

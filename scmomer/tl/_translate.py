@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from mudata import MuData
 
 from scmomer._constants import ATAC, KEYS, PROTEIN, RNA, Modality
 from scmomer.model import SCMOMER, resolve_model
+from scmomer.model._containers import check_container
+from scmomer.model._layers import Layers
+from scmomer.model._query import keys_in
 from scmomer.tl._copy import copied
 from scmomer.tl._disk import write_translation
 from scmomer.tl._record import record
@@ -35,6 +38,7 @@ def translate_atac(
     uncertainty: bool = False,
     path: str | Path | None = None,
     copy: bool = False,
+    **layers: Unpack[Layers],
 ) -> AnnData | MuData | None:
     """Predict accessibility from RNA.
 
@@ -65,6 +69,9 @@ def translate_atac(
         ``layers["scmomer"]`` (and `uncertainty`, a layer, does need to fit).
     copy
         For MuData: return a changed copy instead of changing `data`.
+    layers
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
+        raw counts are, if not where the training data had them or in ``X``.
 
     Returns
     -------
@@ -88,6 +95,7 @@ def translate_atac(
         ATAC,
         path=path,
         copy=copy,
+        layers=layers,
         features=features,
         depth=depth,
         batch=batch,
@@ -106,6 +114,7 @@ def translate_rna(
     uncertainty: bool = False,
     path: str | Path | None = None,
     copy: bool = False,
+    **layers: Unpack[Layers],
 ) -> AnnData | MuData | None:
     """Predict expression from ATAC.
 
@@ -113,7 +122,7 @@ def translate_rna(
     ----------
     data
         ATAC AnnData, or MuData with RNA and ATAC. Raw counts; needs no set-up.
-    model, batch, batch_size, uncertainty, path, copy
+    model, batch, batch_size, uncertainty, path, copy, layers
         As in :func:`translate_atac`.
     features
         Genes to predict; None for all of the model's.
@@ -137,6 +146,7 @@ def translate_rna(
         RNA,
         path=path,
         copy=copy,
+        layers=layers,
         features=features,
         batch=batch,
         batch_size=batch_size,
@@ -155,6 +165,7 @@ def translate_protein(
     uncertainty: bool = False,
     path: str | Path | None = None,
     copy: bool = False,
+    **layers: Unpack[Layers],
 ) -> AnnData | MuData | None:
     """Predict surface protein (ADT) from RNA, ATAC or both.
 
@@ -162,7 +173,7 @@ def translate_protein(
     ----------
     data
         RNA or ATAC AnnData, or MuData. Raw counts; needs no set-up.
-    model, batch, batch_size, uncertainty, path, copy
+    model, batch, batch_size, uncertainty, path, copy, layers
         As in :func:`translate_atac`.
     features
         Proteins to predict; None for all of the model's.
@@ -191,6 +202,7 @@ def translate_protein(
         PROTEIN,
         path=path,
         copy=copy,
+        layers=layers,
         features=features,
         depth=depth,
         batch=batch,
@@ -206,21 +218,24 @@ def _translate(
     *,
     path: str | Path | None,
     copy: bool,
+    layers: Mapping[str, Any],
     **options: Any,
 ) -> AnnData | MuData | None:
+    check_container(data)
+    model._check_can_translate(to)
     if isinstance(data, MuData):
         if path is not None:
             msg = "Expected an AnnData with path=, found a MuData: pass one modality of it."
             raise ValueError(msg)
         data = copied(data) if copy else data
-        _write_layer(data, model, to, options)
+        _write_layer(data, model, to, options, layers)
         record(data, model, f"translate_{to}", **options)
         return data if copy else None
     names = model.spec.features.get(to, pd.Index([])) if options["features"] is None else None
     var = pd.DataFrame(index=pd.Index(options["features"]) if names is None else names)
     if path is not None:
-        return write_translation(Path(path), data, model, to, var, options)
-    values, apart = _values(model.get_translated(data, to, **options))
+        return write_translation(Path(path), data, model, to, var, options, layers)
+    values, apart = _values(model.get_translated(data, to, **options, **layers))
     out = AnnData(values, obs=data.obs.copy(), var=var, obsm=dict(data.obsm))
     out.layers[KEYS.LAYER] = values
     if apart is not None:
@@ -229,9 +244,15 @@ def _translate(
     return out
 
 
-def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str, Any]) -> None:
+def _write_layer(
+    mdata: MuData,
+    model: SCMOMER,
+    to: Modality,
+    options: dict[str, Any],
+    layers: Mapping[str, Any],
+) -> None:
     """Write the translation into the MuData's own modality, for its cells and features."""
-    key = model.spec.key_in(mdata, to)
+    key = keys_in(mdata, model.spec).get(to)
     if key is None:
         msg = (
             f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to write to, "
@@ -251,7 +272,7 @@ def _write_layer(mdata: MuData, model: SCMOMER, to: Modality, options: dict[str,
         )
     cells = mdata.obs_names.get_indexer(target.obs_names)
     found = model.get_translated(
-        mdata, to, **{**options, "features": list(shared), "indices": cells}
+        mdata, to, **{**options, "features": list(shared), "indices": cells}, **layers
     )
     for key_of, values in zip((KEYS.LAYER, KEYS.STD_LAYER), _values(found), strict=True):
         if values is not None:

@@ -152,7 +152,7 @@ def test_peaks_that_do_not_parse_are_refused(mdata, refuses):
     names[5:7] = ["peak_6", "chr1:900"]
     mdata["atac"].var_names = names
     for data in (mdata, mdata["atac"].copy()):
-        with refuses(ValueError, "chr1:1000-1500", "2 of 200", "'peak_6', 'chr1:900'", "Rename"):
+        with refuses(ValueError, "chr1:1000-1500", "2 of 200", "'peak_6', 'chr1:900'", "Name them"):
             set_up(data)
 
 

@@ -1,0 +1,80 @@
+"""The arguments that say in which layers the counts of a call's data are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._constants import MODALITIES
+
+
+class Layers(TypedDict, total=False):
+    """Layers that hold raw counts, as in :func:`scmomer.pp.setup_mudata`."""
+
+    layer: str | None
+    """Of an AnnData."""
+    rna_layer: str | None
+    """Of the RNA of a MuData; the next two likewise."""
+    atac_layer: str | None
+    protein_layer: str | None
+
+
+def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the layer of each modality that a call names.
+
+    Parameters
+    ----------
+    data
+        What the call reads.
+    given
+        Keyword arguments as in :class:`Layers`.
+
+    Raises
+    ------
+    TypeError
+        If an argument is unknown, or ``layer=`` comes with a MuData.
+    """
+    known = {f"{m}_layer": m for m in MODALITIES}
+    if unknown := [name for name in given if name not in {"layer", *known}]:
+        msg = f"Expected keyword arguments that exist, found {unknown}. Check their spelling."
+        raise TypeError(msg)
+    chosen: dict[str, str] = {known[k]: v for k, v in given.items() if k in known and v is not None}
+    layer = given.get("layer")
+    if layer is None:
+        return chosen
+    if isinstance(data, MuData):
+        msg = (
+            f"Expected rna_layer=, atac_layer= or protein_layer= with a MuData, found layer={layer!r}, "
+            "which is for an AnnData. Name the modality, as in "
+            f"rna_layer={layer!r}."
+        )
+        raise TypeError(msg)
+    return {**dict.fromkeys(MODALITIES, layer), **chosen}
+
+
+def reference_layers(reference: AnnData | MuData, given: str | Mapping[str, str] | None) -> Layers:
+    """Return ``reference_layer=`` of a call as the arguments in :class:`Layers`.
+
+    Raises
+    ------
+    TypeError
+        If it does not fit the container.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        if isinstance(reference, MuData):
+            msg = (
+                "Expected reference_layer= as a dictionary for a MuData, found "
+                f"{given!r}. Name the modality: reference_layer={{'rna': {given!r}}}."
+            )
+            raise TypeError(msg)
+        return {"layer": given}
+    unknown = sorted(set(given) - set(MODALITIES))
+    if unknown:
+        msg = f"Expected modalities among {list(MODALITIES)} in reference_layer=, found {unknown}."
+        raise TypeError(msg)
+    return {f"{modality}_layer": name for modality, name in given.items()}  # type: ignore[return-value]
