@@ -147,7 +147,9 @@ def _where_counts_are(adata: AnnData, place: str, argument: str) -> str:
         target = f"mdata.mod[{mod[1]}]" if mod else where
         return f"{where}.raw holds counts: run `{target} = {where}.raw.to_adata()` first."
     others = f" (none of the layers {names} holds them)" if names else ""
-    return f"Put the raw counts of these cells into a layer and pass {argument}=, or into X{others}."
+    return (
+        f"Put the raw counts of these cells into a layer and pass {argument}=, or into X{others}."
+    )
 
 
 def _seem_counts(matrix: Any) -> bool:

@@ -190,7 +190,6 @@ class ResultsMixin:
         batch_size: int | None,
         layers: Mapping[str, Any] = MappingProxyType({}),
     ) -> Translation:
-        self._check_trained()
         self._check_can_translate(to)
         _check_depth(depth)
         columns = self._columns(to, features)
@@ -203,6 +202,7 @@ class ResultsMixin:
         return Translation(run, found, to, columns, depth, code, len(self.spec.features[to]))
 
     def _check_can_translate(self, to: str) -> None:
+        self._check_trained()
         if to in self.spec.features:
             return
         msg = (

@@ -108,8 +108,8 @@ def _check_pairs(mdata: MuData, keys: list[str]) -> None:
     has = np.stack([mdata.obs_names.isin(mdata[key].obs_names) for key in keys])  # (n_mod, n_obs)
     if not has.any(0).all():
         lacking = mdata.obs_names[~has.any(0)]
-        first, *others = (f"mdata[{key!r}].obs_names" for key in keys)
-        cells = first + "".join(f".union({names})" for names in others)
+        first, *rest = (f"mdata[{key!r}].obs_names" for key in keys)
+        cells = first + "".join(f".union({names})" for names in rest)
         msg = (
             f"Expected cells with at least one of {keys}, found {len(lacking)} of {mdata.n_obs} with "
             f"none, such as {examples(lacking)}. Leave them out: `mdata = "

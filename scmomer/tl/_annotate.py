@@ -85,7 +85,9 @@ def annotate(
         ``obs[key_added]``
             Type of each cell, categorical.
         ``obsm[key_added + "_probability"]``
-            DataFrame, cells x types; rows sum to 1.
+            Probabilities, ``(n_cells, n_types)``, float32; rows sum to 1. Columns are the types in
+            ``uns["scmomer"]["annotate"]["params"]["classes"]``, the order of the categories of
+            ``obs[key_added]``.
         ``obs[key_added + "_entropy"]``
             Entropy of these, from 0 to the logarithm of the number of types (nats).
         ``obs[key_added + "_novelty"]``
@@ -133,6 +135,7 @@ def annotate(
         labels_key=labels_key,
         mode=classifier.mode,
         threshold=threshold,
+        classes=classifier.classes_,
     )
     return query if copy else None
 
@@ -189,4 +192,5 @@ def _write(
     query.obs[key] = pd.Categorical(labels, categories=names)
     query.obs[f"{key}_entropy"] = entropy(probabilities.to_numpy(), axis=1).astype(np.float32)
     query.obs[f"{key}_novelty"] = novelty
-    query.obsm[f"{key}_probability"] = probabilities
+    # An array: a file keeps no data frame whose columns are named CD4/CD8.
+    query.obsm[f"{key}_probability"] = probabilities.to_numpy(np.float32)

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from scmomer._constants import KEYS
 from scmomer.model import SCMOMER, resolve_model
+from scmomer.model._containers import check_container
 from scmomer.model._layers import Layers
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
@@ -67,6 +68,7 @@ def embed(
     >>> sc.pp.neighbors(adata, use_rep="X_scmomer")
     """
     model = resolve_model(model)
+    check_container(data)
     data = copied(data) if copy else data
     found = model._embed(data, None, batch_size, layers)
     data.obsm[key_added] = found.z

@@ -124,7 +124,9 @@ def map_to_reference(
         ``obs[key_added + "_confidence"]``
             Its probability, in ``[0, 1]``.
         ``obsm[key_added + "_probabilities"]``
-            DataFrame ``(n_cells, n_labels)``, float32, rows sum to 1.
+            Shape ``(n_cells, n_labels)``, float32; rows sum to 1. Columns are the labels in
+            ``uns["scmomer"]["map_to_reference"]["params"]["classes"]``, the order of the categories of
+            ``obs[key_added + "_label"]``.
         ``obsm[basis]``
             With `basis`: place among the reference cells.
         ``uns["scmomer"]``
@@ -173,6 +175,7 @@ def map_to_reference(
         n_neighbors=n_neighbors,
         basis=basis,
         key_added=key_added,
+        classes=None if labels is None else labels.categories,
     )
     return query if copy else None
 
@@ -285,4 +288,5 @@ def write_labels(data: AnnData | MuData, probabilities: pd.DataFrame, key: str) 
     names = pd.Index(probabilities.columns)
     data.obs[f"{key}_label"] = pd.Categorical.from_codes(best, categories=names)
     data.obs[f"{key}_confidence"] = values[np.arange(len(values)), best]
-    data.obsm[f"{key}_probabilities"] = probabilities.set_axis(data.obs_names)
+    # An array: a file keeps no data frame whose columns are named CD4/CD8.
+    data.obsm[f"{key}_probabilities"] = values

@@ -195,5 +195,7 @@ def test_dense_and_sparse_counts_are_the_same(of_two, query):
 
 def test_cells_without_any_modality_are_refused(whole, refuses):
     some = pick(whole, rna=slice(0, 100), atac=slice(50, 150), protein=slice(140, 160))
-    with refuses(ValueError, "['rna', 'atac']", "10 of 160", "'cell00151'", "Leave them out: `mdata = mdata["):
+    with refuses(
+        ValueError, "['rna', 'atac']", "10 of 160", "'cell00151'", "Leave them out: `mdata = mdata["
+    ):
         scmomer.pp.setup_mudata(some, modalities={"protein": None})
