@@ -147,7 +147,7 @@ class CellTypeClassifier(NamesCells):
         Returns
         -------
         CellTypeClassifier
-            This one, trained. With :attr:`scvi.settings.seed` set, a fit repeats exactly on a CPU.
+            This one, trained. A fit repeats exactly on a CPU; :attr:`scvi.settings.seed` makes another.
 
         Raises
         ------

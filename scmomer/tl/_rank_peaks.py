@@ -110,6 +110,8 @@ def rank_peaks(
 
     Notes
     -----
+    zarr does not keep the record arrays if the name of a group holds a colon; h5ad does.
+
     p values of translated data describe the model, not sampling noise: predictions of similar
     cells are alike, and are no independent observations. Use them to rank, not to infer.
 
