@@ -24,7 +24,6 @@ from scmomer.train import (
 from scmomer.train._callbacks import VALIDATION_LOSS
 from scmomer.train._splitter import SparseDataSplitter
 from scmomer.train._stages import (
-    Interrupted,
     configure,
     only_trains,
     seed_stage,
@@ -32,6 +31,7 @@ from scmomer.train._stages import (
     stage_modalities,
     typical_tokens,
 )
+from scmomer.train._stop import Interrupted
 
 STAGES = ("rna", "atac", "fusion", "bridge")
 
