@@ -7,6 +7,7 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
+from scmomer._compat import keep_obs
 from scmomer._constants import Modality
 from scmomer.model._query import read_cells
 from scmomer.model._training import TrainingMixin
@@ -79,7 +80,9 @@ class PretrainingMixin(TrainingMixin):
                 f"{modality!r}. A model has the modalities that it was registered with."
             )
             raise ValueError(msg)
-        cells = read_cells(adata if modality is None else MuData({modality: adata}), self.spec)
+        with keep_obs():
+            data = adata if modality is None else MuData({modality: adata})
+        cells = read_cells(data, self.spec)
         (stage,) = cells.counts
         split = split_cells(cells.n_cells, train_size, validation_size)
         config = configure(
