@@ -20,9 +20,8 @@ from scmomer.model._inference import Inference
 from scmomer.module._metric import measure_by_expression
 from scmomer.train import Cells, RunOptions, StageProgress
 from scmomer.train._callbacks import copied_weights
-from scmomer.train._splitter import split_cells
+from scmomer.train._splitter import Split, SplitRecord
 from scmomer.train._stages import (
-    Split,
     configure,
     n_steps,
     possible_stages,
@@ -52,7 +51,7 @@ class TrainingMixin:
     history_: dict[str, pd.DataFrame] | None
     is_trained_: bool
     _is_warm = False
-    _split: Split | None = None
+    _split: SplitRecord | None = None
 
     if TYPE_CHECKING:
 
@@ -135,10 +134,11 @@ class TrainingMixin:
         cells = self._training_cells()
         wanted = self._wanted_stages(stages, max_epochs, batch_size)
         done = self.stages_ if resume else ()
-        split = split_cells(cells.n_cells, train_size, validation_size, shuffle_set_split)
+        record = SplitRecord.new(train_size, validation_size, shuffle_set_split)
         if done and self._split is not None:
-            split = self._split  # an unseeded draw would differ
-        self._split = split
+            record = self._split  # an unseeded draw would differ
+        split = record.draw(cells.n_cells)
+        self._split = record
         n_tokens = typical_tokens(self.module, cells)
         configs = {
             stage: configure(

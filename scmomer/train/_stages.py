@@ -21,14 +21,13 @@ from scmomer.module import SCMOMERModule, StageConfig
 from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
 from scmomer.train._cells import Cells
 from scmomer.train._plan import StagePlan
-from scmomer.train._splitter import SparseDataSplitter
+from scmomer.train._splitter import SparseDataSplitter, Split
 from scmomer.train._stop import own_stops, run_quietly
 
 _TOKENS_PER_BATCH = 2**15  # about 1.5 GB of activations in the small size
 _MIN_BATCH = 4
 # A new stage goes to the end, so that runs of others repeat.
 _SEEDS = ("rna", "atac", "fusion", "bridge", "protein")
-Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,10 @@ def run_stage(
             devices=options.devices,
             **_trainer_kwargs(options, config, [best, progress], validates=data.n_val > 0),
         )
-        run_quietly(runner)
+        try:
+            run_quietly(runner)
+        finally:
+            plan.on_validation_epoch_end()
     best.restore(model.module)
     return _as_table(model.history_)
 

@@ -108,7 +108,8 @@ def run_quietly(runner: TrainRunner) -> None:
     if settings.mlflow_set_tracking_uri:  # then it also notes which runs failed
         runner()
         return
-    fit = runner.trainer.fit
+    fit, model = runner.trainer.fit, runner.model
+    before = getattr(model, "trainer", None)
     raised: list[BaseException] = []
 
     def keep_error(*args: Any, **kwargs: Any) -> None:
@@ -123,4 +124,5 @@ def run_quietly(runner: TrainRunner) -> None:
     finally:
         del runner.trainer.fit
         if raised:
+            model.trainer = before  # of the last training that reached its end
             raise raised[0]

@@ -189,6 +189,37 @@ def test_other_threads_train_as_before(make_model, train, mdata):
     assert model.stages_ == STAGES
 
 
+def resumed(path, data) -> scmomer.SCMOMER:
+    """A model that another process left behind, with its data."""
+    model = scmomer.load(path)
+    registered = scmomer.SCMOMER(data, size="small")
+    model._adata, model._adata_manager = registered.adata, registered.adata_manager
+    return model
+
+
+@pytest.mark.parametrize("seeded", [False, True])
+def test_another_process_goes_on_with_the_same_split(
+    make_model, make_mdata, train, tmp_path, seed, seeded
+):
+    with seed(0 if seeded else None):
+        data = make_mdata()
+        model = make_model(data)
+        with pytest.raises(SystemExit):
+            train(model, train_size=0.6, validation_size=0.2, callbacks=[Send("fusion")])
+        model.save(tmp_path / "model")
+        again = resumed(tmp_path / "model", data)
+        statistics = {k: v for k, v in weights(again).items() if k in ("baseline", "size_stats")}
+        assert len(statistics) == 2 and again._is_warm
+        train(again, resume=True)
+        train(model, resume=True)
+    assert again.stages_ == STAGES and len(again.validation_indices) == 24
+    for part in ("train_indices", "validation_indices", "test_indices"):
+        assert (getattr(again, part) == getattr(model, part)).all()
+    assert equal({k: weights(again)[k] for k in statistics}, statistics)
+    if seeded:
+        assert equal(weights(again), weights(model))
+
+
 SCRIPT = """
 import sys
 import lightning.pytorch as pl

@@ -271,6 +271,22 @@ def test_interruption(make_module, make_cells):
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+class _CtrlCInValidation(pl.Callback):
+    def on_train_batch_end(self, *args, **kwargs) -> None:
+        self.state = torch.get_rng_state()
+
+    def on_validation_batch_end(self, trainer, *args) -> None:
+        if not trainer.sanity_checking:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_of_validation_gives_the_random_stream_back(make_module, make_cells):
+    callback = _CtrlCInValidation()
+    with pytest.raises(Interrupted):
+        run(make_module(), make_cells(), "rna", callbacks=[callback])
+    assert torch.equal(torch.get_rng_state(), callback.state)
+
+
 @pytest.mark.parametrize(("n_tokens", "expected"), [(0, 64), (100, 64), (4096, 8), (1e6, 4)])
 def test_batches_shrink_for_long_cells_unless_asked(n_tokens, expected):
     default = StageConfig(max_epochs=1, lr=1e-3, batch_size=64)
