@@ -272,7 +272,7 @@ def test_interruption(make_module, make_cells):
 
 
 class _CtrlCInValidation(pl.Callback):
-    def on_train_batch_end(self, *args, **kwargs) -> None:
+    def on_validation_epoch_start(self, *args) -> None:
         self.state = torch.get_rng_state()
 
     def on_validation_batch_end(self, trainer, *args) -> None:
