@@ -48,7 +48,6 @@ TINY = {
 
 
 _NOISE = (
-    "ignore:From 0.4 .update:FutureWarning",  # mudata, whenever a MuData is built
     "ignore:`isinstance.treespec",  # lightning's use of torch
     "ignore:The number of training batches",
     "ignore:.*names are not unique:UserWarning",  # anndata and mudata, in tests of just that

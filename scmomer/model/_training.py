@@ -126,6 +126,14 @@ class TrainingMixin:
 
         Notes
         -----
+        The progress bar shows the loss of the validation cells and the best so far, which is that
+        of the weights to be kept. Each stage has a loss of its own, so numbers of different
+        stages say nothing about each other. Stage 1: how well hidden genes, peaks or proteins are
+        guessed (by transformers), plus the error of the whole profile. Stage 2: the errors of the
+        profiles rebuilt from the fused embedding, plus telling real pairs from false ones. Stage 3:
+        the errors of the profiles translated from each modality, over all heads, plus the distance
+        to the embeddings of what was measured. The error of a profile is 1 for the mean cell.
+
         Ctrl-C ends training with a warning; stages finished before it are kept and can be used,
         and ``model.train(resume=True)`` continues with the others. SIGTERM, by which clusters and
         ``timeout`` end a process, keeps them likewise and then raises ``SystemExit(143)``, so that
