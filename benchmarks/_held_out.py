@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import _baselines as baselines
+import mudata
 import numpy as np
 import scipy.sparse as sp
 from mudata import MuData
 from sklearn.decomposition import TruncatedSVD
 
 from scmomer import metrics
-from scmomer._compat import keep_obs
 
-keep_obs()  # for the whole run: obs stays as it is when cells are subset
+if hasattr(
+    mudata, "set_options"
+):  # 0.3; for the whole run: obs stays as it is when cells are subset
+    mudata.set_options(pull_on_update=False)
 N_SVD = 30  # components of a translated profile that are clustered
 N_KMEANS = 5  # k-means runs whose agreement is averaged
 

@@ -24,6 +24,7 @@ import argparse
 from typing import Any
 
 import _baselines as baselines
+import mudata
 import numpy as np
 import scvi
 from _quality import Scores, data, finish, parser, standard_error, trained, write
@@ -31,7 +32,6 @@ from mudata import MuData
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 import scmomer
-from scmomer._compat import keep_obs
 from scmomer.tl import integration_report, map_to_reference
 from scmomer.tl._map_to_reference import label_probabilities, labels_of, neighbors
 
@@ -165,7 +165,8 @@ def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run all folds and seeds."""
-    keep_obs()  # for the whole run
+    if hasattr(mudata, "set_options"):  # 0.3; for the whole run
+        mudata.set_options(pull_on_update=False)
     command = parser(__doc__, "integration.json")
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.add_argument("--methods", nargs="*", default=["pca"])

@@ -1,10 +1,16 @@
 """scMomer: multi-omics single-cell embeddings and translation when a modality is missing."""
 
+from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from scmomer import datasets, metrics, pl, pp, pretrained, tl
+from scmomer import datasets, metrics, pp, pretrained, tl
 from scmomer._logging import set_up_logging
 from scmomer.model import SCMOMER, CellTypeClassifier, load
+
+if TYPE_CHECKING:
+    from scmomer import pl
 
 __version__ = version("scmomer")
 __all__ = [
@@ -20,3 +26,16 @@ __all__ = [
 ]
 
 set_up_logging()
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import plots when they are asked for: a server that trains needs no matplotlib."""
+    if name == "pl":
+        return import_module("scmomer.pl")
+    msg = f"module 'scmomer' has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    """Names for completion, with those that are not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -5,15 +5,25 @@ Each entry names the release after which it can be deleted.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mudata
 
 
-def keep_obs() -> AbstractContextManager[object]:
-    """Return a context in which MuData neither reorders cells nor copies columns between obs.
+@contextmanager
+def keep_obs() -> Iterator[None]:
+    """Let MuData neither reorder cells nor copy columns between obs in the block.
 
     Delete with mudata 0.3: that of 0.4 does neither.
     """
     set_options = getattr(mudata, "set_options", None)
-    return nullcontext() if set_options is None else set_options(pull_on_update=False)
+    if set_options is None:
+        yield
+        return
+    # Not by its own context: that logs to the root logger, which gives this a handler.
+    options = set_options(pull_on_update=False)
+    try:
+        yield
+    finally:
+        set_options(**options.opts)

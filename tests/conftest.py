@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -47,7 +48,6 @@ TINY = {
 
 
 _NOISE = (
-    "ignore:From 0.4 .update:FutureWarning",  # mudata, whenever a MuData is built
     "ignore:`isinstance.treespec",  # lightning's use of torch
     "ignore:The number of training batches",
     "ignore:.*names are not unique:UserWarning",  # anndata and mudata, in tests of just that
@@ -150,7 +150,8 @@ def trained_protein() -> scmomer.SCMOMER:
     with _seed(0):
         mdata = synthetic(**SIZES, n_proteins=10)
         del mdata.mod["atac"]
-        mdata.update()
+        with keep_obs():
+            mdata.update()
         model = _make_model(mdata)
         _train(model)
     return model
@@ -181,6 +182,12 @@ def saved(trained, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("models") / "tiny.scmomer"
     trained.save(path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch) -> None:
+    """Lets pytest's ``caplog``, which listens at the root logger, hear scmomer."""
+    monkeypatch.setattr(logging.getLogger("scmomer"), "propagate", True)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from scmomer.model._current import set_current
 from scmomer.model._folder import WEIGHTS, Folder
 from scmomer.model._spec import ModelSpec
 from scmomer.module import ModuleConfig
+from scmomer.train._splitter import SplitRecord
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +32,7 @@ def write_model(model: SCMOMER, path: Path, overwrite: bool) -> None:
         "spec": model.spec.to_dict(),
         "config": model.config.to_dict(),
         "stages": list(model.stages_),
+        "split": None if model._split is None else asdict(model._split),
         "history": {s: t.reset_index().to_dict("list") for s, t in (model.history or {}).items()},
     }
     _FOLDER.write(path, tensors, meta, overwrite)
@@ -79,6 +82,8 @@ def load(
         spec = ModelSpec.from_dict(meta["spec"])
         model = SCMOMER._from_spec(spec, ModuleConfig.from_dict(meta["config"]))
         model.id, model.stages_ = meta["model_id"], tuple(meta["stages"])
+        if meta.get("split") is not None:  # older folders have none
+            model._split = SplitRecord.from_dict(meta["split"])
         tables = {stage: pd.DataFrame(table) for stage, table in meta["history"].items()}
         model.history_ = {stage: table.set_index("epoch") for stage, table in tables.items()}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -93,7 +98,8 @@ def make_ready(model: SCMOMER, accelerator: str, device: int | str) -> SCMOMER:
     """Put a model whose weights were read on its device, and remember it as the current one."""
     from scvi.model._utils import parse_device_args
 
-    model.is_trained_ = bool(model.stages_)
+    # Statistics were set before its first stage; those of data given later are not theirs.
+    model.is_trained_ = model._is_warm = bool(model.stages_)
     *_, torch_device = parse_device_args(accelerator, device, return_device="torch")
     model.to_device(torch_device)
     model.module.eval()

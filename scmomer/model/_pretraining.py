@@ -12,7 +12,7 @@ from scmomer._constants import Modality
 from scmomer.model._query import read_cells
 from scmomer.model._training import TrainingMixin
 from scmomer.train import Cells, RunOptions
-from scmomer.train._splitter import split_cells
+from scmomer.train._splitter import SplitRecord, split_cells
 from scmomer.train._stages import configure, typical_tokens
 
 
@@ -75,8 +75,8 @@ class PretrainingMixin(TrainingMixin):
             raise TypeError(msg)
         if not self._is_warm:
             registered = self._training_cells()
-            self._split = split_cells(registered.n_cells)
-            self._start_warm(registered, self._split[0])
+            self._split = SplitRecord.new()
+            self._start_warm(registered, self._split.draw(registered.n_cells)[0])
         if modality is not None and modality not in self.spec.features:
             msg = (
                 f"Expected a modality of the model, {list(self.spec.modalities)}, found "

@@ -23,6 +23,7 @@ from scmomer.model._containers import (
     read_column,
     resolve_modalities,
 )
+from scmomer.model._copies import CopiesMixin
 from scmomer.model._io import load, write_model
 from scmomer.model._load_query import LoadQueryMixin
 from scmomer.model._names import examples
@@ -41,7 +42,7 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 }
 
 
-class SCMOMER(PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
+class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
     """Multi-omics embeddings and translation when a modality is missing.
 
     Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,8 @@ from scmomer.model._inference import Inference
 from scmomer.module._metric import measure_by_expression
 from scmomer.train import Cells, RunOptions, StageProgress
 from scmomer.train._callbacks import copied_weights
-from scmomer.train._splitter import split_cells
+from scmomer.train._splitter import Split, SplitRecord
 from scmomer.train._stages import (
-    Interrupted,
-    Split,
     configure,
     n_steps,
     possible_stages,
@@ -32,11 +31,14 @@ from scmomer.train._stages import (
     typical_tokens,
     with_later_stages,
 )
+from scmomer.train._stop import Interrupted, Terminated, ends_on_sigterm
 from scmomer.train._warm_start import warm_start
 
 if TYPE_CHECKING:
     from scmomer.model._spec import ModelSpec
-    from scmomer.module import ModuleConfig, SCMOMERModule
+    from scmomer.module import ModuleConfig, SCMOMERModule, StageConfig
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingMixin:
@@ -49,7 +51,7 @@ class TrainingMixin:
     history_: dict[str, pd.DataFrame] | None
     is_trained_: bool
     _is_warm = False
-    _split: Split | None = None
+    _split: SplitRecord | None = None
 
     if TYPE_CHECKING:
 
@@ -119,19 +121,32 @@ class TrainingMixin:
             If a stage is unknown or not possible with the registered modalities.
         RuntimeError
             If the model was loaded without data.
+        SystemExit
+            On SIGTERM.
 
         Notes
         -----
+        The progress bar shows the loss of the validation cells and the best so far, which is that
+        of the weights to be kept. Each stage has a loss of its own, so numbers of different
+        stages say nothing about each other. Stage 1: how well hidden genes, peaks or proteins are
+        guessed (by transformers), plus the error of the whole profile. Stage 2: the errors of the
+        profiles rebuilt from the fused embedding, plus telling real pairs from false ones. Stage 3:
+        the errors of the profiles translated from each modality, over all heads, plus the distance
+        to the embeddings of what was measured. The error of a profile is 1 for the mean cell.
+
         Ctrl-C ends training with a warning; stages finished before it are kept and can be used,
-        and ``model.train(resume=True)`` continues with the others.
+        and ``model.train(resume=True)`` continues with the others. SIGTERM, by which clusters and
+        ``timeout`` end a process, keeps them likewise and then raises ``SystemExit(143)``, so that
+        ``finally:`` blocks run and a script ends there.
         """
         cells = self._training_cells()
         wanted = self._wanted_stages(stages, max_epochs, batch_size)
         done = self.stages_ if resume else ()
-        split = split_cells(cells.n_cells, train_size, validation_size, shuffle_set_split)
+        record = SplitRecord.new(train_size, validation_size, shuffle_set_split)
         if done and self._split is not None:
-            split = self._split  # an unseeded draw would differ
-        self._split = split
+            record = self._split  # an unseeded draw would differ
+        split = record.draw(cells.n_cells)
+        self._split = record
         n_tokens = typical_tokens(self.module, cells)
         configs = {
             stage: configure(
@@ -170,54 +185,87 @@ class TrainingMixin:
         self,
         cells: Cells,
         split: Split,
-        configs: dict[str, Any],
+        configs: dict[str, StageConfig],
         options: RunOptions,
         show: bool,
     ) -> None:
-        history = dict(self.history_ or {})
-        done, outdated = list(self.stages_), with_later_stages(configs)
         steps = {
             stage: n_steps(stage, cells, split, config, self.config.bridge_unpaired)
             for stage, config in configs.items()
         }
         progress = StageProgress(steps, enabled=show)
-        before = copied_weights(self.module)
-        try:
-            for stage, config in configs.items():
-                progress.start(stage)
-                seed_stage(stage)
-                if stage == "bridge":
-                    self._cache_encoders(cells)
-                    self._note_pairs(cells, split[0])
-                elif self.module.paired:
-                    self.module.even_depth.zero_()  # was told by encoders that change now
-                if self.module.refines is not None:
-                    self.module.refines.fill_(stage == "bridge")
-                history[stage] = run_stage(self, cells, split, stage, config, progress, options)
-                if stage == "bridge":
-                    fit_depth_heads(self.module, cells, split[0])
-                    if self.config.expression_metric:
-                        measure_by_expression(self.module)
-                weighs = self.config.measured_gain and {RNA, ATAC} <= cells.counts.keys()
-                if stage == "bridge" and weighs and self.module.knows(RNA, ATAC):
-                    set_even_depth(self.module, cells, *split[:2], settings.seed or 0)
-                progress.finish(stage)
-                done, outdated = [s for s in done if s not in outdated], set()
-                done.append(stage)
-                before = copied_weights(self.module)
-        except (Interrupted, KeyboardInterrupt):
-            self.module.load_state_dict(before)
-            warnings.warn(
-                f"Training was interrupted in stage {stage!r}. Finished stages are kept: "
-                f"{done or 'none'}. Call model.train(resume=True) to go on.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
-            )
-        finally:
-            progress.close()
-            self.stages_ = tuple(s for s in possible_stages(self.module) if s in done)
-            self.history_, self.is_trained_ = history, bool(self.stages_)
-            self.module.eval()
+        outdated = with_later_stages(configs)
+        # Stages, their history and the weights change together, so that they fit at any moment.
+        kept = self.stages_, dict(self.history_ or {}), copied_weights(self.module)
+        stage = ""
+        with ends_on_sigterm() as sigterm:
+            try:
+                for stage, config in configs.items():
+                    progress.start(stage)
+                    table = self._run_stage(cells, split, stage, config, progress, options)
+                    progress.finish(stage)
+                    sigterm.check()
+                    done = {*kept[0]} - outdated | {stage}
+                    outdated = set()
+                    kept = (
+                        self._in_order(done),
+                        {**kept[1], stage: table},
+                        copied_weights(self.module),
+                    )
+            except BaseException as stop:
+                sigterm.wait()
+                self.module.load_state_dict(kept[2])
+                message = (
+                    f"in stage {stage!r}. Finished stages are kept: {list(kept[0]) or 'none'}. "
+                    "Call model.train(resume=True) to go on."
+                )
+                if sigterm.received or isinstance(stop, Terminated):
+                    logger.warning("Training was ended by SIGTERM %s", message)
+                    raise Terminated from stop
+                if not isinstance(stop, Interrupted | KeyboardInterrupt):
+                    raise
+                warnings.warn(
+                    f"Training was interrupted {message}",
+                    UserWarning,
+                    stacklevel=settings.warnings_stacklevel,
+                )
+            finally:
+                sigterm.wait()
+                progress.close()
+                self.stages_, self.history_, _ = kept
+                self.is_trained_ = bool(self.stages_)
+                self.module.eval()
+
+    def _in_order(self, stages: set[str]) -> tuple[str, ...]:
+        return tuple(s for s in possible_stages(self.module) if s in stages)
+
+    def _run_stage(
+        self,
+        cells: Cells,
+        split: Split,
+        stage: str,
+        config: StageConfig,
+        progress: StageProgress,
+        options: RunOptions,
+    ) -> pd.DataFrame:
+        """Train one stage and what belongs to it; return its history."""
+        seed_stage(stage)
+        if stage == "bridge":
+            self._cache_encoders(cells)
+            self._note_pairs(cells, split[0])
+        elif self.module.paired:
+            self.module.even_depth.zero_()  # was told by encoders that change now
+        if self.module.refines is not None:
+            self.module.refines.fill_(stage == "bridge")
+        table = run_stage(self, cells, split, stage, config, progress, options)
+        if stage == "bridge":
+            fit_depth_heads(self.module, cells, split[0])
+            if self.config.expression_metric:
+                measure_by_expression(self.module)
+        weighs = self.config.measured_gain and {RNA, ATAC} <= cells.counts.keys()
+        if stage == "bridge" and weighs and self.module.knows(RNA, ATAC):
+            set_even_depth(self.module, cells, *split[:2], settings.seed or 0)
+        return table
 
     @torch.no_grad()
     def _cache_encoders(self, cells: Cells) -> None:

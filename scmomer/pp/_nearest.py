@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pynndescent import NNDescent
 from sklearn.neighbors import NearestNeighbors
 
 _EXACT = 20_000  # cells up to which comparing all is quicker than compiling and building an index
@@ -32,5 +31,7 @@ def nearest(
     if len(index) <= _EXACT or k > len(index) // 4:
         tree = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(index)
         return tree.kneighbors(query, return_distance=False)
+    from pynndescent import NNDescent  # compiles for a second: only where it is needed
+
     graph = NNDescent(index, n_neighbors=max(k, 30), random_state=random_state)
     return graph.query(query, k=k, epsilon=0.2)[0].astype(np.intp)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -107,6 +106,8 @@ def _common_genes(x: sp.csr_matrix, y: sp.csr_matrix, n_top_genes: int) -> NDArr
     genes = np.flatnonzero((_moments(x)[1] > 0) & (_moments(y)[1] > 0))
     if len(genes) <= n_top_genes:
         return genes
+    import scanpy as sc  # takes time, and few need it
+
     adata = AnnData(x[:, genes])
     adata.uns["log1p"] = {"base": None}
     found = sc.pp.highly_variable_genes(adata, n_top_genes=n_top_genes, inplace=False)

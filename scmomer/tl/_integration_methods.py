@@ -8,7 +8,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
@@ -112,6 +111,8 @@ def _rna_counts(data: AnnData | MuData, layer: str | None) -> sp.csr_matrix:
 
 def components(counts: sp.csr_matrix) -> NDArray[np.float32]:
     """Return principal components of log-normalised counts of the most variable genes."""
+    import scanpy as sc  # takes time, and few need it
+
     adata = AnnData(counts.astype(np.float32))
     sc.pp.normalize_total(adata, target_sum=_TARGET)
     sc.pp.log1p(adata)

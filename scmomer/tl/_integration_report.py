@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from scmomer._constants import KEYS
+from scmomer._logging import keep_root
 from scmomer.metrics._checks import check_matrix
 from scmomer.metrics._integration import _check_groups, _scib_metrics
 from scmomer.model._containers import check_container, obs_column
@@ -175,7 +176,8 @@ def _scores(
     )
     exact = adata.n_obs <= _EXACT
     benchmark.prepare(partial(_exact_neighbors, n_jobs=n_jobs) if exact else None)
-    benchmark.benchmark()
+    with keep_root():
+        benchmark.benchmark()
     found: Any = benchmark.get_results(clean_names=False)
     table = found.loc[list(embeddings)].astype(float)
     names = ("Bio conservation", "Batch correction", "Total")

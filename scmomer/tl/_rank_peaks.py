@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -223,6 +222,8 @@ def _by_scanpy(
     method: str,
 ) -> dict[str, np.recarray]:
     """Result of :func:`scanpy.tl.rank_genes_groups`, with fold changes of rates."""
+    import scanpy as sc  # takes time, and few need it
+
     cells = np.flatnonzero(labels.codes >= 0)
     rows: Any = sp.csr_matrix(matrix) if sp.issparse(matrix) else matrix[:]
     values = rows[cells]  # a copy: scanpy drops stored zeros in place

@@ -13,6 +13,14 @@ from tqdm.auto import tqdm
 from scmomer._constants import MODALITIES
 
 VALIDATION_LOSS = "validation_loss"
+# What the loss of a stage is of; see scmomer.module._objectives.
+_LOSS = {
+    "rna": "hidden genes + profile",
+    "atac": "hidden peaks + profile",
+    "protein": "hidden + all proteins",
+    "fusion": "rebuilt profiles + pairs",
+    "bridge": "translated profiles",
+}
 _NUMBER: dict[str, int] = {**dict.fromkeys(MODALITIES, 1), "fusion": 2, "bridge": 3}
 
 
@@ -62,7 +70,9 @@ def _module(plan: pl.LightningModule) -> torch.nn.Module:
 
 
 class StageProgress(pl.Callback):
-    """Moves one bar through all stages: stage, epoch, validation loss.
+    """Moves one bar through all stages: stage, epoch, validation loss and the lowest so far.
+
+    Losses are named by what they are of: those of two stages cannot be compared.
 
     Parameters
     ----------
@@ -83,11 +93,13 @@ class StageProgress(pl.Callback):
             file=sys.stdout,
             mininterval=0.5 if sys.stdout.isatty() else 10,
         )
-        self._prefix = ""
+        self._prefix, self._loss, self._lowest = "", "", float("inf")
 
     def start(self, stage: str) -> None:
         """Name the stage that begins."""
         self._prefix = f"stage {_NUMBER[stage]}/3 ({stage})"
+        self._loss, self._lowest = _LOSS[stage], float("inf")
+        self._bar.set_postfix_str("", refresh=False)  # the loss there is of the stage before
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Name the epoch."""
@@ -101,8 +113,13 @@ class StageProgress(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the validation loss."""
         loss = trainer.callback_metrics.get(VALIDATION_LOSS)
-        if loss is not None:
-            self._bar.set_postfix_str(f"validation loss {float(loss):.4f}", refresh=False)
+        if loss is None or trainer.sanity_checking:
+            return
+        if float(loss) < self._lowest:
+            self._lowest = float(loss)
+        self._bar.set_postfix_str(
+            f"loss of {self._loss} {float(loss):.3f}, best {self._lowest:.3f}", refresh=False
+        )
 
     def finish(self, stage: str) -> None:
         """Jump to where the stage would have ended without early stopping."""

@@ -43,6 +43,7 @@ class StagePlan(pl.LightningModule):
         super().__init__()
         self.module, self.stage, self.stage_config = module, stage, config
         self.n_steps = n_steps
+        self._validation = ExitStack()
 
     def _log(self, batch: CellBatch, split: str) -> Tensor:
         out = self.module.stage_loss(self.stage, batch)
@@ -63,12 +64,11 @@ class StagePlan(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Fix what validation hides, so that its losses can be compared between epochs."""
         devices = [self.device] if self.device.type == "cuda" else []
-        self._validation = ExitStack()
         self._validation.enter_context(torch.random.fork_rng(devices))
         torch.manual_seed(_VALIDATION_SEED)
 
     def on_validation_epoch_end(self) -> None:
-        """Give training its random stream back."""
+        """Give training its random stream back; also called when training is cut short."""
         self._validation.close()
 
     def configure_optimizers(self) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -12,16 +14,19 @@ from torch.utils.data import DataLoader
 from scmomer.train._cells import Cells
 from scmomer.train._loader import cell_loader
 
+Split = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 def split_cells(
     n_cells: int,
     train_size: float | None = None,
     validation_size: float | None = None,
     shuffle: bool = True,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    seed: int | None = None,
+) -> Split:
     """Return train, validation and test cells, in sizes as scvi-tools' ``DataSplitter``.
 
-    The draw depends on :attr:`scvi.settings.seed` alone, so all stages share one split.
+    The draw depends on the seed alone, so all stages share one split.
 
     Parameters
     ----------
@@ -33,6 +38,8 @@ def split_cells(
         Share for validation; None for all others.
     shuffle
         Draw at random; otherwise validation cells are the first ones.
+    seed
+        Of the draw; None for :attr:`scvi.settings.seed`.
 
     Raises
     ------
@@ -54,8 +61,59 @@ def split_cells(
     n_val = n_cells - n_train if validation_size is None else math.floor(rest * n_cells)
     order = np.arange(n_cells)
     if shuffle:
-        order = np.random.RandomState(settings.seed).permutation(order)
+        order = np.random.RandomState(settings.seed if seed is None else seed).permutation(order)
     return order[n_val : n_val + n_train], order[:n_val], order[n_val + n_train :]
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """What a split is drawn from, so that it can be drawn again, also by a process that resumes.
+
+    Arguments are those of :func:`split_cells`, but for the seed, which is never None.
+    """
+
+    seed: int
+    train_size: float | None = None
+    validation_size: float | None = None
+    shuffle: bool = True
+
+    @classmethod
+    def new(
+        cls,
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle: bool = True,
+    ) -> SplitRecord:
+        """Return a record with :attr:`scvi.settings.seed`, or with a random seed if that is None."""
+        seed = settings.seed
+        if seed is None:
+            seed = np.random.SeedSequence().generate_state(1)[0]
+        return cls(
+            int(seed),
+            None if train_size is None else float(train_size),
+            None if validation_size is None else float(validation_size),
+            bool(shuffle),
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SplitRecord:
+        """Read what :func:`dataclasses.asdict` gave.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be a record of a split.
+        """
+        record = cls(**values)
+        if not isinstance(record.seed, int) or not 0 <= record.seed < 2**32:
+            msg = f"Expected a seed from 0 to 2**32 - 1, found {record.seed!r}."
+            raise ValueError(msg)
+        record.draw(1)  # raises if shares are out of range
+        return record
+
+    def draw(self, n_cells: int) -> Split:
+        """Return train, validation and test cells of `n_cells`."""
+        return split_cells(n_cells, self.train_size, self.validation_size, self.shuffle, self.seed)
 
 
 class SparseDataSplitter(pl.LightningDataModule):
@@ -76,7 +134,7 @@ class SparseDataSplitter(pl.LightningDataModule):
     def __init__(
         self,
         cells: Cells,
-        split: tuple[np.ndarray, np.ndarray, np.ndarray],
+        split: Split,
         *,
         modalities: tuple[str, ...],
         batch_size: int,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,13 +21,13 @@ from scmomer.module import SCMOMERModule, StageConfig
 from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
 from scmomer.train._cells import Cells
 from scmomer.train._plan import StagePlan
-from scmomer.train._splitter import SparseDataSplitter
+from scmomer.train._splitter import SparseDataSplitter, Split
+from scmomer.train._stop import own_stops, run_quietly
 
 _TOKENS_PER_BATCH = 2**15  # about 1.5 GB of activations in the small size
 _MIN_BATCH = 4
 # A new stage goes to the end, so that runs of others repeat.
 _SEEDS = ("rna", "atac", "fusion", "bridge", "protein")
-Split = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,6 @@ class RunOptions:
     devices: int | list[int] | str = "auto"
     early_stopping: bool = True
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
-
-
-class Interrupted(Exception):
-    """Training was interrupted by the user within a stage."""
 
 
 def stage_modalities(stage: str, cells: Cells) -> tuple[str, ...]:
@@ -151,6 +146,8 @@ def run_stage(
     ------
     Interrupted
         On Ctrl-C; the module is left as it was at that moment.
+    Terminated
+        On SIGTERM, likewise.
     """
     data = SparseDataSplitter(
         cells,
@@ -163,7 +160,7 @@ def run_stage(
     best = KeepBest()
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
     model.module.train()  # Lightning keeps the mode that it finds
-    with only_trains(model.module, stage), _quiet_lightning(), _own_interrupt():
+    with only_trains(model.module, stage), _quiet_lightning(), own_stops():
         runner = TrainRunner(
             model,
             plan,
@@ -173,7 +170,10 @@ def run_stage(
             devices=options.devices,
             **_trainer_kwargs(options, config, [best, progress], validates=data.n_val > 0),
         )
-        runner()
+        try:
+            run_quietly(runner)
+        finally:
+            plan.on_validation_epoch_end()
     best.restore(model.module)
     return _as_table(model.history_)
 
@@ -211,22 +211,6 @@ def only_trains(module: SCMOMERModule, stage: str) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-
-
-@contextmanager
-def _own_interrupt() -> Iterator[None]:
-    """Turn Lightning's answer to Ctrl-C (it exits the process) into :class:`Interrupted`."""
-    before: Callable | int | None = None
-    try:
-        before = signal.getsignal(signal.SIGINT)
-        yield
-    except (KeyboardInterrupt, SystemExit) as stop:
-        raise Interrupted from stop
-    finally:
-        try:
-            signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
-        except (ValueError, TypeError):  # not in the main thread: nothing was changed
-            pass
 
 
 @contextmanager

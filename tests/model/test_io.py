@@ -63,6 +63,27 @@ def test_a_loaded_model_gives_the_same(trained, saved, make_unseen, container):
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+def test_the_split_is_saved_and_older_folders_lack_it(trained, folder):
+    record = trained._split
+    assert record is not None and scmomer.load(folder)._split == record
+    edit(folder, lambda meta: meta.pop("split"))
+    loaded = scmomer.load(folder)
+    assert loaded._split is None and loaded._is_warm
+
+
+def test_an_untrained_model_sets_its_statistics_later(make_model, mdata, tmp_path):
+    make_model(mdata).save(tmp_path / "model")
+    loaded = scmomer.load(tmp_path / "model")
+    assert not loaded._is_warm and loaded._split is None
+
+
+@pytest.mark.parametrize("wrong", [{"seed": "x"}, {"seed": 1, "train_size": 7}, {"other": 1}, 3])
+def test_a_damaged_split_is_refused(folder, refuses, wrong):
+    edit(folder, lambda meta: meta.update(split=wrong))
+    with refuses(ValueError, "damage"):
+        scmomer.load(folder)
+
+
 def test_another_process_gives_the_same(trained, saved, make_unseen, tmp_path):
     query = make_unseen()["rna"]
     query.write_h5ad(tmp_path / "query.h5ad")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import scvi
 
 from scmomer.train import SparseDataSplitter, split_cells
+from scmomer.train._splitter import SplitRecord
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +60,35 @@ def test_impossible_sizes_are_errors(train_size, validation_size):
 def test_no_cells_is_an_error():
     with pytest.raises(ValueError, match="found none"):
         split_cells(0)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_record_draws_what_was_drawn(shuffle):
+    record = SplitRecord.new(np.float32(0.5), 0.25, shuffle)
+    expected = split_cells(100, 0.5, 0.25, shuffle)
+    scvi.settings.seed = 1
+    again = SplitRecord.from_dict(json.loads(json.dumps(asdict(record))))
+    assert again == record
+    for part, other in zip(again.draw(100), expected, strict=True):
+        assert np.array_equal(part, other)
+
+
+def test_without_a_seed_a_record_has_one_of_its_own():
+    scvi.settings.seed = None
+    state = np.random.get_state()[1].copy()
+    one, other = SplitRecord.new(), SplitRecord.new()
+    assert one.seed != other.seed
+    assert np.array_equal(one.draw(100)[0], one.draw(100)[0])
+    assert not np.array_equal(one.draw(100)[0], other.draw(100)[0])
+    assert np.array_equal(np.random.get_state()[1], state)  # no draw of the user's
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": None}, {"seed": -1}, {"seed": "0"}, {"seed": 0, "train_size": 2}]
+)
+def test_what_is_no_record_is_an_error(wrong):
+    with pytest.raises(ValueError, match="Expected"):
+        SplitRecord.from_dict(wrong)
 
 
 def test_loaders_read_their_part(make_cells):

@@ -24,7 +24,6 @@ from scmomer.train import (
 from scmomer.train._callbacks import VALIDATION_LOSS
 from scmomer.train._splitter import SparseDataSplitter
 from scmomer.train._stages import (
-    Interrupted,
     configure,
     only_trains,
     seed_stage,
@@ -32,6 +31,7 @@ from scmomer.train._stages import (
     stage_modalities,
     typical_tokens,
 )
+from scmomer.train._stop import Interrupted
 
 STAGES = ("rna", "atac", "fusion", "bridge")
 
@@ -269,6 +269,22 @@ def test_interruption(make_module, make_cells):
         run(module, make_cells(), "bridge", callbacks=[_CtrlC()])
     assert all(p.requires_grad for p in module.parameters())
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+class _CtrlCInValidation(pl.Callback):
+    def on_validation_epoch_start(self, *args) -> None:
+        self.state = torch.get_rng_state()
+
+    def on_validation_batch_end(self, trainer, *args) -> None:
+        if not trainer.sanity_checking:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_of_validation_gives_the_random_stream_back(make_module, make_cells):
+    callback = _CtrlCInValidation()
+    with pytest.raises(Interrupted):
+        run(make_module(), make_cells(), "rna", callbacks=[callback])
+    assert torch.equal(torch.get_rng_state(), callback.state)
 
 
 @pytest.mark.parametrize(("n_tokens", "expected"), [(0, 64), (100, 64), (4096, 8), (1e6, 4)])

@@ -1,0 +1,92 @@
+"""Pickles and deep copies of a model: without what training leaves behind."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer._compat import keep_obs
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from scvi.data import AnnDataManager
+
+# Neither can be copied: Lightning's trainer, which holds functions, and what scvi-tools knows of the
+# data, which holds classes that it makes on the way.
+_TRAINER, _MANAGER = "trainer", "_adata_manager"
+_MAPPINGS = ("obsm", "obsp", "obsmap", "varm", "varp", "varmap", "uns")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A MuData as its parts: mudata 0.3 and 0.4 write pickles that they cannot read."""
+
+    mod: dict[str, AnnData]
+    further: dict[str, Any]
+
+    @classmethod
+    def of(cls, mdata: MuData) -> _Parts:
+        mappings = {name: dict(getattr(mdata, name)) for name in _MAPPINGS}
+        return cls(
+            dict(mdata.mod), {"obs": mdata.obs, "var": mdata.var, "axis": mdata.axis, **mappings}
+        )
+
+    def joined(self) -> MuData:
+        with keep_obs():
+            return MuData(self.mod, **self.further)
+
+
+class CopiesMixin:
+    """A model that can be pickled and copied."""
+
+    _adata: AnnData | MuData | None
+    _adata_manager: AnnDataManager | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the trainer of the last training and the registration."""
+        state = {k: v for k, v in vars(self).items() if k != _TRAINER}
+        if _MANAGER in state:
+            state[_MANAGER] = None
+        if isinstance(self._adata, MuData):
+            state["_adata"] = _Parts.of(self._adata)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what :meth:`__getstate__` gave."""
+        vars(self).update(state)
+        if isinstance(self._adata, _Parts):
+            self._adata = self._adata.joined()
+
+    def __copy__(self) -> Self:
+        """Return a model that shares everything."""
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return a model with a network of its own. Registered data, never changed, are shared."""
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        for name, value in vars(self).items():
+            if name in ("_adata", _MANAGER):
+                setattr(other, name, value)
+            elif name != _TRAINER:
+                setattr(other, name, deepcopy(value, memo))
+        return other
+
+    @property
+    def adata_manager(self) -> AnnDataManager | None:
+        """What scvi-tools knows of the registered data; a model from a pickle registers them again."""
+        if self._adata_manager is None and self._adata is not None:
+            cls: Any = type(self)
+            known = self.registry_  # type: ignore[attr-defined]
+            set_up = cls.setup_mudata if isinstance(self._adata, MuData) else cls.setup_anndata
+            set_up(self._adata, source_registry=known, **known["setup_args"])
+            self._adata_manager = cls._get_most_recent_anndata_manager(self._adata, required=True)
+            cls._register_manager_for_instance(self, self._adata_manager)
+        return self._adata_manager
