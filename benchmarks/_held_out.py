@@ -11,9 +11,8 @@ from sklearn.decomposition import TruncatedSVD
 
 from scmomer import metrics
 
-if hasattr(
-    mudata, "set_options"
-):  # 0.3; for the whole run: obs stays as it is when cells are subset
+# Of mudata 0.3, for the whole run: obs stays as it is when cells are subset.
+if hasattr(mudata, "set_options"):
     mudata.set_options(pull_on_update=False)
 N_SVD = 30  # components of a translated profile that are clustered
 N_KMEANS = 5  # k-means runs whose agreement is averaged

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
+
+# Threads that wait for each other over tensors of 8 columns take ten times the time, and tests run
+# beside each other. Read when numpy and torch are imported; subprocesses of tests inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import anndata
 import numpy as np
@@ -23,7 +28,6 @@ from scmomer._compat import keep_obs
 from scmomer.datasets import synthetic
 from scmomer.model import _current
 
-# Threads that wait for each other over tensors of 8 columns take ten times the time.
 torch.set_num_threads(1)
 
 SIZES = {"n_cells": 120, "n_genes": 60, "n_peaks": 200}

@@ -111,7 +111,10 @@ def _overall_correlations(
     to_ranks = [_ranker(matrix) for matrix in (truth, prediction)]
     moments, rank_moments = np.zeros((2, 2)), np.zeros((2, 2))
     for pair in _pairs(truth, prediction, chunk_size):
-        values = [np.ravel(block - mean) for block, mean in zip(pair, means, strict=True)]
+        values = [
+            np.subtract(block, mean, dtype=np.float64).ravel()
+            for block, mean in zip(pair, means, strict=True)
+        ]
         ranks = [rank(block) for block, rank in zip(pair, to_ranks, strict=True)]
         moments += np.inner(values, values)
         rank_moments += np.inner(ranks, ranks)

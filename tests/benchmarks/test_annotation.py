@@ -26,6 +26,7 @@ def report(tmp_path_factory) -> dict:
     return json.loads(path.read_text())
 
 
+@pytest.mark.benchmarks
 def test_every_method_has_every_score(report):
     (run,) = report["batches"]["runs"]
     methods = run["methods"]
@@ -37,6 +38,7 @@ def test_every_method_has_every_score(report):
     assert set(report["batches"]["summary"]["all"]) == set(methods)
 
 
+@pytest.mark.benchmarks
 def test_unknown_types_stand_out(report):
     assert report["unknown"]["runs"]
     for run in report["unknown"]["runs"]:

@@ -34,6 +34,7 @@ def report(tmp_path_factory) -> dict:
     return json.loads(path.read_text())
 
 
+@pytest.mark.benchmarks
 def test_every_row_is_there(report):
     assert {"machine", "versions", "matmul_peak_gflops", "rows"} <= report.keys()
     assert report["matmul_peak_gflops"] > 0
@@ -46,5 +47,6 @@ def test_every_row_is_there(report):
         assert 0 < row["share_of_peak"] < 2
 
 
+@pytest.mark.benchmarks
 def test_both_compute_the_same(report):
     assert all(row["relative_error"] < 1e-4 for row in report["rows"])

@@ -14,6 +14,7 @@ QUICK = ["--folds", "09F+09H", "--seeds", "0", "--cells", "700", "--synthetic-ce
 
 
 @pytest.mark.slow
+@pytest.mark.benchmarks
 def test_every_part_is_scored(tmp_path):
     pytest.importorskip("scib_metrics")
     path = tmp_path / "integration.json"

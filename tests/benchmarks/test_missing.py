@@ -25,6 +25,7 @@ def run(name: str, path: Path, *options: str, data: Path | None = None) -> dict:
     return json.loads(path.read_text())
 
 
+@pytest.mark.benchmarks
 def test_mosaics(tmp_path):
     options = ("--cells", "600", "--max-epochs", "3", "--shares", "1", "0.4", "--multivi", "1")
     report = run("missing", tmp_path / "x.json", *options, "--multivi-shares", "0.4")
@@ -55,6 +56,7 @@ def marrow(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.benchmarks
 def test_proteins(tmp_path, marrow):
     options = ("--folds", "marrow/s1d1", "marrow/s1d2", "--seeds", "0", "--epochs", "2")
     report = run("protein", tmp_path / "x.json", *options, data=marrow)

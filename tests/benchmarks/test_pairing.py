@@ -12,6 +12,7 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
+@pytest.mark.benchmarks
 def test_pairs_beat_chance(tmp_path):
     pytest.importorskip("ot")
     path = tmp_path / "pairing.json"

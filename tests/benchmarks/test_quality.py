@@ -27,6 +27,7 @@ def reports(tmp_path_factory) -> dict[str, dict]:
     return found
 
 
+@pytest.mark.benchmarks
 def test_every_method_has_every_score(reports):
     for name, part in (("translation", "RNA to ATAC"), ("embedding", "embedding")):
         (run,) = reports[name]["runs"]
@@ -38,6 +39,7 @@ def test_every_method_has_every_score(reports):
         assert set(reports[name]["summary"]) == {"all folds", "untouched"}
 
 
+@pytest.mark.benchmarks
 def test_constants_score_what_constants_score(reports):
     (run,) = reports["translation"]["runs"]
     constant = run["RNA to ATAC"]["train mean"]
@@ -46,12 +48,14 @@ def test_constants_score_what_constants_score(reports):
     assert constant["flattened_auroc"] > 0.6  # why that one does not count
 
 
+@pytest.mark.benchmarks
 def test_training_counts_as_time_of_scmomer(reports):
     (run,) = reports["translation"]["runs"]
     ours = run["RNA to ATAC"]
     assert ours["scMomer"]["core_seconds"] > 10 * ours["train mean"]["core_seconds"]
 
 
+@pytest.mark.benchmarks
 def test_uncertainty_is_compared_with_what_the_probability_tells(reports):
     (run,) = reports["translation"]["runs"]
     assert set(run["uncertainty"]["scMomer"]) == {
@@ -62,6 +66,7 @@ def test_uncertainty_is_compared_with_what_the_probability_tells(reports):
     }
 
 
+@pytest.mark.benchmarks
 def test_an_ablation_goes_on_where_it_stopped(tmp_path):
     path = tmp_path / "ablation.json"
     command = [sys.executable, BENCHMARKS / "ablation.py", "--cells", "700", "--json", path]
