@@ -270,6 +270,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         found = _spec_of(data, manager.registry["setup_args"])
         self._check_fits(found)
         self._adata, self._adata_manager = data, manager
+        self._register_manager_for_instance(manager)
         self.registry_ = manager.registry
 
     def _check_fits(self, found: ModelSpec) -> None:
