@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import scmomer
-from scmomer.model._novelty import ClassCentres
+from scmomer.tasks.annotation._novelty import ClassCentres
 
 N_RARE = 6
 Annotator = Callable[[AnnData, np.ndarray, AnnData, int], pd.DataFrame]

@@ -19,7 +19,7 @@ import torch
 from _measure import machine, seconds, versions
 
 from scmomer.module import get_config
-from scmomer.module._performer import _Block
+from scmomer.module.modalities.rna._performer import _Block
 
 LENGTHS = (50, 100, 200, 400, 700, 1000, 1500, 2000, 4000)
 TOKENS = {"cpu": 2**14, "cuda": 2**18}  # in a batch

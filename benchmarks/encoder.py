@@ -25,8 +25,8 @@ from performer_pytorch import PerformerLM
 from torch import Tensor, nn
 
 from scmomer.module import RNAConfig, get_config
-from scmomer.module._performer import Performer
-from scmomer.module._tokens import ExpressionTokens
+from scmomer.module.modalities.rna._performer import Performer
+from scmomer.module.modalities.rna._tokens import ExpressionTokens
 
 TOKENS = (1000, 2000, 4000, 8000, 16906)
 

@@ -39,8 +39,8 @@ from sklearn.metrics import roc_auc_score
 
 from scmomer import metrics
 from scmomer.pp import pair_cells
-from scmomer.pp._gene_activity import linked_peaks
-from scmomer.pp._shared_space import shared_space
+from scmomer.pp.pairing._gene_activity import linked_peaks
+from scmomer.pp.pairing._shared_space import shared_space
 
 WAYS: dict[str, dict[str, Any]] = {
     "labels (told cell_type)": {"on": "labels", "labels_key": "cell_type"},

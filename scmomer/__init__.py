@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from scmomer import datasets, metrics, pp, pretrained, tl
 from scmomer._logging import set_up_logging
-from scmomer.model import SCMOMER, CellTypeClassifier, load
+from scmomer.model import SCMOMER, load
+from scmomer.tasks.annotation import CellTypeClassifier
 
 if TYPE_CHECKING:
     from scmomer import pl

@@ -41,3 +41,19 @@ KEYS: Final = _Keys()
 
 STAGES: Final[tuple[str, ...]] = (*MODALITIES, "fusion", "bridge")
 """Training stages in order: stage 1 is each modality alone, stage 2 ``fusion``, 3 ``bridge``."""
+
+INTEGRATION_KEY = "integration_report"
+INTEGRATION_BIO: dict[str, str] = {
+    "isolated_labels": "isolated_labels",
+    "nmi_ari_cluster_labels_kmeans_nmi": "kmeans_nmi",
+    "nmi_ari_cluster_labels_kmeans_ari": "kmeans_ari",
+    "silhouette_label": "silhouette_label",
+    "clisi_knn": "clisi",
+}
+INTEGRATION_BATCH: dict[str, str] = {
+    "bras": "bras",
+    "ilisi_knn": "ilisi",
+    "kbet_per_label": "kbet",
+    "graph_connectivity": "graph_connectivity",
+}
+INTEGRATION_SCORES = ("bio_conservation", "batch_correction", "total")

@@ -1,5 +1,10 @@
 """Pure functions on arrays that say how good a translation or an embedding is."""
 
+# For other packages of scmomer, not for users.
+from scmomer.metrics._checks import check_matrix as check_matrix
+from scmomer.metrics._integration import check_batches_and_types as check_batches_and_types
+from scmomer.metrics._integration import import_scib_metrics as import_scib_metrics
+
 from ._calibration import calibration, calibration_curve
 from ._embedding import clustering_agreement, label_prediction
 from ._flattened import flattened_auroc, flattened_average_precision

@@ -66,14 +66,14 @@ def integration(
         If ``embedding`` is no finite matrix, if there is not one batch and one label per cell, or
         if cells, batches or labels are too few to compare.
     """
-    scib = _scib_metrics()
+    scib = import_scib_metrics()
     embedding = check_matrix("embedding", embedding)
     batches = encode_labels("batch", batch, embedding.shape[0])
     types = encode_labels("labels", labels, embedding.shape[0])
     known = (batches >= 0) & (types >= 0)
     x = dense(embedding)[known].astype(np.float32)
     batches, types = batches[known], types[known]
-    _check_groups(batches, types)
+    check_batches_and_types(batches, types)
     distances, indices = NearestNeighbors(n_neighbors=_N_LISI, n_jobs=n_jobs).fit(x).kneighbors(x)
     neighbors = scib.nearest_neighbors.NeighborsResults(indices, distances)
     scores = {
@@ -86,7 +86,7 @@ def integration(
     return {name: float(score) for name, score in scores.items()}
 
 
-def _scib_metrics() -> ModuleType:
+def import_scib_metrics() -> ModuleType:
     """Import the optional dependency."""
     try:
         import scib_metrics
@@ -98,7 +98,7 @@ def _scib_metrics() -> ModuleType:
     return scib_metrics
 
 
-def _check_groups(batches: NDArray[np.intp], types: NDArray[np.intp]) -> None:
+def check_batches_and_types(batches: NDArray[np.intp], types: NDArray[np.intp]) -> None:
     """Ask for enough cells, batches and labels; codes of shape ``(n_cells,)``.
 
     Raises

@@ -1,8 +1,14 @@
-"""The model class: registration, training, results, files. No tensor maths here."""
+"""The user's object: registration, training, results, files."""
 
-from scmomer.model._classifier import CellTypeClassifier
-from scmomer.model._current import resolve_model
-from scmomer.model._io import load
+from scmomer.model._folder import Folder
+from scmomer.model._io import make_ready
+from scmomer.model._load import load, resolve_model
 from scmomer.model._scmomer import SCMOMER
 
-__all__ = ["SCMOMER", "CellTypeClassifier", "load", "resolve_model"]
+__all__ = [
+    "Folder",
+    "SCMOMER",
+    "load",
+    "make_ready",
+    "resolve_model",
+]

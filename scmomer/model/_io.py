@@ -1,100 +1,78 @@
-"""Model folders: safetensors and JSON; loading executes nothing and needs no data."""
+"""Model folders: safetensors and JSON; reading executes nothing and needs no data."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
-from anndata import AnnData
-from mudata import MuData
+from scvi.model.base import BaseModelClass
+from torch import Tensor, nn
 
+from scmomer.data import ModelSpec, SplitRecord
 from scmomer.model._current import set_current
 from scmomer.model._folder import WEIGHTS, Folder
-from scmomer.model._spec import ModelSpec
 from scmomer.module import ModuleConfig
-from scmomer.train._splitter import SplitRecord
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from scmomer.model._scmomer import SCMOMER
 
 _FOLDER = Folder("model")
 
 
-def write_model(model: SCMOMER, path: Path, overwrite: bool) -> None:
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model folder holds."""
+
+    model_id: str
+    spec: ModelSpec
+    config: ModuleConfig
+    stages: tuple[str, ...]
+    split: SplitRecord | None
+    """What training and validation cells were drawn from; None in older folders."""
+    history: dict[str, pd.DataFrame]
+    tensors: dict[str, Tensor]
+
+
+def write_model(file: ModelFile, path: Path, overwrite: bool) -> None:
     """Write a model folder; an older one is replaced only when the new one is complete."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.module.state_dict().items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in file.tensors.items()}
     meta = {
-        "model_id": model.id,
-        "spec": model.spec.to_dict(),
-        "config": model.config.to_dict(),
-        "stages": list(model.stages_),
-        "split": None if model._split is None else asdict(model._split),
-        "history": {s: t.reset_index().to_dict("list") for s, t in (model.history or {}).items()},
+        "model_id": file.model_id,
+        "spec": file.spec.to_dict(),
+        "config": file.config.to_dict(),
+        "stages": list(file.stages),
+        "split": None if file.split is None else asdict(file.split),
+        "history": {s: t.reset_index().to_dict("list") for s, t in file.history.items()},
     }
     _FOLDER.write(path, tensors, meta, overwrite)
 
 
-def load(
-    path: str | Path,
-    adata: AnnData | MuData | None = None,
-    *,
-    accelerator: str = "auto",
-    device: int | str = "auto",
-) -> SCMOMER:
-    """Load a model folder that :meth:`scmomer.SCMOMER.save` wrote.
-
-    Needs no training data and executes nothing from the folder.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    adata
-        Data that the model takes as its registered ones, as in :meth:`scvi.model.SCVI.load`; they
-        are registered if they are not, as :func:`scmomer.pp.setup_mudata` does. With them,
-        ``model.train(resume=True)`` goes on with the stages that are not trained. None: data are
-        passed to the model's methods.
-    accelerator, device
-        Where to put the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
-
-    Returns
-    -------
-    SCMOMER
-        Ready for inference; gives the same embeddings as the model that was saved.
+def read_model(path: Path) -> ModelFile:
+    """Read a model folder.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder, or it lacks a file.
     ValueError
-        If the folder is damaged or was not written by scmomer, or the data lack features of the
-        model.
+        If the folder is damaged or was not written by scmomer.
     """
-    from scmomer.model._scmomer import SCMOMER
-
-    path = Path(path)
     meta = _FOLDER.read_meta(path)
     try:
-        spec = ModelSpec.from_dict(meta["spec"])
-        model = SCMOMER._from_spec(spec, ModuleConfig.from_dict(meta["config"]))
-        model.id, model.stages_ = meta["model_id"], tuple(meta["stages"])
-        if meta.get("split") is not None:  # older folders have none
-            model._split = SplitRecord.from_dict(meta["split"])
+        split = meta.get("split")
         tables = {stage: pd.DataFrame(table) for stage, table in meta["history"].items()}
-        model.history_ = {stage: table.set_index("epoch") for stage, table in tables.items()}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        return ModelFile(
+            meta["model_id"],
+            ModelSpec.from_dict(meta["spec"]),
+            ModuleConfig.from_dict(meta["config"]),
+            tuple(meta["stages"]),
+            None if split is None else SplitRecord.from_dict(split),
+            {stage: table.set_index("epoch") for stage, table in tables.items()},
+            _FOLDER.read_tensors(path),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(_FOLDER.damaged(path, error)) from error
-    _load_weights(model.module, path)
-    if adata is not None:
-        model._attach(adata)
-    return make_ready(model, accelerator, device)
 
 
-def make_ready(model: SCMOMER, accelerator: str, device: int | str) -> SCMOMER:
+def make_ready(model: BaseModelClass, accelerator: str, device: int | str) -> None:
     """Put a model whose weights were read on its device, and remember it as the current one."""
     from scvi.model._utils import parse_device_args
 
@@ -104,12 +82,10 @@ def make_ready(model: SCMOMER, accelerator: str, device: int | str) -> SCMOMER:
     model.to_device(torch_device)
     model.module.eval()
     set_current(model)
-    return model
 
 
-def _load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, found: dict[str, Tensor], path: Path) -> None:
     """Load tensors and report every missing, unexpected and mismatched one."""
-    found = _FOLDER.read_tensors(path)
     expected = module.state_dict()
     problems = [f"missing {k}" for k in sorted(expected.keys() - found.keys())]
     problems += [f"unexpected {k}" for k in sorted(found.keys() - expected.keys())]

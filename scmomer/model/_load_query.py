@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 import torch
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.model._containers import categories_of, codes, obs_column
+from scmomer.data import Layers, categories_of, codes, obs_column
+from scmomer.inference import Inference
 from scmomer.model._current import set_current
-from scmomer.model._inference import Inference
-from scmomer.model._layers import Layers
 from scmomer.model._results import ResultsMixin
-from scmomer.module._heads import Decoder
-from scmomer.train._query_bias import fit_query_bias
+from scmomer.module import Decoder, SCMOMERModule
+from scmomer.train import fit_query_bias
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scmomer.model._scmomer import SCMOMER
-    from scmomer.train import Cells
+    from scmomer.data import Cells
 
 
 class LoadQueryMixin(ResultsMixin):
@@ -36,7 +34,7 @@ class LoadQueryMixin(ResultsMixin):
         batch_key: str | None = None,
         batch_size: int | None = None,
         **layers: Unpack[Layers],
-    ) -> SCMOMER:
+    ) -> Self:
         """Return a model that can also speak in the batches of a query.
 
         In the manner of scArches (Lotfollahi et al., Nature Biotechnology 2022;
@@ -94,7 +92,7 @@ class LoadQueryMixin(ResultsMixin):
             )
             raise ValueError(msg)
         model = self._with_batches(new)
-        _fit(model, cells, codes(column, new), len(self.spec.query_batches), batch_size)
+        _fit(model.module, cells, codes(column, new), len(self.spec.query_batches), batch_size)
         set_current(model)
         return model
 
@@ -116,9 +114,9 @@ class LoadQueryMixin(ResultsMixin):
             raise ValueError(msg)
         return column.rename(key)
 
-    def _with_batches(self, names: list[str]) -> SCMOMER:
+    def _with_batches(self, names: list[str]) -> Self:
         """Return a copy without data, whose decoders have further batches."""
-        this = cast("SCMOMER", self)
+        this: Any = self  # the class that this is mixed into
         spec = replace(this.spec, query_batches=[*this.spec.query_batches, *names])
         model = type(this)._from_spec(spec, this.config)
         model.module = deepcopy(this.module)
@@ -130,7 +128,7 @@ class LoadQueryMixin(ResultsMixin):
 
 
 def _fit(
-    model: SCMOMER, cells: Cells, batch: np.ndarray, n_before: int, batch_size: int | None
+    module: SCMOMERModule, cells: Cells, batch: np.ndarray, n_before: int, batch_size: int | None
 ) -> None:
     """Fit the biases of new batches on their cells.
 
@@ -139,21 +137,20 @@ def _fit(
     """
     for to in cells.counts:
         rows = np.flatnonzero(cells.measured[to] & (batch >= 0))
-        for decoder, z in _readers(model, cells, to, rows, batch_size):
+        for decoder, z in _readers(module, cells, to, rows, batch_size):
             known = np.isfinite(z).all(1)  # a head cannot read a cell that lacks its modality
             some = rows[known]
-            embedded = torch.from_numpy(z[known]).to(model.module.device)
-            fit_query_bias(model.module, to, decoder, embedded, cells, some, n_before + batch[some])
+            embedded = torch.from_numpy(z[known]).to(module.device)
+            fit_query_bias(module, to, decoder, embedded, cells, some, n_before + batch[some])
 
 
 def _readers(
-    model: SCMOMER, cells: Cells, to: str, rows: np.ndarray, batch_size: int | None
+    module: SCMOMERModule, cells: Cells, to: str, rows: np.ndarray, batch_size: int | None
 ) -> list[tuple[Decoder, np.ndarray]]:
     """Return the decoders that translate into a modality and what each reads, ``(n_rows, n_latent)``.
 
     As :meth:`get_translated`: from other modalities where they were measured.
     """
-    module = model.module
     source = tuple(m for m in cells.counts if m != to) or None
     found = Inference(module, cells, rows, batch_size).embed(source, to)
     readers = [(module.decoder(to), found.z)]

@@ -9,11 +9,9 @@ from mudata import MuData
 
 from scmomer._compat import keep_obs
 from scmomer._constants import Modality
-from scmomer.model._query import read_cells
+from scmomer.data import Cells, SplitRecord, read_cells, split_cells
 from scmomer.model._training import TrainingMixin
-from scmomer.train import Cells, RunOptions
-from scmomer.train._splitter import SplitRecord, split_cells
-from scmomer.train._stages import configure, typical_tokens
+from scmomer.train import RunOptions, configure, typical_tokens
 
 
 class PretrainingMixin(TrainingMixin):

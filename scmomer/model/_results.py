@@ -13,17 +13,14 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import FEATURE_NAMES, MODALITIES, STAGES, Modality
-from scmomer.model._containers import check_container
-from scmomer.model._inference import Depth, Embeddings, Inference
-from scmomer.model._layers import Layers, layers_by_modality
-from scmomer.model._query import read_cells
+from scmomer.data import Layers, check_container, layers_by_modality, read_cells
+from scmomer.inference import Depth, Embeddings, Inference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scmomer.model._spec import ModelSpec
+    from scmomer.data import Cells, ModelSpec
     from scmomer.module import SCMOMERModule
-    from scmomer.train import Cells
 
 _UNTRAINED = (
     "Expected a trained model, found one that was never trained. "

@@ -16,24 +16,24 @@ from scvi import settings
 from scvi.model.base import BaseModelClass
 
 from scmomer._constants import ATAC, FEATURE_NAMES, PROTEIN, RNA, Modality
-from scmomer.model._containers import (
+from scmomer.data import (
+    Cells,
+    ModelSpec,
     categories_of,
     check_container,
+    examples,
     find_column,
+    read_cells,
     read_column,
     resolve_modalities,
 )
 from scmomer.model._copies import CopiesMixin
-from scmomer.model._io import load, write_model
+from scmomer.model._io import ModelFile, load_weights, make_ready, read_model, write_model
 from scmomer.model._load_query import LoadQueryMixin
-from scmomer.model._names import examples
 from scmomer.model._pretraining import PretrainingMixin
-from scmomer.model._query import read_cells
+from scmomer.model._registration import anndata_fields, detect_modality, make_manager, mudata_fields
 from scmomer.model._results import ResultsMixin
-from scmomer.model._setup import anndata_fields, detect_modality, make_manager, mudata_fields
-from scmomer.model._spec import ModelSpec
 from scmomer.module import ModuleConfig, SCMOMERModule, get_config, resolve_attention
-from scmomer.train import Cells
 
 _NO_DATA_REGISTRY: dict[str, Any] = {
     "model_name": "SCMOMER",
@@ -234,7 +234,16 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         FileExistsError
             If it exists and `overwrite` is false, or if it is no model folder.
         """
-        write_model(self, Path(path), overwrite)
+        file = ModelFile(
+            self.id,
+            self.spec,
+            self.config,
+            self.stages_,
+            self._split,
+            self.history or {},
+            self.module.state_dict(),
+        )
+        write_model(file, Path(path), overwrite)
 
     @classmethod
     def load(
@@ -246,7 +255,16 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         device: int | str = "auto",
     ) -> SCMOMER:
         """Load a model folder; the same as :func:`scmomer.load`."""
-        return load(path, adata, accelerator=accelerator, device=device)
+        path = Path(path)
+        file = read_model(path)
+        model = cls._from_spec(file.spec, file.config)
+        model.id, model.stages_, model.history_ = file.model_id, file.stages, file.history
+        model._split = file.split
+        load_weights(model.module, file.tensors, path)
+        if adata is not None:
+            model._attach(adata)
+        make_ready(model, accelerator, device)
+        return model
 
     def _attach(self, data: AnnData | MuData) -> None:
         """Register data, unless they are, and take them as the model's own.

@@ -13,29 +13,32 @@ import torch
 from scvi import settings
 
 from scmomer._constants import ATAC, RNA
+from scmomer.data import Cells, Split, SplitRecord
+from scmomer.inference import Inference
 from scmomer.model._current import set_current
-from scmomer.model._depth import fit_depth_heads
-from scmomer.model._gain import set_even_depth
-from scmomer.model._inference import Inference
-from scmomer.module._metric import measure_by_expression
-from scmomer.train import Cells, RunOptions, StageProgress
-from scmomer.train._callbacks import copied_weights
-from scmomer.train._splitter import Split, SplitRecord
-from scmomer.train._stages import (
+from scmomer.train import (
+    Interrupted,
+    RunOptions,
+    StageProgress,
+    Terminated,
     configure,
+    copied_weights,
+    ends_on_sigterm,
+    fit_depth_heads,
+    measure_by_expression,
     n_steps,
     possible_stages,
     run_stage,
     seed_stage,
+    set_even_depth,
     stage_cells,
     typical_tokens,
+    warm_start,
     with_later_stages,
 )
-from scmomer.train._stop import Interrupted, Terminated, ends_on_sigterm
-from scmomer.train._warm_start import warm_start
 
 if TYPE_CHECKING:
-    from scmomer.model._spec import ModelSpec
+    from scmomer.data import ModelSpec
     from scmomer.module import ModuleConfig, SCMOMERModule, StageConfig
 
 logger = logging.getLogger(__name__)

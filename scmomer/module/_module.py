@@ -1,40 +1,26 @@
-"""The network as scvi-tools sees it: inference, generation and the loss of each stage."""
+"""The network: encoders, bridges, fusion and decoders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import torch
-from scvi.module.base import BaseModuleClass, LossOutput
 from torch import Tensor, nn
 
 from scmomer._constants import ATAC, MODALITIES, RNA
-from scmomer.module import _objectives
+from scmomer.module._bridge import Bridge, TranslationHead, make_bridge
 from scmomer.module._config import ModuleConfig
+from scmomer.module._decoder import Decoder
 from scmomer.module._depth import DepthHead
-from scmomer.module._encoders import Encoded, Encoder
-from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
-from scmomer.module._modalities import KINDS, Features, n_features
-from scmomer.module._patches import PatchLayout
-from scmomer.module._rows import SparseRows, row_sums
-from scmomer.module._translation import TranslationHead, make_bridge
+from scmomer.module._fusion import Discriminator, Fusion
+from scmomer.module.modalities import KINDS, Features, n_features
+from scmomer.module.modalities._encoders import Encoded, Encoder
+from scmomer.module.modalities.atac._patches import PatchLayout
+from scmomer.nn import SparseRows, row_sums
 
 
-class CellBatch(TypedDict, total=False):
-    """A minibatch; absent keys are modalities or columns that were not measured."""
-
-    rna: SparseRows
-    atac: SparseRows
-    protein: SparseRows
-    batch: Tensor
-    labels: Tensor
-    z_rna: Tensor
-    z_atac: Tensor
-    z_protein: Tensor
-
-
-class SCMOMERModule(BaseModuleClass):
+class SCMOMERModule(nn.Module):
     """Encoders, fusion, bridges and decoders.
 
     Parameters
@@ -55,6 +41,12 @@ class SCMOMERModule(BaseModuleClass):
 
     refines: Tensor | None
     measured_together: Tensor | None
+    target_sum: Tensor
+    gene_weight: Tensor
+    baseline: Tensor
+    count_baseline: Tensor
+    size_stats: Tensor
+    even_depth: Tensor
 
     def __init__(
         self,
@@ -137,6 +129,11 @@ class SCMOMERModule(BaseModuleClass):
         # Open peaks at which a measured ATAC embedding counts as much as the expected one, for
         # each dimension; 0: it is taken as it is.
         self.register_buffer("even_depth", torch.zeros(c.n_latent))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.target_sum.device
 
     # -- parts, with their types
 
@@ -253,12 +250,6 @@ class SCMOMERModule(BaseModuleClass):
         gain = torch.where(self.even_depth > 0, n / (n + self.even_depth).clamp_min(1e-6), 1.0)
         return expected + gain * (measured - expected)
 
-    # -- scvi-tools interface
-
-    def _get_inference_input(self, tensors: CellBatch, **kwargs: Any) -> dict[str, Any]:
-        every = (*self.encoders, *(f"z_{m}" for m in self.encoders))
-        return {k: tensors[k] for k in every if k in tensors}  # type: ignore[literal-required]
-
     def inference(self, **measured: Any) -> dict[str, Tensor]:
         """Embed a minibatch; missing modalities come from bridges.
 
@@ -305,45 +296,6 @@ class SCMOMERModule(BaseModuleClass):
             taken[ATAC] = self.weigh_measured(said[RNA][ATAC], z[ATAC], counts[ATAC])
         return taken, expected
 
-    def _get_generative_input(
-        self, tensors: CellBatch, inference_outputs: dict[str, Tensor], **kwargs: Any
-    ) -> dict[str, Any]:
-        counts = _objectives.counts_of(tensors)
-        return {
-            "z": inference_outputs["z"],
-            "batch": tensors.get("batch"),
-            "depth": {m: self.depth(counts[m], m) for m in counts if has_depth(m)},
-        }
-
-    def generative(
-        self,
-        z: Tensor,
-        batch: Tensor | None = None,
-        depth: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Decode: log2 expression, logits of peaks, log protein counts, ``(n, n_features)``."""
-        depth = depth or {}
-        return {m: self.decoder(m)(z, batch, depth.get(m)) for m in self.decoders}
-
-    def loss(
-        self, tensors: CellBatch, inference_outputs: Any, generative_outputs: Any, **kwargs: Any
-    ) -> LossOutput:
-        """Loss of stage 2 (reconstruction and pair matching)."""
-        return self.stage_loss("fusion", tensors)
-
-    def stage_loss(self, stage: str, tensors: CellBatch) -> LossOutput:
-        """Loss of a training stage: of a modality, ``"fusion"`` or ``"bridge"``."""
-        terms = _objectives.OBJECTIVES[stage](self, tensors)
-        # No terms: a pair of modalities that only validation cells have.
-        every = list(terms.values()) or [torch.zeros((), device=self.device)]
-        total = torch.stack(every).sum()
-        n = next(tensors[k] for k in MODALITIES if k in tensors).n_rows
-        return LossOutput(
-            loss=total,
-            n_obs_minibatch=n,
-            extra_metrics={k: v.detach() for k, v in terms.items()},
-        )
-
     def stage_parameters(self, stage: str) -> list[nn.Parameter]:
         """Parameters that a stage trains; everything else is frozen in it."""
         if stage in MODALITIES:
@@ -363,11 +315,6 @@ class SCMOMERModule(BaseModuleClass):
         names: tuple[str, ...] = ("pool.projection", "pool.bias", "peak_skip")
         names += ("skip.weight", "skip.bias", "fusion.to_out.weight")
         return [p for name, p in self.named_parameters() if name.endswith(names)]
-
-    def sample(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Not offered: scMomer is no generative model of counts."""
-        msg = "SCMOMER does not sample counts; use model.get_translated for probabilities."
-        raise NotImplementedError(msg)
 
 
 def has_depth(modality: str) -> bool:

@@ -17,9 +17,9 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import KEYS
-from scmomer.model._names_cells import UNKNOWN
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._labels import labels_in
+from scmomer.tasks.annotation import UNKNOWN
 
 _UNKNOWN_COLOUR = "#bbbbbb"
 _PER_COLUMN = 16  # names in a column of the legend

@@ -13,11 +13,19 @@ from matplotlib.figure import Figure
 from mudata import MuData
 from numpy.typing import NDArray
 
-from scmomer._constants import KEYS
+from scmomer._constants import (
+    INTEGRATION_BATCH,
+    INTEGRATION_BIO,
+    INTEGRATION_KEY,
+    INTEGRATION_SCORES,
+    KEYS,
+)
 from scmomer.pl._figure import finish, panels
-from scmomer.tl._integration_report import BATCH, BIO, KEY, SCORES
 
-_GROUPS = {"bio conservation": tuple(BIO.values()), "batch correction": tuple(BATCH.values())}
+_GROUPS = {
+    "bio conservation": tuple(INTEGRATION_BIO.values()),
+    "batch correction": tuple(INTEGRATION_BATCH.values()),
+}
 _MEANS = "means"
 _COLOURS = {"bio conservation": "Blues", "batch correction": "Greens", _MEANS: "Purples"}
 _LABELS = {
@@ -89,22 +97,22 @@ def _table(report: pd.DataFrame | AnnData | MuData) -> pd.DataFrame:
     """Return the report out of whatever holds it."""
     if not isinstance(report, pd.DataFrame):
         entries = report.uns.get(KEYS.UNS, {})
-        if KEY not in entries:
+        if INTEGRATION_KEY not in entries:
             msg = (
-                f"Expected a report in uns[{KEYS.UNS!r}][{KEY!r}], found {sorted(entries)}. Run "
+                f"Expected a report in uns[{KEYS.UNS!r}][{INTEGRATION_KEY!r}], found {sorted(entries)}. Run "
                 "scmomer.tl.integration_report first."
             )
             raise KeyError(msg)
-        report = entries[KEY]["table"]
-    if missing := [name for name in SCORES if name not in report]:
-        msg = f"Expected columns {list(SCORES)}, found {list(report.columns)}, without {missing}. Pass the table of scmomer.tl.integration_report."
+        report = entries[INTEGRATION_KEY]["table"]
+    if missing := [name for name in INTEGRATION_SCORES if name not in report]:
+        msg = f"Expected columns {list(INTEGRATION_SCORES)}, found {list(report.columns)}, without {missing}. Pass the table of scmomer.tl.integration_report."
         raise KeyError(msg)
     return report
 
 
 def _columns(table: pd.DataFrame) -> dict[str, list[str]]:
     """Return the metrics of each group that the table has, in the order of columns."""
-    groups = {**_GROUPS, _MEANS: SCORES}
+    groups = {**_GROUPS, _MEANS: INTEGRATION_SCORES}
     there = {name: [m for m in members if m in table] for name, members in groups.items()}
     return {name: members for name, members in there.items() if members}
 

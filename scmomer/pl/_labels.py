@@ -6,7 +6,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.model._containers import check_container, obs_column
+from scmomer.data import check_container, obs_column
 
 
 def labels_in(data: AnnData | MuData, key: str) -> pd.Series:

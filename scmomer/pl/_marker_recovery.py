@@ -14,10 +14,10 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer import metrics
+from scmomer.data import Values
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._pair import Pair, check_groups, paired
 from scmomer.tl import rank_peaks
-from scmomer.tl._pseudobulk import Values
 
 
 def marker_recovery(

@@ -12,7 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import KEYS
-from scmomer.tl._pseudobulk import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of
+from scmomer.data import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of
 
 
 class Pair(NamedTuple):

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from mudata import MuData
 from numpy.typing import NDArray
 
+from scmomer.data import Pseudobulk, labels_of, peaks_of, pseudobulk, values_of
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._pair import paired
-from scmomer.tl._pseudobulk import Pseudobulk, labels_of, peaks_of, pseudobulk, values_of
 
 _MAX_NAMES = 40  # peaks; of more only the groups are named
 

@@ -1,11 +1,11 @@
 """Containers to containers: registering data, bringing them onto other features, pairing cells."""
 
-from scmomer.pp._align_genes import align_genes
-from scmomer.pp._align_peaks import align_peaks
-from scmomer.pp._bin_genome import bin_genome
-from scmomer.pp._pair_cells import pair_cells
 from scmomer.pp._setup import setup_anndata, setup_mudata
 from scmomer.pp._split_modalities import drop_unmeasured, split_modalities
+from scmomer.pp.features._align_genes import align_genes
+from scmomer.pp.features._align_peaks import align_peaks
+from scmomer.pp.features._bin_genome import bin_genome
+from scmomer.pp.pairing._pair_cells import pair_cells
 
 __all__ = [
     "align_genes",

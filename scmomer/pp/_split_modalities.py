@@ -11,10 +11,15 @@ from mudata import MuData
 
 from scmomer._compat import keep_obs
 from scmomer._constants import FEATURE_NAMES
-from scmomer.model._containers import check_container
-from scmomer.model._counts import read_counts
-from scmomer.model._evidence import describe, modality_named, parts_of
-from scmomer.model._layers import Layers, layers_by_modality
+from scmomer.data import (
+    Layers,
+    check_container,
+    describe,
+    layers_by_modality,
+    modality_named,
+    parts_of,
+    read_counts,
+)
 
 logger = logging.getLogger(__name__)
 Container = TypeVar("Container", AnnData, MuData)

@@ -11,9 +11,8 @@ import pandas as pd
 from torch import Tensor
 
 from scmomer._constants import RNA
-from scmomer.model import SCMOMER
-from scmomer.model._io import make_ready
-from scmomer.model._spec import ModelSpec
+from scmomer.data import ModelSpec
+from scmomer.model import SCMOMER, make_ready
 from scmomer.module import get_config
 from scmomer.pretrained._checkpoint import Plan, translate
 from scmomer.pretrained._performer import published
@@ -58,4 +57,5 @@ def build(
         Path(path).name,
         "; ".join(published(tensors, plan)) or "none",
     )
-    return make_ready(model, accelerator, device)
+    make_ready(model, accelerator, device)
+    return model

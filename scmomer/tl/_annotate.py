@@ -13,12 +13,9 @@ from mudata import MuData
 from scipy.stats import entropy
 
 from scmomer._constants import RNA
-from scmomer.model import SCMOMER, CellTypeClassifier, resolve_model
-from scmomer.model._classifier_inputs import shared_genes
-from scmomer.model._containers import check_container
-from scmomer.model._layers import Layers, reference_layers
-from scmomer.model._names_cells import UNKNOWN
-from scmomer.model._query import find_parts
+from scmomer.data import Layers, check_container, find_parts, reference_layers
+from scmomer.model import SCMOMER, resolve_model
+from scmomer.tasks.annotation import UNKNOWN, CellTypeClassifier, shared_genes
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Unpack
 
 from scmomer._constants import KEYS
+from scmomer.data import Layers, check_container
 from scmomer.model import SCMOMER, resolve_model
-from scmomer.model._containers import check_container
-from scmomer.model._layers import Layers
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._record import record
 

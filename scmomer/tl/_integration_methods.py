@@ -14,10 +14,7 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import ATAC, RNA
-from scmomer.model._containers import usual_keys
-from scmomer.model._counts import get_counts
-from scmomer.model._evidence import check_one_modality, looks_like
-from scmomer.model._names import examples
+from scmomer.data import check_one_modality, examples, get_counts, looks_like, usual_keys
 
 Method = Literal["pca", "harmony", "scvi"]
 NAMES: dict[Method, str] = {"pca": "PCA", "harmony": "Harmony", "scvi": "SCVI"}

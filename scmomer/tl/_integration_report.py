@@ -13,29 +13,19 @@ from mudata import MuData
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from scmomer._constants import KEYS
+from scmomer._constants import (
+    INTEGRATION_BATCH,
+    INTEGRATION_BIO,
+    INTEGRATION_KEY,
+    INTEGRATION_SCORES,
+    KEYS,
+)
 from scmomer._logging import keep_root
-from scmomer.metrics._checks import check_matrix
-from scmomer.metrics._integration import _check_groups, _scib_metrics
-from scmomer.model._containers import check_container, obs_column
+from scmomer.data import check_container, obs_column
+from scmomer.metrics import check_batches_and_types, check_matrix, import_scib_metrics
 from scmomer.tl._integration_methods import Method, check_methods, make_embeddings
 
-KEY = "integration_report"
-BIO: dict[str, str] = {
-    "isolated_labels": "isolated_labels",
-    "nmi_ari_cluster_labels_kmeans_nmi": "kmeans_nmi",
-    "nmi_ari_cluster_labels_kmeans_ari": "kmeans_ari",
-    "silhouette_label": "silhouette_label",
-    "clisi_knn": "clisi",
-}
-BATCH: dict[str, str] = {
-    "bras": "bras",
-    "ilisi_knn": "ilisi",
-    "kbet_per_label": "kbet",
-    "graph_connectivity": "graph_connectivity",
-}
 _EXACT = 20_000  # cells up to which comparing all is quicker than compiling and building an index
-SCORES = ("bio_conservation", "batch_correction", "total")
 
 
 def integration_report(
@@ -110,11 +100,11 @@ def integration_report(
     >>> scmomer.pl.integration(mdata)
     """
     check_container(data)
-    _scib_metrics()
+    import_scib_metrics()
     keys = [use_rep] if isinstance(use_rep, str) else list(use_rep)
     chosen = check_methods(methods)
     obs = pd.DataFrame({"batch": _column(data, batch_key), "label": _column(data, labels_key)})
-    _check_groups(*(pd.factorize(obs[name])[0] for name in obs))
+    check_batches_and_types(*(pd.factorize(obs[name])[0] for name in obs))
     embeddings = {key: _embedding(data, key) for key in keys}
     if not embeddings and not chosen:
         msg = "Expected an embedding to score, found none. Name some in use_rep= or methods=."
@@ -129,7 +119,7 @@ def integration_report(
         "kbet": kbet,
     }
     entry = {"params": params, "table": table.copy()}
-    data.uns[KEYS.UNS] = {**data.uns.get(KEYS.UNS, {}), KEY: entry}
+    data.uns[KEYS.UNS] = {**data.uns.get(KEYS.UNS, {}), INTEGRATION_KEY: entry}
     return table
 
 
@@ -181,8 +171,22 @@ def _scores(
     found: Any = benchmark.get_results(clean_names=False)
     table = found.loc[list(embeddings)].astype(float)
     names = ("Bio conservation", "Batch correction", "Total")
-    table = table.rename(columns=BIO | BATCH | dict(zip(names, SCORES, strict=True)))
-    table = table[[name for name in (*BIO.values(), *BATCH.values(), *SCORES) if name in table]]
+    table = table.rename(
+        columns=INTEGRATION_BIO
+        | INTEGRATION_BATCH
+        | dict(zip(names, INTEGRATION_SCORES, strict=True))
+    )
+    table = table[
+        [
+            name
+            for name in (
+                *INTEGRATION_BIO.values(),
+                *INTEGRATION_BATCH.values(),
+                *INTEGRATION_SCORES,
+            )
+            if name in table
+        ]
+    ]
     table.index.name, table.columns.name = "embedding", None
     return table
 

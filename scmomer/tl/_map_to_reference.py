@@ -15,10 +15,8 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import KEYS
+from scmomer.data import Layers, check_container, nearest, obs_column, reference_layers
 from scmomer.model import SCMOMER, resolve_model
-from scmomer.model._containers import check_container, obs_column
-from scmomer.model._layers import Layers, reference_layers
-from scmomer.pp._nearest import nearest
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._embed import embed
 from scmomer.tl._record import record

@@ -12,15 +12,8 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import stats
 
+from scmomer.data import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of
 from scmomer.tl._copy import Container, copied
-from scmomer.tl._pseudobulk import (
-    Pseudobulk,
-    Values,
-    labels_of,
-    peaks_of,
-    pseudobulk,
-    values_of,
-)
 
 Method = Literal["proportions", "wilcoxon", "t-test", "t-test_overestim_var", "logreg"]
 

@@ -13,16 +13,14 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import ATAC, KEYS, PROTEIN, RNA, Modality
+from scmomer.data import Layers, check_container, keys_in
 from scmomer.model import SCMOMER, resolve_model
-from scmomer.model._containers import check_container
-from scmomer.model._layers import Layers
-from scmomer.model._query import keys_in
 from scmomer.tl._copy import copied
 from scmomer.tl._disk import write_translation
 from scmomer.tl._record import record
 
 if TYPE_CHECKING:
-    from scmomer.model._inference import Depth
+    from scmomer.inference import Depth
 
 logger = logging.getLogger(__name__)
 

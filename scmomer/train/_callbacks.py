@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from scmomer._constants import MODALITIES
 
 VALIDATION_LOSS = "validation_loss"
-# What the loss of a stage is of; see scmomer.module._objectives.
+# What the loss of a stage is of; see scmomer.train._objectives.
 _LOSS = {
     "rna": "hidden genes + profile",
     "atac": "hidden peaks + profile",

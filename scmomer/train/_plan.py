@@ -10,7 +10,9 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from scmomer.module import CellBatch, SCMOMERModule, StageConfig
+from scmomer.module import SCMOMERModule, StageConfig
+from scmomer.nn import CellBatch
+from scmomer.train._objectives import counts_of, stage_loss
 
 _VALIDATION_SEED = 0  # the same genes and patches are hidden in every validation epoch
 
@@ -46,12 +48,13 @@ class StagePlan(pl.LightningModule):
         self._validation = ExitStack()
 
     def _log(self, batch: CellBatch, split: str) -> Tensor:
-        out = self.module.stage_loss(self.stage, batch)
-        metrics = {f"{split}_loss": out.loss}
-        metrics |= {f"{name}_{split}": value for name, value in out.extra_metrics.items()}
+        loss, terms = stage_loss(self.module, self.stage, batch)
+        metrics = {f"{split}_loss": loss}
+        metrics |= {f"{name}_{split}": value for name, value in terms.items()}
+        n = next(iter(counts_of(batch).values())).n_rows
         # self.log_dict tracks epoch means; no value leaves the device within a step.
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=out.n_obs_minibatch)
-        return out.loss
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=n)
+        return loss
 
     def training_step(self, batch: CellBatch, batch_idx: int) -> Tensor:
         """Loss of a minibatch."""

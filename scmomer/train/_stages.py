@@ -17,11 +17,10 @@ from scvi import settings
 from scvi.train import TrainRunner
 
 from scmomer._constants import MODALITIES, RNA, STAGES
+from scmomer.data import Cells, SparseDataSplitter, Split
 from scmomer.module import SCMOMERModule, StageConfig
 from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
-from scmomer.train._cells import Cells
 from scmomer.train._plan import StagePlan
-from scmomer.train._splitter import SparseDataSplitter, Split
 from scmomer.train._stop import own_stops, run_quietly
 
 _TOKENS_PER_BATCH = 2**15  # about 1.5 GB of activations in the small size

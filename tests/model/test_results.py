@@ -8,7 +8,7 @@ from mudata import MuData
 
 import scmomer
 from scmomer._compat import keep_obs
-from scmomer.model import _inference
+from scmomer.inference import _inference
 
 ALL = ("joint", "rna", "atac")
 

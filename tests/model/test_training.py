@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from scmomer.train import SparseDataSplitter
+from scmomer.data import SparseDataSplitter
+from scmomer.train._objectives import counts_of, stage_loss
 
 STAGES = ("rna", "atac", "fusion", "bridge")
 
@@ -239,9 +240,8 @@ def validation_loss(model, stage: str) -> float:
     losses, sizes = [], []
     with torch.no_grad():
         for batch in batches:
-            out = model.module.stage_loss(stage, batch)
-            losses.append(float(out.loss))
-            sizes.append(out.n_obs_minibatch)
+            losses.append(float(stage_loss(model.module, stage, batch)[0]))
+            sizes.append(next(iter(counts_of(batch).values())).n_rows)
     return float(np.average(losses, weights=sizes))
 
 

@@ -12,7 +12,7 @@ from mudata import MuData
 from scipy.special import expit
 
 import scmomer
-from scmomer.model import _inference
+from scmomer.inference import _inference
 
 
 def has(data, modality: str) -> np.ndarray:

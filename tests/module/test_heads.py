@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scmomer.module._heads import Bridge, Decoder, Discriminator, Fusion
-from scmomer.module._rows import to_dense
+from scmomer.module._bridge import Bridge
+from scmomer.module._decoder import Decoder
+from scmomer.module._fusion import Discriminator, Fusion
+from scmomer.nn._rows import to_dense
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scmomer.module import SCMOMERModule, get_config
-from scmomer.module._modalities import KINDS
-from scmomer.module._objectives import OBJECTIVES
+from scmomer.module.modalities import KINDS
+from scmomer.train._objectives import OBJECTIVES
 
 N = 10
 SIZES = {"rna": 30, "atac": 40, "protein": 12}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scmomer.inference._translation import head_embeddings, opinions
 from scmomer.module import SCMOMERModule
-from scmomer.module._translation import head_embeddings, opinions
 
 SOURCE = {"atac": "rna", "rna": "atac"}
 N_FEATURES = {"rna": 30, "atac": 40}

@@ -8,7 +8,7 @@ import torch
 from performer_pytorch import PerformerLM
 
 import scmomer
-from scmomer.module._tokens import ExpressionTokens
+from scmomer.module.modalities.rna._tokens import ExpressionTokens
 from scmomer.pretrained import load_scbert
 
 

@@ -22,7 +22,7 @@ COLUMNS = ["scmomer_label", "scmomer_label_entropy", "scmomer_label_novelty"]
 def quick(monkeypatch, seed):
     """Small heads, few epochs."""
     from scmomer.model import _classifier
-    from scmomer.module._classifier import ClassifierConfig
+    from scmomer.tasks.annotation._module import ClassifierConfig
 
     small = lambda: ClassifierConfig(n_members=2, hidden=16, max_epochs=20)
     monkeypatch.setattr(_classifier, "ClassifierConfig", small)

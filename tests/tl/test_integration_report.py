@@ -11,9 +11,9 @@ import pytest
 from mudata import MuData
 
 from scmomer._compat import keep_obs
+from scmomer._constants import INTEGRATION_BATCH, INTEGRATION_BIO, INTEGRATION_SCORES
 from scmomer.datasets import synthetic
 from scmomer.tl import _integration_methods, _integration_report, integration_report
-from scmomer.tl._integration_report import BATCH, BIO, SCORES
 
 pytest.importorskip("scib_metrics")
 KEYS = {"batch_key": "batch", "labels_key": "cell_type"}
@@ -45,7 +45,7 @@ def scored(monkeypatch) -> dict[str, np.ndarray]:
     def scores(embeddings, obs, kbet, n_jobs):
         seen.update(embeddings)
         index = pd.Index(list(embeddings), name="embedding")
-        return pd.DataFrame(dict.fromkeys(SCORES, 0.5), index=index)
+        return pd.DataFrame(dict.fromkeys(INTEGRATION_SCORES, 0.5), index=index)
 
     monkeypatch.setattr(_integration_report, "_scores", scores)
     return seen
@@ -54,15 +54,18 @@ def scored(monkeypatch) -> dict[str, np.ndarray]:
 def test_rows_are_embeddings_and_columns_scores(reported):
     data, table = reported
     assert list(table.index) == ["X_types", "X_batches"] and table.index.name == "embedding"
-    metrics = [*BIO.values(), *(name for name in BATCH.values() if name != "kbet")]
-    assert list(table.columns) == [*metrics, *SCORES]
+    metrics = [
+        *INTEGRATION_BIO.values(),
+        *(name for name in INTEGRATION_BATCH.values() if name != "kbet"),
+    ]
+    assert list(table.columns) == [*metrics, *INTEGRATION_SCORES]
     assert (table.dtypes == np.float64).all()
     assert table.drop(columns="kmeans_ari").stack().between(0, 1).all()
 
 
 def test_means_are_those_of_the_groups(reported):
     _, table = reported
-    bio = table[[*BIO.values()]].mean(axis=1)
+    bio = table[[*INTEGRATION_BIO.values()]].mean(axis=1)
     batch = table[["bras", "ilisi", "graph_connectivity"]].mean(axis=1)
     np.testing.assert_allclose(table["bio_conservation"], bio)
     np.testing.assert_allclose(table["batch_correction"], batch)

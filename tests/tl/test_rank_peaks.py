@@ -13,7 +13,8 @@ from anndata import AnnData
 from mudata import MuData
 from scipy import stats
 
-from scmomer.tl import _pseudobulk, rank_peaks
+from scmomer.data import _pseudobulk
+from scmomer.tl import rank_peaks
 
 PLANTED = {"A": range(0, 5), "B": range(5, 10), "C": range(10, 15)}
 FIELDS = ("names", "scores", "logfoldchanges", "pvals", "pvals_adj")

@@ -11,7 +11,7 @@ import pytest
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.model._counts import layer_names
+from scmomer.data._counts import layer_names
 from scmomer.tl import translate_atac, translate_rna
 
 VERBS = {"atac": translate_atac, "rna": translate_rna}

@@ -9,8 +9,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from scmomer.data import Cells
 from scmomer.module import SCMOMERModule, get_config, patch_layout
-from scmomer.train import Cells
 
 TINY = {
     "n_latent": 8,
@@ -59,7 +59,7 @@ def make_cells() -> Callable[..., Cells]:
 
 
 @pytest.fixture(scope="session")
-def make_module() -> Callable[..., SCMOMERModule]:
+def make_network() -> Callable[..., SCMOMERModule]:
     """Builds an untrained network of a few thousand parameters."""
 
     def make(n_genes: int = 30, n_peaks: int = 40, seed: int = 0, **overrides) -> SCMOMERModule:

@@ -37,8 +37,8 @@ def plan(module, stage: str = "fusion", **kwargs) -> StagePlan:
 
 
 @pytest.mark.parametrize("stage", ["rna", "atac", "fusion", "bridge"])
-def test_optimizer_has_each_parameter_of_the_stage_once(make_module, stage):
-    module = make_module(warm_lr=0.25)
+def test_optimizer_has_each_parameter_of_the_stage_once(make_network, stage):
+    module = make_network(warm_lr=0.25)
     optimizer = plan(module, stage).configure_optimizers()["optimizer"]
     found = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(found) == sorted(id(p) for p in module.stage_parameters(stage))
@@ -50,8 +50,8 @@ def test_optimizer_has_each_parameter_of_the_stage_once(make_module, stage):
 
 
 @pytest.mark.parametrize("encoder", [{}, {"rna_encoder": "mlp", "atac_encoder": "mlp"}], ids=str)
-def test_only_what_was_warm_started_learns_slowly(make_module, make_cells, encoder):
-    module = make_module(**encoder)
+def test_only_what_was_warm_started_learns_slowly(make_network, make_cells, encoder):
+    module = make_network(**encoder)
     names = {id(p): name for name, p in module.named_parameters()}
     slow = {names[id(p)] for p in module.warm_parameters("fusion")}
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
@@ -62,12 +62,12 @@ def test_only_what_was_warm_started_learns_slowly(make_module, make_cells, encod
     assert {name for name in started if name.startswith("encoders.")} - slow <= {
         "encoders.atac.projection.weight"
     }
-    assert make_module(warm_start=False, **encoder).warm_parameters("fusion") == []
+    assert make_network(warm_start=False, **encoder).warm_parameters("fusion") == []
     assert module.warm_parameters("bridge") == []  # everything moves there
 
 
-def test_schedule_steps_per_batch(make_module):
-    made = plan(make_module(), warmup=0.1).configure_optimizers()
+def test_schedule_steps_per_batch(make_network):
+    made = plan(make_network(), warmup=0.1).configure_optimizers()
     schedule = made["lr_scheduler"]
     assert schedule["interval"] == "step"
     rates = []
@@ -79,8 +79,8 @@ def test_schedule_steps_per_batch(make_module):
     assert [r / max(rates) for r in rates] == pytest.approx(expected)
 
 
-def test_validation_is_the_same_each_time_and_leaves_the_random_stream(make_module):
-    made = plan(make_module())
+def test_validation_is_the_same_each_time_and_leaves_the_random_stream(make_network):
+    made = plan(make_network())
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)

@@ -13,16 +13,12 @@ import pytest
 import torch
 from scvi import settings
 
+from scmomer.data import split_cells
+from scmomer.data._split import SparseDataSplitter
 from scmomer.module import StageConfig
-from scmomer.train import (
-    RunOptions,
-    StageProgress,
-    possible_stages,
-    run_stage,
-    split_cells,
-)
+from scmomer.train import RunOptions, StageProgress, possible_stages, run_stage
 from scmomer.train._callbacks import VALIDATION_LOSS
-from scmomer.train._splitter import SparseDataSplitter
+from scmomer.train._objectives import counts_of, stage_loss
 from scmomer.train._stages import (
     configure,
     only_trains,
@@ -88,9 +84,9 @@ def validation_loss(module, cells, stage: str, split, batch_size: int = 16) -> f
     )
     batches = list(data.val_dataloader())
     torch.manual_seed(0)
-    outs = [module.eval().stage_loss(stage, tensors) for tensors in batches]
-    total = sum(float(out.loss) * out.n_obs_minibatch for out in outs)
-    return total / sum(out.n_obs_minibatch for out in outs)
+    losses = [float(stage_loss(module.eval(), stage, tensors)[0]) for tensors in batches]
+    sizes = [next(iter(counts_of(tensors).values())).n_rows for tensors in batches]
+    return float(np.average(losses, weights=sizes))
 
 
 # -- what a stage needs
@@ -109,10 +105,10 @@ def test_cells_of_a_stage(make_cells):
     assert train.tolist() == list(range(3, 10)) and 50 in test
 
 
-def test_possible_stages(make_module):
-    assert possible_stages(make_module()) == STAGES
-    assert possible_stages(make_module(n_peaks=0)) == ("rna",)
-    assert possible_stages(make_module(n_genes=0)) == ("atac",)
+def test_possible_stages(make_network):
+    assert possible_stages(make_network()) == STAGES
+    assert possible_stages(make_network(n_peaks=0)) == ("rna",)
+    assert possible_stages(make_network(n_genes=0)) == ("atac",)
 
 
 def test_small_data_get_more_epochs_and_patience():
@@ -158,8 +154,8 @@ def test_seed_of_a_stage_does_not_depend_on_those_before():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_only_trains_freezes_and_thaws(make_module, stage):
-    module = make_module(rna_frozen_positions=True)
+def test_only_trains_freezes_and_thaws(make_network, stage):
+    module = make_network(rna_frozen_positions=True)
     before = {k: p.requires_grad for k, p in module.named_parameters()}
     trained = {id(p) for p in module.stage_parameters(stage)}
     with only_trains(module, stage):
@@ -172,8 +168,8 @@ def test_only_trains_freezes_and_thaws(make_module, stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_changes_only_its_parameters(make_module, make_cells, stage):
-    module, cells = make_module(), make_cells(without={"rna": [3], "atac": [4]})
+def test_a_stage_changes_only_its_parameters(make_network, make_cells, stage):
+    module, cells = make_network(), make_cells(without={"rna": [3], "atac": [4]})
     before = snapshot(module)
     names = {id(p): k for k, p in module.named_parameters()}
     trained = {names[id(p)] for p in module.stage_parameters(stage)}
@@ -198,9 +194,9 @@ class _Modes(pl.Callback):
         self.validation += [m.training for m in pl_module.module.modules()]
 
 
-def test_a_stage_trains_in_training_mode(make_module, make_cells):
+def test_a_stage_trains_in_training_mode(make_network, make_cells):
     """Also if the network was used before: Lightning keeps the mode that it finds."""
-    module, modes = make_module().eval(), _Modes()
+    module, modes = make_network().eval(), _Modes()
     run(module, make_cells(), "fusion", callbacks=[modes])
     assert modes.train and all(modes.train)
     assert modes.validation and not any(modes.validation)
@@ -219,8 +215,8 @@ class _Spoil(pl.Callback):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_best_weights_remain(make_module, make_cells, stage):
-    module, cells = make_module(), make_cells()
+def test_best_weights_remain(make_network, make_cells, stage):
+    module, cells = make_network(), make_cells()
     split = split_cells(60, 0.5)
     history = run(module, cells, stage, split=split, max_epochs=4, callbacks=[_Spoil()])
     losses = history[VALIDATION_LOSS]
@@ -230,28 +226,28 @@ def test_best_weights_remain(make_module, make_cells, stage):
 
 
 @pytest.mark.parametrize("stage", ["rna", "atac"])
-def test_validation_hides_the_same_in_every_epoch(make_module, make_cells, stage):
-    history = run(make_module(), make_cells(), stage, max_epochs=3, lr=0.0)
+def test_validation_hides_the_same_in_every_epoch(make_network, make_cells, stage):
+    history = run(make_network(), make_cells(), stage, max_epochs=3, lr=0.0)
     assert history[VALIDATION_LOSS].nunique() == 1
     assert history["train_loss"].nunique() == 3
 
 
-def test_early_stopping(make_module, make_cells):
-    history = run(make_module(), make_cells(), "atac", max_epochs=40, lr=0.3, patience=2)
+def test_early_stopping(make_network, make_cells):
+    history = run(make_network(), make_cells(), "atac", max_epochs=40, lr=0.3, patience=2)
     assert len(history) < 40
     assert history[VALIDATION_LOSS].idxmin() == len(history) - 3
 
 
-def test_without_validation_cells_all_epochs_run(make_module, make_cells):
+def test_without_validation_cells_all_epochs_run(make_network, make_cells):
     split = split_cells(60, 1.0)
-    history = run(make_module(), make_cells(), "rna", split=split, max_epochs=3)
+    history = run(make_network(), make_cells(), "rna", split=split, max_epochs=3)
     assert len(history) == 3 and VALIDATION_LOSS not in history
 
 
-def test_a_run_repeats(make_module, make_cells):
+def test_a_run_repeats(make_network, make_cells):
     ends = []
     for _ in range(2):
-        module = make_module()
+        module = make_network()
         torch.manual_seed(0)
         run(module, make_cells(), "fusion")
         ends.append(snapshot(module))
@@ -263,8 +259,8 @@ class _CtrlC(pl.Callback):
         raise KeyboardInterrupt
 
 
-def test_interruption(make_module, make_cells):
-    module, handler = make_module(), signal.getsignal(signal.SIGINT)
+def test_interruption(make_network, make_cells):
+    module, handler = make_network(), signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted):
         run(module, make_cells(), "bridge", callbacks=[_CtrlC()])
     assert all(p.requires_grad for p in module.parameters())
@@ -280,10 +276,10 @@ class _CtrlCInValidation(pl.Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interruption_of_validation_gives_the_random_stream_back(make_module, make_cells):
+def test_an_interruption_of_validation_gives_the_random_stream_back(make_network, make_cells):
     callback = _CtrlCInValidation()
     with pytest.raises(Interrupted):
-        run(make_module(), make_cells(), "rna", callbacks=[callback])
+        run(make_network(), make_cells(), "rna", callbacks=[callback])
     assert torch.equal(torch.get_rng_state(), callback.state)
 
 
@@ -297,6 +293,6 @@ def test_batches_shrink_for_long_cells_unless_asked(n_tokens, expected):
     assert made("rna", batch_size=32).batch_size == 32
 
 
-def test_typical_tokens(make_cells, make_module):
-    cells, module = make_cells(), make_module()
+def test_typical_tokens(make_cells, make_network):
+    cells, module = make_cells(), make_network()
     assert typical_tokens(module, cells) == np.quantile(cells.lengths("rna"), 0.9)

@@ -1,0 +1,80 @@
+"""Cells as arrays: what loaders, stages and inference read, whatever container it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from scmomer.nn import CellBatch, to_rows
+
+
+@dataclass
+class Cells:
+    """Counts of some cells in the model's feature order.
+
+    A cell that lacks a modality has an empty row there and is false in its mask.
+    """
+
+    counts: dict[str, sp.csr_matrix]
+    """Raw counts of each modality, ``(n_cells, n_features)``."""
+    measured: dict[str, np.ndarray]
+    """Which cells have the modality, ``(n_cells,)`` bool."""
+    batch: np.ndarray | None = None
+    """Batch code, ``(n_cells,)`` int64, -1 for a batch that the model does not know."""
+    labels: np.ndarray | None = None
+    """Label code, ``(n_cells,)`` int64."""
+    embeddings: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Cached outputs of frozen encoders by key (``"z_rna"``), ``(n_cells, n_latent)``."""
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return next(iter(self.counts.values())).shape[0]
+
+    @property
+    def paired(self) -> np.ndarray:
+        """Which cells have every modality, ``(n_cells,)`` bool."""
+        return self.have(*self.measured)
+
+    @property
+    def n_measured(self) -> np.ndarray:
+        """How many modalities each cell has, ``(n_cells,)`` int."""
+        return np.sum(list(self.measured.values()), axis=0)
+
+    def have(self, *modalities: str) -> np.ndarray:
+        """Say which cells have all of some modalities, ``(n_cells,)`` bool."""
+        return np.logical_and.reduce([self.measured[m] for m in modalities])
+
+    def patterns(self, cells: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
+        """Return a number for each of some cells; equal for those with the same modalities."""
+        has = np.stack([self.measured[m][cells] for m in modalities], 1)  # (n, n_modalities)
+        return has @ (1 << np.arange(len(modalities)))
+
+    def only(self, modality: str, counts: sp.csr_matrix | None = None) -> Cells:
+        """Return the same cells with one modality, and with other `counts` of it if given.
+
+        What encoders made of its own counts stays with them.
+        """
+        key = f"z_{modality}"
+        known = {key: self.embeddings[key]} if key in self.embeddings and counts is None else {}
+        counts = self.counts[modality] if counts is None else counts
+        measured = {modality: self.measured[modality]}
+        return Cells({modality: counts}, measured, embeddings=known)
+
+    def lengths(self, modality: str) -> np.ndarray:
+        """Stored counts of each cell, ``(n_cells,)``."""
+        return np.diff(self.counts[modality].indptr)
+
+    def minibatch(self, cells: Sequence[int] | np.ndarray, modalities: Sequence[str]) -> CellBatch:
+        """Return some cells as tensors; only the `modalities` asked for."""
+        tensors: dict[str, object] = {m: to_rows(self.counts[m][cells]) for m in modalities}
+        index = torch.from_numpy(np.array(cells, np.int64))
+        for name, codes in (("batch", self.batch), ("labels", self.labels)):
+            if codes is not None:
+                tensors[name] = torch.from_numpy(codes)[index]
+        tensors.update({key: values[index] for key, values in self.embeddings.items()})
+        return tensors  # type: ignore[return-value]

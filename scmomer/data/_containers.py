@@ -1,0 +1,224 @@
+"""Finding modalities and columns in AnnData and MuData."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scvi import settings
+
+from scmomer._constants import ATAC, FEATURE_NAMES, MODALITIES, RNA
+from scmomer.data._evidence import looks_like, modality_named
+
+_MODALITY_KEYS = (*(f"{m}_layer" for m in MODALITIES), "batch_key", "labels_key")
+
+
+def check_container(data: object) -> None:
+    """Raise if `data` is neither AnnData nor MuData, or a MuData that is out of date."""
+    if not isinstance(data, AnnData | MuData):
+        msg = f"Expected an AnnData or a MuData, found {type(data).__name__}."
+        raise TypeError(msg)
+    if isinstance(data, MuData):
+        _check_up_to_date(data)
+
+
+def _check_up_to_date(mdata: MuData) -> None:
+    """Raise if the cells of a MuData are not those of its modalities."""
+    names = [adata.obs_names for adata in mdata.mod.values()]
+    if all(n.equals(mdata.obs_names) for n in names):
+        return
+    of_modalities = pd.Index(pd.unique(np.concatenate([n.to_numpy(object) for n in names])))
+    for these, those, text in (
+        (mdata.obs_names, of_modalities, "cells of the MuData that none of its modalities has"),
+        (of_modalities, mdata.obs_names, "cells of its modalities that the MuData does not list"),
+    ):
+        stray = these[~these.isin(those)]
+        if len(stray):
+            examples = ", ".join(repr(str(name)) for name in stray[:3])
+            msg = (
+                f"Expected a MuData with the cells of its modalities, found {len(stray)} {text}, "
+                f"such as {examples}: a modality was filtered or replaced. Run `mdata.update()` "
+                "first."
+            )
+            raise ValueError(msg)
+
+
+def usual_keys(mdata: MuData, modality: str) -> list[str]:
+    """Return the keys of a MuData that are usual names of a modality; its own name alone if there."""
+    if modality in mdata.mod:
+        return [modality]
+    return [key for key in mdata.mod if modality_named(key) == modality]
+
+
+def resolve_modalities(
+    mdata: MuData, modalities: Mapping[str, str | None] | None
+) -> dict[str, str]:
+    """Return the MuData key of each of scmomer's modalities.
+
+    Parameters
+    ----------
+    mdata
+        Container.
+    modalities
+        As in MULTIVI, ``{"rna_layer": "gex", "atac_layer": "peaks"}``, or shorter
+        ``{"rna": "gex", "atac": "peaks"}``. Those not named are looked for under their usual names
+        in any case, such as ``rna`` or ``GEX``, ``atac`` or ``peaks``, ``protein`` or ``ADT``; None
+        leaves one out.
+
+    Raises
+    ------
+    KeyError
+        If a named modality is absent, or there are not two of them.
+    ValueError
+        If a name is unknown, several keys could be meant, or one is named twice.
+
+    Warns
+    -----
+    UserWarning
+        If a modality is left unused that looks like one that was not found.
+    """
+    names = dict(modalities or {})
+    allowed = {*_MODALITY_KEYS, *MODALITIES}
+    if unknown := sorted(set(names) - allowed):
+        msg = f"Expected keys of modalities among {sorted(allowed)}, found {unknown}."
+        raise ValueError(msg)
+    named: dict[str, str | None] = {
+        m: names.get(m, names.get(f"{m}_layer")) for m in MODALITIES if _is_named(m, names)
+    }
+    chosen: dict[str, str] = {
+        m: key for m in MODALITIES if (key := _key_of(mdata, m, named)) is not None
+    }
+    missing = [key for key in chosen.values() if key not in mdata.mod]
+    unused = _look_alikes(mdata, chosen, named)
+    if missing or len(chosen) < 2:
+        expected = sorted(chosen.values()) if missing else f"at least two of {list(MODALITIES)}"
+        example = {f"{m}_layer": k for m, k in ({RNA: "gex", ATAC: "peaks"} | unused).items()}
+        msg = (
+            f"Expected {expected} in the MuData, found {sorted(mdata.mod)}. Name them, "
+            f"for example modalities={example}, or register one "
+            "modality alone with scmomer.pp.setup_anndata."
+        )
+        raise KeyError(msg)
+    twice = [key for key in set(chosen.values()) if [*chosen.values()].count(key) > 1]
+    if twice:
+        msg = f"Expected a key of its own for each modality, found {twice[0]!r} for several: {chosen}."
+        raise ValueError(msg)
+    for modality, key in unused.items():
+        every = {f"{m}_layer": k for m, k in (chosen | {modality: key}).items()}
+        _warn_unused(key, modality, f"modalities={every}")
+    return chosen
+
+
+def _is_named(modality: str, names: Mapping[str, str | None]) -> bool:
+    return modality in names or f"{modality}_layer" in names
+
+
+def _key_of(mdata: MuData, modality: str, named: Mapping[str, str | None]) -> str | None:
+    """Return the key that the user names, or the one with a usual name."""
+    if modality in named:
+        return named[modality]
+    keys = [key for key in usual_keys(mdata, modality) if key not in named.values()]
+    if len(keys) > 1:
+        msg = (
+            f"Expected one modality of {FEATURE_NAMES[modality]} in the MuData, found {keys}. Name "
+            f"the one to use: modalities={ {f'{modality}_layer': keys[0]} }."
+        )
+        raise ValueError(msg)
+    return keys[0] if keys else None
+
+
+def _look_alikes(
+    mdata: MuData, chosen: Mapping[str, str], named: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Return keys of unused modalities that look like one that was neither found nor left out."""
+    found: dict[str, str] = {}
+    for key, adata in mdata.mod.items():
+        if key not in chosen.values():
+            modality = looks_like(adata)
+            if modality not in {*chosen, *named, *found}:
+                found[modality] = key
+    return found
+
+
+def _warn_unused(key: str, modality: str, remedy: str) -> None:
+    warnings.warn(
+        f"mdata[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}. If it is "
+        f"to be used, pass {remedy}; with {modality}_layer None it is left out without this warning.",
+        UserWarning,
+        stacklevel=settings.warnings_stacklevel,
+    )
+
+
+def find_column(
+    data: AnnData | MuData,
+    key: str,
+    keys: Mapping[str, str],
+    argument: str = "batch_key= or labels_key=",
+) -> str | None:
+    """Return where the obs column `key` is: None for ``data.obs``, else the modality's key.
+
+    `argument` is how messages name the caller's.
+
+    Raises
+    ------
+    KeyError
+        If it is nowhere; lists the columns that there are.
+    """
+    if key in data.obs:
+        return None
+    places = {"data.obs": list(data.obs.columns)}
+    for modality in keys.values() if isinstance(data, MuData) else ():
+        if key in data[modality].obs:
+            return modality
+        places[f"data['{modality}'].obs"] = list(data[modality].obs.columns)
+    listing = "; ".join(f"{place} has {columns}" for place, columns in places.items())
+    msg = (
+        f"Expected a column {key!r} of obs, found none: {listing}. Name one of these in {argument}."
+    )
+    raise KeyError(msg)
+
+
+def read_column(data: AnnData | MuData, key: str, place: str | None) -> pd.Series:
+    """Return the obs column of every cell of `data`; NaN where a modality lacks the cell."""
+    if place is None:
+        return data.obs[key]
+    return data[place].obs[key].reindex(data.obs_names)
+
+
+def obs_column(data: AnnData | MuData, key: str) -> pd.Series:
+    """Return an obs column of every cell of `data`, wherever it is.
+
+    Looked up in ``data.obs``; in a MuData that lacks it, in the obs of its modalities, of which the
+    first that has the cell and the column counts.
+
+    Raises
+    ------
+    KeyError
+        If it is nowhere; lists the columns that there are.
+    """
+    mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
+    place = find_column(data, key, mods)
+    column = read_column(data, key, place)
+    if place is None or not column.isna().any():
+        return column
+    for other in mods:
+        if other != place and key in data[other].obs:
+            values = data[other].obs[key].reindex(data.obs_names).astype(object)
+            column = column.astype(object).where(column.notna(), values)
+    return column
+
+
+def codes(column: pd.Series, categories: list[str]) -> np.ndarray:
+    """Return the code of each value among `categories`, -1 for others, ``(n,)`` int64."""
+    values = column.astype("object").where(column.notna(), None)
+    as_text = values.map(lambda v: None if v is None else str(v))
+    return pd.Index(categories).get_indexer(pd.Index(as_text)).astype(np.int64)
+
+
+def categories_of(column: pd.Series) -> list[str]:
+    """Return the distinct values as sorted strings; missing values are none."""
+    return sorted({str(v) for v in column.dropna().unique()})

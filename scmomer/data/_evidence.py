@@ -1,0 +1,102 @@
+"""Which modality features belong to: by what ``var`` says of them, and by their names."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scmomer._constants import ATAC, FEATURE_NAMES, MODALITIES, PROTEIN, RNA, Modality
+from scmomer.data._peaks import are_peaks, looks_like_peaks
+
+_USUAL_NAMES: Final[dict[Modality, str]] = {
+    RNA: "rna|gex|gene expression|genes?|expression|mrna|transcriptome|(sc|sn)rna( seq)?|rna seq",
+    ATAC: "atac|peaks?|chromatin( accessibility)?|accessibility|(sc|sn)atac( seq)?|atac seq",
+    PROTEIN: "proteins?|prot|adts?|antibody capture|antibody|antibodies|surface proteins?",
+}
+_COLUMNS: Final = ("feature_types", "feature_type", "modality")
+# Fewer features of a second kind are oddities of one modality, not another one.
+_MIN_FEATURES = 20
+
+
+def modality_named(name: object) -> Modality | None:
+    """Return the modality that a usual name stands for, in any case: GEX, Peaks, ADT, ..."""
+    plain = re.sub(r"[\W_]+", " ", str(name)).strip().lower()
+    return next((m for m in MODALITIES if re.fullmatch(_USUAL_NAMES[m], plain)), None)
+
+
+def declared_modalities(adata: AnnData) -> np.ndarray | None:
+    """Return the modality that ``var["feature_types"]`` gives each feature, ``(n_vars,)``.
+
+    An empty string for features of other kinds, such as guides; None if no column of var tells
+    any modality.
+    """
+    for column in _COLUMNS:
+        if column in adata.var:
+            values = adata.var[column].astype(object)
+            named = {value: modality_named(value) or "" for value in pd.unique(values)}
+            if any(named.values()):
+                return values.map(named).to_numpy(dtype=object)
+    return None
+
+
+def parts_of(adata: AnnData) -> dict[str, np.ndarray]:
+    """Return the features of each modality in an AnnData, ``(n_vars,)`` bool masks.
+
+    By what var declares, else by whether names are genomic intervals. Genes and proteins without
+    declaration cannot be told apart and count as genes.
+    """
+    declared = declared_modalities(adata)
+    if declared is None:
+        peaks = are_peaks(adata.var_names)
+        n_peaks, n_others = int(peaks.sum()), int((~peaks).sum())
+        if min(n_peaks, n_others) < _MIN_FEATURES:
+            modality = ATAC if n_peaks > n_others else RNA
+            return {modality: np.ones(adata.n_vars, bool)}
+        return {RNA: ~peaks, ATAC: peaks}
+    return {m: declared == m for m in MODALITIES if (declared == m).any()}
+
+
+def looks_like(adata: AnnData) -> Modality:
+    """Return the modality that an AnnData seems to hold: that of most of its features."""
+    declared = declared_modalities(adata)
+    if declared is not None:
+        return max(MODALITIES, key=lambda m: (declared == m).sum())
+    return ATAC if looks_like_peaks(adata.var_names) else RNA
+
+
+def describe(parts: dict[str, np.ndarray]) -> str:
+    """Return what an AnnData holds, for messages: ``800 genes and 600 peaks``."""
+    counts = [f"{int(mask.sum())} {FEATURE_NAMES[m]}" for m, mask in parts.items()]
+    return " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
+
+
+def check_one_modality(adata: AnnData, where: str = "adata") -> None:
+    """Raise if an AnnData holds features of several modalities.
+
+    Raises
+    ------
+    ValueError
+        Names the parts, and the line that splits them.
+    """
+    parts = parts_of(adata)
+    n_others = adata.n_vars - int(np.sum(list(parts.values())))
+    if len(parts) == 1 and n_others:
+        (modality,) = parts
+        msg = (
+            f"Expected features of one modality in {where}, found {describe(parts)} and {n_others} "
+            f"of other types. Leave these out: `{where} = "
+            f"scmomer.pp.split_modalities({where})[{modality!r}]`."
+        )
+        raise ValueError(msg)
+    if len(parts) < 2:
+        return
+    msg = (
+        f"Expected features of one modality in {where}, found {describe(parts)}. Split them: "
+        f"`mdata = scmomer.pp.split_modalities({where})`, and pass mdata or one of "
+        f"{', '.join(f'mdata[{m!r}]' for m in parts)}."
+    )
+    raise ValueError(msg)

@@ -1,0 +1,128 @@
+"""Feature names: duplicates, matching a query to the model by name."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scvi import settings
+
+from scmomer.data._peaks import peaks_in_one_notation
+
+logger = logging.getLogger(__name__)
+
+FEW_MATCHES = 0.2
+
+
+def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None:
+    """Raise if a name occurs twice; `where` is the attribute, such as ``adata.var_names``."""
+    if names.is_unique:
+        return
+    twice = names[names.duplicated()].unique()
+    msg = (
+        f"Expected unique names in {where}, found {len(twice)} that occur more than once "
+        f"({', '.join(map(str, twice[:5]))}{', ...' if len(twice) > 5 else ''}). "
+        f"{remedy or f'Run `{where}_make_unique()` or drop the repeats.'}"
+    )
+    raise ValueError(msg)
+
+
+def align_by_name(
+    counts: sp.csr_matrix, found: pd.Index, expected: pd.Index, what: str, where: str
+) -> sp.csr_matrix:
+    """Bring columns into the model's order by name, as one sparse product.
+
+    Parameters
+    ----------
+    counts
+        Shape ``(n_cells, len(found))``.
+    found, expected
+        Feature names of the query and of the model.
+    what
+        ``"genes"`` or ``"peaks"``, for messages.
+    where
+        How messages name the query, for example ``mdata['rna']``.
+
+    Returns
+    -------
+    csr_matrix
+        Shape ``(n_cells, len(expected))``; features that the query lacks are empty.
+
+    Raises
+    ------
+    ValueError
+        If no name is shared, or a name of the query occurs twice.
+    """
+    if found.equals(expected):
+        return counts
+    check_unique(found, f"{where}.var_names")
+    column = expected.get_indexer(found)  # position in the model, -1 if unknown to it
+    if what == "peaks" and (column < 0).any():
+        column = _by_coordinates(found, expected, column, where)
+    known = np.flatnonzero(column >= 0)
+    _report_matches(len(known), found, expected, what)
+    selection = sp.csr_matrix(
+        (np.ones(len(known), counts.dtype), (known, column[known])),
+        shape=(len(found), len(expected)),
+    )
+    aligned = (counts @ selection).tocsr()
+    aligned.sort_indices()
+    return aligned
+
+
+def _by_coordinates(
+    found: pd.Index, expected: pd.Index, by_name: np.ndarray, where: str
+) -> np.ndarray:
+    """Return positions of peaks in the model by coordinates, if more match so than as written."""
+    ours, theirs = peaks_in_one_notation(found), peaks_in_one_notation(expected)
+    if ours is None or theirs is None or not theirs.is_unique:
+        return by_name
+    check_unique(ours, f"{where}.var_names (as coordinates)", "Drop the repeats.")
+    column = theirs.get_indexer(ours)
+    if (column >= 0).sum() <= (by_name >= 0).sum():
+        return by_name
+    logger.info("Peaks of %s are matched by their coordinates: names are written otherwise.", where)
+    return column
+
+
+def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str) -> None:
+    n = len(expected)
+    if n_known == 0:
+        msg = (
+            f"Expected {what} of the model such as {examples(expected)}, found none of its {n} "
+            f"among the query's {len(found)} (such as {examples(found)}). "
+            f"Check species and naming (symbols or Ensembl ids, peak set) of var_names; {advice(what)}"
+        )
+        raise ValueError(msg)
+    extra = len(found) - n_known
+    text = (
+        f"{n_known} of the model's {n} {what} found in the query ({n_known / n:.0%}); "
+        f"{n - n_known} missing ones count as zero, {extra} others are left out."
+    )
+    if n_known / n < FEW_MATCHES:
+        missing = expected[~expected.isin(found)]
+        warnings.warn(
+            f"Only {text} Missing are for example {examples(missing)}. Results from so few "
+            f"{what} are unreliable; {advice(what)}",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
+    else:
+        logger.info(text)
+
+
+def advice(what: str) -> str:
+    """Return what else matches features to a model, for messages."""
+    if what == "proteins":
+        return "rename them after the model's (`model.spec.features['protein']`)."
+    return f"`scmomer.pp.align_{what}(adata, model)` matches {what} by more than their names."
+
+
+def examples(names: Sequence[Any] | pd.Index | np.ndarray) -> str:
+    """Return the first names, quoted, for messages."""
+    return ", ".join(repr(str(name)) for name in names[:3])

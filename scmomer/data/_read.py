@@ -1,0 +1,305 @@
+"""From a user's container to the model's cells: find, check, align."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+from scvi import settings
+
+from scmomer._constants import FEATURE_NAMES
+from scmomer.data import Cells
+from scmomer.data._containers import (
+    check_container,
+    codes,
+    find_column,
+    read_column,
+    usual_keys,
+)
+from scmomer.data._counts import get_counts, warn_empty
+from scmomer.data._evidence import declared_modalities, describe, looks_like, parts_of
+from scmomer.data._names import advice, align_by_name, check_unique, examples
+from scmomer.data._spec import ModelSpec
+
+logger = logging.getLogger(__name__)
+_MIN_SHARE: Final = 0.1  # of a modality's features, for an AnnData without feature_types to hold it
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where the counts of one modality are."""
+
+    adata: AnnData
+    where: str
+    """How messages name `adata`."""
+    columns: np.ndarray | None = None
+    """Features of the modality, ``(n_vars,)`` bool; None for all."""
+
+    @property
+    def names(self) -> pd.Index:
+        """Names of the features."""
+        names = self.adata.var_names
+        return names if self.columns is None else names[self.columns]
+
+
+def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
+    """Return where `data` has each of the model's modalities.
+
+    A MuData has them under the keys of the training data, under usual names, or under any other
+    name if the features are the model's. An AnnData of several modalities is split.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If there is none.
+
+    Warns
+    -----
+    UserWarning
+        If data are left unused that look like a modality of the model.
+    """
+    if isinstance(data, AnnData):
+        return _parts_of_anndata(data, spec)
+    keys = keys_in(data, spec)
+    for key, adata in data.mod.items():
+        modality = looks_like(adata) if key not in keys.values() else None
+        if modality is not None and modality in spec.features and modality not in keys:
+            warnings.warn(
+                f"mdata[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}: none "
+                f"of its names is one of the model's. {advice(FEATURE_NAMES[modality])}",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
+    if not keys:
+        expected = [spec.modality_keys.get(m, m) for m in spec.modalities]
+        msg = (
+            f"Expected at least one of the modalities {expected}, found {sorted(data.mod)}, with no "
+            "feature of the model. Name them so, as in `mudata.MuData({'rna': adata})`."
+        )
+        raise KeyError(msg)
+    return {m: Part(data[key], f"mdata[{key!r}]") for m, key in keys.items()}
+
+
+def keys_in(mdata: MuData, spec: ModelSpec) -> dict[str, str]:
+    """Return the key under which a MuData has each of the model's modalities, in their order."""
+    found: dict[str, str] = {}
+    for m in spec.modalities:
+        trained = spec.modality_keys.get(m, m)
+        usual = [trained] if trained in mdata.mod else usual_keys(mdata, m)
+        if usual:
+            found[m] = max(usual, key=lambda key: _n_shared(mdata[key], spec.features[m]))
+    for m in spec.modalities:
+        others = [key for key in mdata.mod if key not in found.values()]
+        shared = {key: _n_shared(mdata[key], spec.features[m]) for key in others}
+        best = max(shared, key=lambda key: shared[key], default=None)
+        if m not in found and best is not None and shared[best]:
+            logger.info("mdata[%r] is read as %s: its names are the model's.", best, m)
+            found[m] = best
+    return {m: found[m] for m in spec.modalities if m in found}
+
+
+def _n_shared(adata: AnnData, features: pd.Index) -> int:
+    return int(adata.var_names.isin(features).sum())
+
+
+def _parts_of_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
+    """Return the model's modalities in an AnnData, which may hold several."""
+    masks = _masks(adata, spec)
+    if masks is None:
+        return {guess_modality(adata, spec): Part(adata, "adata")}
+    used: dict[str, np.ndarray] = {m: masks[m] for m in spec.modalities if m in masks}
+    if not used:
+        raise ValueError(_no_such_modality(adata, spec, describe(masks)))
+    if adata.n_vars > sum(int(mask.sum()) for mask in used.values()):
+        rest = adata.n_vars - sum(int(mask.sum()) for mask in used.values())
+        logger.info("adata: %s are read; %d other features are not used.", describe(used), rest)
+    elif len(used) > 1:
+        logger.info("adata holds several modalities: %s are read.", describe(used))
+    return {m: Part(adata, "adata", mask) for m, mask in used.items()}
+
+
+def _masks(adata: AnnData, spec: ModelSpec) -> dict[str, np.ndarray] | None:
+    """Return the features of each modality of an AnnData that holds several; None if one."""
+    if declared_modalities(adata) is not None:
+        parts = parts_of(adata)
+        one = len(parts) == 1 and next(iter(parts.values())).all()
+        return None if one else parts
+    member = {m: adata.var_names.isin(names) for m, names in spec.features.items()}
+    # A gene and a protein may share a name: what only one modality has tells them apart.
+    n_owners = np.sum(list(member.values()), axis=0)
+    n_own = {m: int((mask & (n_owners == 1)).sum()) for m, mask in member.items()}
+    there = [m for m in member if n_own[m] >= max(1, _MIN_SHARE * len(spec.features[m]))]
+    parts = parts_of(adata)
+    if len(parts) < 2 and len(there) < 2:
+        return None
+    if len(parts) < 2:
+        taken = np.zeros(adata.n_vars, bool)
+        parts = {}
+        for m in there:  # RNA first: it keeps the names that others have too
+            parts[m] = member[m] & ~taken
+            taken |= member[m]
+    return parts
+
+
+def guess_modality(adata: AnnData, spec: ModelSpec) -> str:
+    """Return which of the model's modalities an AnnData holds, by its feature names.
+
+    Raises
+    ------
+    ValueError
+        If the names look like a modality that the model does not have.
+    """
+    guess = looks_like(adata)
+    if declared_modalities(adata) is not None and guess in spec.features:
+        return guess  # a gene and a protein may share a name
+    overlap = {m: _n_shared(adata, names) for m, names in spec.features.items()}
+    best = max(overlap, key=lambda m: overlap[m])
+    if overlap[best]:
+        return best
+    if guess in spec.features:
+        return guess  # aligning names will say what does not match
+    raise ValueError(_no_such_modality(adata, spec, repr(guess)))
+
+
+def _no_such_modality(adata: AnnData, spec: ModelSpec, what: str) -> str:
+    return (
+        f"Expected data of a modality that the model was trained on ({list(spec.modalities)}), "
+        f"found an AnnData that looks like {what} ({adata.var_names[:3].tolist()}). Pass data of "
+        "one of the model's modalities, or train a model with this one."
+    )
+
+
+def _on_all_cells(
+    counts: sp.csr_matrix, names: pd.Index, all_names: pd.Index, where: str
+) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Give cells without the modality an empty row; return also which cells have it."""
+    if names.equals(all_names):
+        return counts, np.ones(len(all_names), bool)
+    check_unique(names, f"{where}.obs_names")
+    row = names.get_indexer(all_names)  # -1 where the modality lacks the cell
+    has = row >= 0
+    pick = sp.csr_matrix(
+        (np.ones(has.sum(), counts.dtype), (np.flatnonzero(has), row[has])),
+        shape=(len(all_names), len(names)),
+    )
+    return (pick @ counts).tocsr(), has
+
+
+def read_cells(
+    data: AnnData | MuData,
+    spec: ModelSpec,
+    layers: Mapping[str, str] | None = None,
+    *,
+    check: bool = True,
+) -> Cells:
+    """Return all cells of `data` with counts in the model's feature order.
+
+    Needs no set-up call, no labels and no batch column: cells of an unknown or absent batch get
+    code -1.
+
+    Parameters
+    ----------
+    data
+        Raw counts.
+    spec
+        What the model knows of its data.
+    layers
+        Layer of each modality that holds the counts. Of others, that of the training data where
+        there is one of this name, else ``X``.
+    check
+        Refuse cells without any of the modalities, and warn of cells without counts.
+    """
+    check_container(data)
+    counts, measured = {}, {}
+    read: dict[str | None, sp.csr_matrix] = {}  # what several modalities of one AnnData share
+    parts = find_parts(data, spec)
+    for modality, part in parts.items():
+        layer = _layer_of(part, modality, spec, layers or {})
+        argument = "layer" if isinstance(data, AnnData) else f"{modality}_layer"
+        if part.columns is None:
+            matrix = get_counts(part.adata, layer, part.where, argument)
+        else:
+            if layer not in read:
+                read[layer] = get_counts(part.adata, layer, part.where)
+            matrix = read[layer][:, np.flatnonzero(part.columns)]
+        empty = np.diff(matrix.indptr) == 0
+        matrix = align_by_name(
+            matrix, part.names, spec.features[modality], FEATURE_NAMES[modality], part.where
+        )
+        names = part.adata.obs_names
+        counts[modality], has = _on_all_cells(matrix, names, data.obs_names, part.where)
+        if part.columns is not None and empty.any() and not empty.all():
+            has = has & ~empty  # one matrix has no other way to say so
+            logger.info(
+                "%d of %d cells have no counts of %s: read as not measured.",
+                int(empty.sum()),
+                len(empty),
+                FEATURE_NAMES[modality],
+            )
+        elif check:
+            warn_empty(empty, modality, part.where, layer, argument)
+        measured[modality] = has
+    if check:
+        _check_some_measured(measured, parts, data)
+    return Cells(
+        counts,
+        measured,
+        batch=_optional_codes(data, spec.batch_key, spec.batches, spec),
+        labels=_optional_codes(data, spec.labels_key, spec.labels, spec),
+    )
+
+
+def _layer_of(part: Part, modality: str, spec: ModelSpec, layers: Mapping[str, str]) -> str | None:
+    """Return the layer to read: the one asked for, or that of the training data if it is there."""
+    if modality in layers:
+        return layers[modality]
+    layer = spec.layers.get(modality)
+    if layer is not None and layer not in part.adata.layers:
+        logger.info("%s has no layer %r: reading counts from X.", part.where, layer)
+        return None
+    return layer
+
+
+def _check_some_measured(
+    measured: Mapping[str, np.ndarray], parts: Mapping[str, Part], data: AnnData | MuData
+) -> None:
+    """Raise if a cell has none of the model's modalities."""
+    none = ~np.any(list(measured.values()), axis=0)
+    if not none.any():
+        return
+    if isinstance(data, AnnData):
+        remedy = "adata = scmomer.pp.drop_unmeasured(adata)"
+    else:
+        first, *others = (f"{part.where}.obs_names" for part in parts.values())
+        cells = first + "".join(f".union({names})" for names in others)
+        remedy = f"mdata = mdata[mdata.obs_names.isin({cells})].copy()"
+    lacking = data.obs_names[none]
+    msg = (
+        f"Expected cells with at least one of {list(measured)}, found {len(lacking)} of "
+        f"{len(none)} with none, such as {examples(lacking)}. Leave them out: `{remedy}`."
+    )
+    raise ValueError(msg)
+
+
+def _optional_codes(
+    data: AnnData | MuData, key: str | None, categories: list[str], spec: ModelSpec
+) -> np.ndarray | None:
+    if key is None:
+        return None
+    try:
+        place = find_column(data, key, _present_keys(data, spec))
+    except KeyError:
+        return None
+    return codes(read_column(data, key, place), categories)
+
+
+def _present_keys(data: AnnData | MuData, spec: ModelSpec) -> dict[str, str]:
+    return {} if isinstance(data, AnnData) else keys_in(data, spec)

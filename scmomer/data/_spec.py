@@ -1,0 +1,81 @@
+"""What a model knows of its data: features, batches, labels, where things were registered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from scmomer._constants import ATAC, PROTEIN, RNA
+from scmomer.data._peaks import parse_peaks
+from scmomer.module import ModuleConfig, PatchLayout, SCMOMERModule, patch_layout
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything but weights that inference needs; a saved model is this and its tensors."""
+
+    features: dict[str, pd.Index]
+    """Genes under ``"rna"``, peaks under ``"atac"``, proteins under ``"protein"``; in the order of
+    the model's columns."""
+    modality_keys: dict[str, str]
+    """Key of each modality in the training MuData; empty if an AnnData was registered."""
+    layers: dict[str, str | None]
+    """Layer that held the counts of each modality; None for ``X``."""
+    batch_key: str | None = None
+    labels_key: str | None = None
+    batches: list[str] = field(default_factory=list)
+    """Names of the batches seen in training."""
+    labels: list[str] = field(default_factory=list)
+    """Names of the labels seen in training."""
+    bridged: bool = False
+    """One modality with a bridge to another that the model cannot read (published weights)."""
+    query_batches: list[str] = field(default_factory=list)
+    """Names of the batches that queries added after training."""
+
+    @property
+    def all_batches(self) -> list[str]:
+        """Names of all batches to speak in, in the order of their codes."""
+        return [*self.batches, *self.query_batches]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities of the model, RNA first."""
+        return tuple(self.features)
+
+    def layout(self, config: ModuleConfig) -> PatchLayout | None:
+        """Return the genomic patches of the peaks; None without ATAC."""
+        if ATAC not in self.features:
+            return None
+        peaks = parse_peaks(self.features[ATAC])
+        return patch_layout(peaks.chromosome, peaks.start, config.atac.n_patches)
+
+    def build_module(self, config: ModuleConfig) -> SCMOMERModule:
+        """Return an untrained network for these features."""
+        n_genes, n_proteins = (len(self.features.get(m, ())) for m in (RNA, PROTEIN))
+        layout, n_batches = self.layout(config), len(self.batches)
+        module = SCMOMERModule(n_genes, layout, n_batches, config, self.bridged, n_proteins)
+        if self.query_batches:
+            module.add_query_batches(len(self.query_batches))
+        return module
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and dictionaries (JSON)."""
+        return {
+            "features": {m: names.astype(str).tolist() for m, names in self.features.items()},
+            "modality_keys": self.modality_keys,
+            "layers": self.layers,
+            "batch_key": self.batch_key,
+            "labels_key": self.labels_key,
+            "batches": self.batches,
+            "labels": self.labels,
+            "bridged": self.bridged,
+            "query_batches": self.query_batches,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelSpec:
+        """Rebuild from :meth:`to_dict`."""
+        features = {m: pd.Index(names) for m, names in values["features"].items()}
+        return cls(**{**values, "features": features})

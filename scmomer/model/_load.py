@@ -1,0 +1,78 @@
+"""A saved model, and the model that a verb is to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anndata import AnnData
+from mudata import MuData
+
+from scmomer.model._current import get_current
+from scmomer.model._scmomer import SCMOMER
+
+
+def load(
+    path: str | Path,
+    adata: AnnData | MuData | None = None,
+    *,
+    accelerator: str = "auto",
+    device: int | str = "auto",
+) -> SCMOMER:
+    """Load a model folder that :meth:`scmomer.SCMOMER.save` wrote.
+
+    Needs no training data and executes nothing from the folder.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    adata
+        Data that the model takes as its registered ones, as in :meth:`scvi.model.SCVI.load`; they
+        are registered if they are not, as :func:`scmomer.pp.setup_mudata` does. With them,
+        ``model.train(resume=True)`` goes on with the stages that are not trained. None: data are
+        passed to the model's methods.
+    accelerator, device
+        Where to put the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
+
+    Returns
+    -------
+    SCMOMER
+        Ready for inference; gives the same embeddings as the model that was saved.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or it lacks a file.
+    ValueError
+        If the folder is damaged or was not written by scmomer, or the data lack features of the
+        model.
+    """
+    return SCMOMER.load(path, adata, accelerator=accelerator, device=device)
+
+
+def resolve_model(model: SCMOMER | str | Path | None) -> SCMOMER:
+    """Return a model from a model, a path, or the one used last.
+
+    Raises
+    ------
+    RuntimeError
+        If no model is given and none was trained or loaded in this process.
+    TypeError
+        If `model` is none of these.
+    """
+    if model is None:
+        current = get_current()
+        if current is None:
+            msg = (
+                "Expected a model, found none: no model was trained or loaded in this process. "
+                "Train one (`model = scmomer.SCMOMER(mdata); model.train()`), load one "
+                "(`model = scmomer.load(path)`), or pass model=."
+            )
+            raise RuntimeError(msg)
+        return current
+    if isinstance(model, str | Path):
+        return load(model)
+    if not isinstance(model, SCMOMER):
+        msg = f"Expected model to be an SCMOMER, a path or None, found {type(model).__name__}."
+        raise TypeError(msg)
+    return model

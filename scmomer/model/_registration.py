@@ -1,0 +1,177 @@
+"""Registration: check a container and tell scvi-tools' AnnDataManager where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager, fields
+from scvi.data._manager import AnnDataManagerValidationCheck
+
+from scmomer._constants import ATAC, FIELDS, MODALITIES, PROTEIN, RNA, Modality
+from scmomer.data import (
+    check_container,
+    check_one_modality,
+    check_unique,
+    examples,
+    find_column,
+    get_counts,
+    looks_like,
+    parse_peaks,
+    resolve_modalities,
+    warn_empty,
+)
+
+_FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC, PROTEIN: FIELDS.PROTEIN}
+
+
+def check_modality(
+    adata: AnnData, modality: str, layer: str | None, where: str, argument: str
+) -> None:
+    """Raise if an AnnData cannot serve as `modality`."""
+    if adata.is_view:
+        target = where.replace("mdata[", "mdata.mod[")
+        msg = (
+            f"Expected data of its own in {where}, found a view of others, which cannot be "
+            f"registered. Run `{target} = {where}.copy()` first."
+        )
+        raise ValueError(msg)
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        msg = f"Expected cells and features in {where}, found shape {adata.shape}."
+        raise ValueError(msg)
+    check_unique(adata.var_names, f"{where}.var_names")
+    check_unique(adata.obs_names, f"{where}.obs_names")
+    if modality == ATAC:
+        parse_peaks(adata.var_names, f"{where}.var_names", var=adata.var)
+    counts = get_counts(adata, layer, where, argument)
+    warn_empty(np.diff(counts.indptr) == 0, modality, where, layer, argument)
+
+
+def check_own(data: AnnData | MuData) -> None:
+    """Raise if `data` is a view: registration writes into obs and uns."""
+    if data.is_view:
+        msg = (
+            "Expected data that can be registered, found a view of others, into which nothing "
+            "can be written. Run `data = data.copy()` first."
+        )
+        raise ValueError(msg)
+
+
+def check_column(data: AnnData | MuData, key: str | None, keys: Mapping[str, str]) -> str | None:
+    """Return where a column is (None: in ``data.obs``); raise if it lacks values."""
+    if key is None:
+        return None
+    place = find_column(data, key, keys)
+    column = (data if place is None else data[place]).obs[key]
+    if column.isna().any():
+        msg = (
+            f"Expected a value of {key!r} for every cell, found {int(column.isna().sum())} of "
+            f"{len(column)} missing. Give these cells a name of their own, such as 'unknown', or "
+            "drop them."
+        )
+        raise ValueError(msg)
+    return place
+
+
+def mudata_fields(
+    mdata: MuData,
+    layers: Mapping[str, str | None],
+    batch_key: str | None,
+    labels_key: str | None,
+    modalities: Mapping[str, str | None] | None,
+) -> list[Any]:
+    """Check a MuData and return the fields to register."""
+    check_container(mdata)
+    check_own(mdata)
+    keys = resolve_modalities(mdata, modalities)
+    for modality, key in keys.items():
+        where = f"mdata[{key!r}]"
+        check_modality(mdata[key], modality, layers[modality], where, f"{modality}_layer")
+    _check_pairs(mdata, list(keys.values()))
+    return [
+        *(
+            fields.MuDataLayerField(
+                _FIELD_OF[modality],
+                layers[modality],
+                mod_key=keys[modality],
+                is_count_data=False,  # checked above, with better messages
+                correct_data_format=False,  # would rewrite the user's matrix
+                mod_required=True,
+            )
+            for modality in keys
+        ),
+        *(
+            fields.MuDataCategoricalObsField(field, key, mod_key=check_column(mdata, key, keys))
+            for field, key in ((FIELDS.BATCH, batch_key), (FIELDS.LABELS, labels_key))
+        ),
+    ]
+
+
+def _check_pairs(mdata: MuData, keys: list[str]) -> None:
+    """Raise if a cell has no modality, or a modality fewer than two cells in common with others."""
+    has = np.stack([mdata.obs_names.isin(mdata[key].obs_names) for key in keys])  # (n_mod, n_obs)
+    if not has.any(0).all():
+        lacking = mdata.obs_names[~has.any(0)]
+        first, *rest = (f"mdata[{key!r}].obs_names" for key in keys)
+        cells = first + "".join(f".union({names})" for names in rest)
+        msg = (
+            f"Expected cells with at least one of {keys}, found {len(lacking)} of {mdata.n_obs} with "
+            f"none, such as {examples(lacking)}. Leave them out: `mdata = "
+            f"mdata[mdata.obs_names.isin({cells})].copy()`."
+        )
+        raise ValueError(msg)
+    shared = (has & (has.sum(0) > 1)).sum(1)  # cells that also have another modality
+    if shared.min() >= 2:
+        return
+    lonely = keys[int(shared.argmin())]
+    others = " or ".join(repr(key) for key in keys if key != lonely)
+    msg = (
+        f"Expected at least 2 cells with both {lonely!r} and {others}, found {shared.min()} of "
+        f"{mdata.n_obs}. Cells are matched by obs_names: check that modalities name the same cell "
+        "the same way. If no cell was measured twice, scmomer.pp.pair_cells pairs similar ones."
+    )
+    raise ValueError(msg)
+
+
+def anndata_fields(
+    adata: AnnData,
+    modality: Modality,
+    layer: str | None,
+    batch_key: str | None,
+    labels_key: str | None,
+) -> list[Any]:
+    """Check an AnnData of one modality and return the fields to register."""
+    check_own(adata)
+    check_modality(adata, modality, layer, "adata", "layer")
+    for key in (batch_key, labels_key):
+        check_column(adata, key, {})
+    return [
+        fields.LayerField(
+            _FIELD_OF[modality], layer, is_count_data=False, correct_data_format=False
+        ),
+        fields.CategoricalObsField(FIELDS.BATCH, batch_key),
+        fields.CategoricalObsField(FIELDS.LABELS, labels_key),
+    ]
+
+
+def detect_modality(adata: AnnData, modality: str | None) -> Modality:
+    """Return the modality asked for, or the one that the feature names look like."""
+    if modality is None:
+        check_one_modality(adata)
+        return looks_like(adata)
+    if modality not in MODALITIES:
+        msg = f"Expected modality to be one of {list(MODALITIES)} or None, found {modality!r}."
+        raise ValueError(msg)
+    return modality  # type: ignore[return-value]
+
+
+def make_manager(fields_: list[Any], setup_method_args: dict[str, Any]) -> AnnDataManager:
+    """Return a manager that accepts cells without a partner in the other modality."""
+    return AnnDataManager(
+        fields=fields_,
+        setup_method_args=setup_method_args,
+        validation_checks=AnnDataManagerValidationCheck(check_fully_paired_mudata=False),
+    )

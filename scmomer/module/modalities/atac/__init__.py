@@ -1,0 +1,1 @@
+"""Peaks: ViT over genomic patches, or a perceptron."""

@@ -1,0 +1,131 @@
+"""ATAC encoder: a vision transformer over patches of neighbouring peaks."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scmomer.module._config import ModuleConfig
+from scmomer.module.modalities._encoders import Encoded, LatentNorm, MLPEncoder
+from scmomer.module.modalities.atac._patches import PatchLayout
+from scmomer.module.modalities.atac._vit import ViT
+from scmomer.nn import SparseRows, keep_entries, sparse_linear
+
+
+def binarize(counts: SparseRows) -> SparseRows:
+    """Return 1 for every open peak."""
+    return counts._replace(values=(counts.values > 0).to(counts.values.dtype))
+
+
+def mean_per_peak(open_peaks: SparseRows, prior: Tensor | float = 0.0) -> SparseRows:
+    """Return rows that sum to ``n / (n + prior)`` for a cell with ``n`` open peaks.
+
+    A cell's depth does not set its scale, and a `prior` keeps cells with few peaks, which are
+    mostly noise, near zero.
+    """
+    share = 1.0 / (open_peaks.lengths + prior).clamp_min(1)
+    return open_peaks._replace(values=open_peaks.values * share[open_peaks.row_ids])
+
+
+class PatchEmbedding(nn.Module):
+    """Sum of the embeddings of a patch's open peaks: a sparse product, never a dense batch.
+
+    With ``"shared"`` weights this equals the published linear map of dense patches.
+    """
+
+    slot: Tensor
+    patch: Tensor
+
+    def __init__(self, layout: PatchLayout, dim: int, per_peak: bool):
+        super().__init__()
+        self.n_patches = layout.n_patches
+        slot = layout.peak_index if per_peak else layout.slot
+        n_slots = layout.n_peaks if per_peak else layout.patch_size
+        self.register_buffer("slot", slot, persistent=False)
+        self.register_buffer("patch", layout.patch, persistent=False)
+        self.weight = nn.Parameter(torch.randn(n_slots, dim) * 0.2)
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, open_peaks: SparseRows) -> Tensor:
+        """Return patch tokens, shape ``(n, n_patches, dim)``."""
+        peaks = open_peaks.indices
+        flat = open_peaks.row_ids * self.n_patches + self.patch[peaks]
+        out = self.weight.new_zeros(open_peaks.n_rows * self.n_patches, self.weight.shape[1])
+        out = out.index_add(0, flat, F.embedding(self.slot[peaks], self.weight))
+        return out.view(open_peaks.n_rows, self.n_patches, -1) + self.bias
+
+
+class ViTEncoder(nn.Module):
+    """Patches -> ViT -> trained pooler -> projection -> L2 norm -> layer norm."""
+
+    typical_depth: Tensor
+
+    def __init__(self, layout: PatchLayout, config: ModuleConfig):
+        super().__init__()
+        atac = config.atac
+        self.layout = layout
+        self.patch_embedding = PatchEmbedding(layout, atac.dim, atac.patch_weights == "per_peak")
+        self.mask_token = nn.Parameter(torch.randn(atac.dim) * 0.02)
+        self.vit = ViT(layout.n_patches, atac)
+        self.pooler = nn.Linear(atac.dim, atac.dim)
+        self.projection = nn.Linear(atac.dim, config.n_latent, bias=False)
+        self.decoder_pred = nn.Linear(atac.dim, layout.patch_size)
+        self.register_buffer("typical_depth", torch.tensor(0.0))
+        self.peak_skip: nn.Parameter | None = None
+        if atac.peak_skip:
+            self.peak_skip = nn.Parameter(torch.randn(layout.n_peaks, config.n_latent) * 0.1)
+        self.norm = LatentNorm(config.n_latent, config.latent_norm)
+
+    def _encode(self, open_peaks: SparseRows, masked: Tensor | None = None) -> Encoded:
+        tokens = self.patch_embedding(open_peaks)  # (n, n_patches, dim)
+        if masked is not None:
+            tokens = torch.where(masked[..., None], self.mask_token, tokens)
+        hidden = self.vit(tokens)  # (n, 1 + n_patches, dim)
+        cell = self.projection(torch.tanh(self.pooler(hidden[:, 0])))  # (n, n_latent)
+        if self.peak_skip is not None:
+            cell = cell + sparse_linear(
+                mean_per_peak(open_peaks, self.typical_depth), self.peak_skip
+            )
+        return Encoded(self.norm(cell), hidden[:, 1:])
+
+    @torch.no_grad()
+    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+        """Start at a linear map from the mean of open peaks, ``(n_peaks, k)``; without a bias."""
+        if self.peak_skip is not None:
+            self.peak_skip.mul_(0.01)
+            self.peak_skip[:, : weights.shape[1]] = weights
+            self.projection.weight.mul_(0.1)
+
+    def forward(self, open_peaks: SparseRows) -> Encoded:
+        """Encode open peaks."""
+        return self._encode(open_peaks)
+
+    def masked(self, open_peaks: SparseRows, fraction: float) -> tuple[Encoded, Tensor]:
+        """Encode with patches hidden; the loss is the BCE of their peaks."""
+        n, layout = open_peaks.n_rows, self.layout
+        masked = torch.rand(n, layout.n_patches, device=open_peaks.values.device) < fraction
+        patch, slot = self.patch_embedding.patch, self.layout.slot.to(masked.device)
+        rows, peaks = open_peaks.row_ids, open_peaks.indices
+        in_masked = masked[rows, patch[peaks]]  # (nnz,)
+        encoded = self._encode(keep_entries(open_peaks, ~in_masked), masked)
+        tokens = torch.as_tensor(encoded.tokens)
+        logits = self.decoder_pred(tokens[masked])  # (n_masked, patch_size)
+        order = torch.cumsum(masked.flatten(), 0).view_as(masked) - 1  # row of each masked patch
+        target = torch.zeros_like(logits)
+        hit = rows[in_masked], patch[peaks[in_masked]]
+        target[order[hit], slot[peaks[in_masked]]] = 1.0
+        size = layout.sizes.to(masked.device).expand(n, -1)[masked]  # (n_masked,)
+        real = torch.arange(layout.patch_size, device=masked.device) < size[:, None]
+        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return encoded, (loss * real).sum() / real.sum().clamp_min(1)
+
+
+def atac_encoder(layout: PatchLayout, config: ModuleConfig) -> ViTEncoder | MLPEncoder:
+    """Build the ATAC encoder that `config` names."""
+    if config.atac.encoder == "mlp":
+        atac = config.atac
+        return MLPEncoder(
+            layout.n_peaks, config.n_latent, atac.mlp_hidden, atac.mlp_dropout, config.latent_norm
+        )
+    return ViTEncoder(layout, config)

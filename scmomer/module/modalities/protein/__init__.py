@@ -1,0 +1,1 @@
+"""Surface proteins: a perceptron on centred log ratios."""

@@ -1,0 +1,93 @@
+"""Protein encoder and decoder: antibody counts of a hundred or so proteins, hardly ever zero."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scmomer.module._config import ModuleConfig
+from scmomer.module._decoder import Decoder
+from scmomer.module.modalities._encoders import Encoded, LatentNorm
+from scmomer.nn import SparseRows, to_dense
+
+_START_DISPERSION = 2.0
+
+
+def centred_log_ratio(counts: SparseRows, n_proteins: int) -> SparseRows:
+    """Return ``log(1 + counts)`` less its mean over the cell's proteins, for every protein.
+
+    The usual normalisation of antibody counts (Stoeckius 2017). All entries are stored, because
+    no value is zero any more.
+    """
+    logs = torch.log1p(to_dense(counts, n_proteins))  # (n, n_proteins)
+    values = logs - logs.mean(-1, keepdim=True)
+    n, device = counts.n_rows, counts.values.device
+    return SparseRows(
+        torch.arange(n + 1, device=device) * n_proteins,
+        torch.arange(n_proteins, device=device).repeat(n),
+        values.flatten(),
+    )
+
+
+class ProteinEncoder(nn.Module):
+    """A linear map of centred log ratios, plus what a perceptron adds to it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, n_proteins: int, config: ModuleConfig):
+        super().__init__()
+        hidden = config.protein.hidden
+        self.register_buffer("mean", torch.zeros(n_proteins))
+        self.register_buffer("std", torch.ones(n_proteins))
+        self.skip = nn.Linear(n_proteins, config.n_latent)
+        self.first = nn.Linear(n_proteins, hidden)
+        self.between = nn.Sequential(
+            nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(config.protein.dropout)
+        )
+        self.last = nn.Linear(hidden, config.n_latent)
+        self.guess = nn.Linear(hidden, n_proteins)
+        self.norm = LatentNorm(config.n_latent, config.latent_norm)
+
+    @torch.no_grad()
+    def standardize(self, mean: Tensor, std: Tensor) -> None:
+        """Set mean and standard deviation of the centred log ratios, each ``(n_proteins,)``."""
+        self.mean.copy_(mean)
+        self.std.copy_(std)
+
+    @torch.no_grad()
+    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+        """Start at a linear map from centred log ratios, ``(n_proteins, k)`` and ``(k,)``."""
+        k = weights.shape[1]
+        for parameter in (self.skip.weight, self.skip.bias, self.last.weight, self.last.bias):
+            parameter.mul_(0.1)
+        self.skip.weight[:k] = weights.T
+        if bias is not None:
+            self.skip.bias[:k] = bias
+
+    def _encode(self, values: Tensor) -> tuple[Encoded, Tensor]:
+        hidden = self.between(self.first((values - self.mean) / self.std))  # (n, hidden)
+        cell = self.skip(values) + self.last(hidden)  # (n, n_latent)
+        return Encoded(self.norm(cell), None), hidden
+
+    def forward(self, features: SparseRows) -> Encoded:
+        """Encode centred log ratios."""
+        return self._encode(to_dense(features, len(self.mean)))[0]
+
+    def masked(self, features: SparseRows, fraction: float) -> tuple[Encoded, Tensor]:
+        """Encode with proteins hidden as average ones; the loss is their squared error."""
+        values = to_dense(features, len(self.mean))  # (n, n_proteins)
+        hides = torch.rand_like(values) < fraction
+        encoded, hidden = self._encode(torch.where(hides, self.mean, values))
+        error = (self.guess(hidden) - (values - self.mean) / self.std).square()
+        return encoded, (error * hides).sum() / hides.sum().clamp_min(1)
+
+
+class ProteinDecoder(Decoder):
+    """Log of the expected counts, and how counts of each protein scatter around them."""
+
+    def __init__(
+        self, n_latent: int, n_features: int, n_batches: int, hidden: int = 0, dropout: float = 0.0
+    ):
+        super().__init__(n_latent, n_features, n_batches, True, hidden, dropout)
+        self.log_dispersion = nn.Parameter(torch.full((n_features,), _START_DISPERSION))

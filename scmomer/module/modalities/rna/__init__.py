@@ -1,0 +1,1 @@
+"""Genes: Performer over expression tokens, or a perceptron."""

@@ -1,0 +1,143 @@
+"""RNA encoder: from counts to one vector per cell and one per gene token."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scmomer.module._config import ModuleConfig
+from scmomer.module.modalities._encoders import Encoded, LatentNorm, MLPEncoder
+from scmomer.module.modalities.rna._performer import Performer
+from scmomer.module.modalities.rna._tokens import (
+    ExpressionTokens,
+    log2_bins,
+    mask_tokens,
+    pad_all,
+    pad_expressed,
+    quantile_bins,
+)
+from scmomer.nn import SparseRows
+
+
+class GenePooling(nn.Module):
+    """Published pooling: each gene's embedding to a number, then a linear map over genes.
+
+    With ``value_skip`` the number is added to the gene's own expression, so that the cell
+    embedding starts as a linear map of expression and attention learns corrections to it.
+    """
+
+    def __init__(self, n_genes: int, dim: int, n_latent: int, value_skip: bool):
+        super().__init__()
+        self.value_skip = value_skip
+        self.conv1 = nn.Linear(dim, 1)  # the published Conv2d(1, 1, (1, dim))
+        self.projection = nn.Parameter(torch.randn(n_genes, n_latent) / n_latent**0.5)
+        self.bias = nn.Parameter(torch.zeros(n_latent)) if value_skip else None
+
+    def forward(self, hidden: Tensor, tokens: ExpressionTokens) -> Tensor:
+        """Pool ``(n, length, dim)`` to ``(n, n_latent)``."""
+        weight = F.relu(self.conv1(hidden)[..., 0])  # (n, length)
+        if self.value_skip:
+            weight = weight + tokens.values
+        weight = (weight * tokens.valid).to(self.projection.dtype)  # under mixed precision
+        pooled = F.embedding_bag(
+            tokens.genes, self.projection, mode="sum", per_sample_weights=weight
+        )
+        return pooled if self.bias is None else pooled + self.bias
+
+
+class AttentionPooling(nn.Module):
+    """Weighted mean of token embeddings; the weights come from a learned query."""
+
+    def __init__(self, dim: int, n_latent: int):
+        super().__init__()
+        self.score = nn.Linear(dim, 1)
+        self.projection = nn.Linear(dim, n_latent)
+
+    def forward(self, hidden: Tensor, tokens: ExpressionTokens) -> Tensor:
+        """Pool ``(n, length, dim)`` to ``(n, n_latent)``."""
+        score = self.score(hidden)[..., 0].masked_fill(~tokens.valid, -1e30)  # (n, length)
+        weight = score.softmax(-1) * tokens.valid
+        return self.projection((weight[..., None] * hidden).sum(1))
+
+
+class MeanMaxPooling(nn.Module):
+    """Mean and maximum of the token embeddings, side by side: an embedding without parameters."""
+
+    def __init__(self, dim: int, n_latent: int):
+        super().__init__()
+        if n_latent != 2 * dim:
+            msg = f"Expected n_latent of {2 * dim} for pooling 'mean_max', found {n_latent}."
+            raise ValueError(msg)
+
+    def forward(self, hidden: Tensor, tokens: ExpressionTokens) -> Tensor:
+        """Pool ``(n, length, dim)`` to ``(n, 2 * dim)``; zeros for a cell without tokens."""
+        keep = tokens.valid[..., None]  # (n, length, 1)
+        mean = (hidden * keep).sum(1) / keep.sum(1).clamp_min(1)
+        top = hidden.masked_fill(~keep, -torch.inf).amax(1)
+        return torch.cat([mean, top.masked_fill(~keep.any(1), 0.0)], -1)
+
+
+class PerformerEncoder(nn.Module):
+    """Tokens -> Performer -> pooling -> L2 norm -> layer norm."""
+
+    def __init__(self, n_genes: int, config: ModuleConfig):
+        super().__init__()
+        rna = config.rna
+        self.n_genes, self.rna = n_genes, rna
+        self.model = Performer(n_genes, rna)
+        self.pool: GenePooling | AttentionPooling | MeanMaxPooling
+        if rna.pooling == "mean_max":
+            self.pool = MeanMaxPooling(rna.dim, config.n_latent)
+        elif rna.pooling == "genes":
+            self.pool = GenePooling(n_genes, rna.dim, config.n_latent, rna.value_skip)
+        else:
+            self.pool = AttentionPooling(rna.dim, config.n_latent)
+        self.norm = LatentNorm(config.n_latent, config.latent_norm)
+
+    def tokenize(self, expression: SparseRows) -> ExpressionTokens:
+        """Return the tokens of log-normalised expression."""
+        if self.rna.binning == "quantile":
+            bins = quantile_bins(expression, self.rna.n_bins)
+        else:
+            floor = self.rna.binning == "log2_floor"
+            bins = log2_bins(expression, self.rna.n_bins, floor)
+        if self.rna.tokens == "all":
+            return pad_all(expression, bins, self.n_genes)
+        return pad_expressed(expression, bins)
+
+    def _encode(self, tokens: ExpressionTokens) -> Encoded:
+        hidden = self.model(tokens)  # (n, length, dim)
+        return Encoded(self.norm(self.pool(hidden, tokens)), hidden)
+
+    @torch.no_grad()
+    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+        """Start at a linear map from log expression, ``(n_genes, k)`` and ``(k,)``."""
+        if isinstance(self.pool, GenePooling) and self.pool.value_skip:
+            k = weights.shape[1]
+            self.pool.projection.mul_(0.01)
+            self.pool.projection[:, :k] = weights
+            if bias is not None and self.pool.bias is not None:
+                self.pool.bias[:k] = bias
+
+    def forward(self, expression: SparseRows) -> Encoded:
+        """Encode log-normalised expression."""
+        return self._encode(self.tokenize(expression))
+
+    def masked(self, expression: SparseRows, fraction: float) -> tuple[Encoded, Tensor]:
+        """Encode with expressed genes hidden; the loss is the cross-entropy of their bins."""
+        tokens = self.tokenize(expression)
+        shown, chosen = mask_tokens(tokens, fraction, self.model.mask_bin)
+        encoded = self._encode(shown)
+        hidden = torch.as_tensor(encoded.tokens)
+        return encoded, self.model.bin_loss(hidden, tokens.bins, chosen)
+
+
+def rna_encoder(n_genes: int, config: ModuleConfig) -> PerformerEncoder | MLPEncoder:
+    """Build the RNA encoder that `config` names."""
+    if config.rna.encoder == "mlp":
+        rna = config.rna
+        return MLPEncoder(
+            n_genes, config.n_latent, rna.mlp_hidden, rna.mlp_dropout, config.latent_norm
+        )
+    return PerformerEncoder(n_genes, config)

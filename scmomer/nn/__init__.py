@@ -1,0 +1,32 @@
+"""Torch pieces that know neither modality nor model: sparse rows, losses, distances of batches."""
+
+from scmomer.nn._losses import linear_bce, multinomial, negative_binomial, sparse_mse
+from scmomer.nn._mmd import batch_discrepancy
+from scmomer.nn._rows import (
+    CellBatch,
+    SparseRows,
+    drop_entries,
+    keep_entries,
+    log_normalize,
+    row_sums,
+    sparse_linear,
+    to_dense,
+    to_rows,
+)
+
+__all__ = [
+    "CellBatch",
+    "SparseRows",
+    "batch_discrepancy",
+    "drop_entries",
+    "keep_entries",
+    "linear_bce",
+    "log_normalize",
+    "multinomial",
+    "negative_binomial",
+    "row_sums",
+    "sparse_linear",
+    "sparse_mse",
+    "to_dense",
+    "to_rows",
+]

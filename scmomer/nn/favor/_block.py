@@ -1,0 +1,77 @@
+"""A Performer block as one operation: exact FAVOR+, streamed over tiles of tokens.
+
+The feature maps of a sequence are 50 times larger than the sequence and would each travel
+through memory many times; here those of one tile at a time exist, in the cache. Keys come first,
+tile by tile into ``phi(k)^T [v, 1]``, under a running maximum; then queries, attention's output
+and the feed-forward layer of a tile. The backward pass keeps the block's input, the middle of its
+residual stream and attention's output, and computes the rest again. Numbers equal :func:`scmomer.nn.favor._attention.favor_attention`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from scmomer.nn.favor._streamed import BlockSetting, BlockWeights, Keys, Streamed
+from scmomer.nn.favor._streamed_backward import StreamedBackward
+
+
+class _BlockFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        valid: Tensor | None,
+        projection: Tensor,
+        setting: BlockSetting,
+        *weights: Tensor,
+    ) -> Tensor:
+        block = Streamed(x, valid, projection, BlockWeights(*weights), setting)
+        keys = block.keys(x)
+        middle, out = torch.empty_like(x), torch.empty_like(x)
+        attended = x.new_empty(len(x), setting.heads, block.d + 1, x.shape[1])
+        block.queries(x, keys, out, middle, attended)
+        ctx.setting, ctx.valid = setting, valid
+        ctx.save_for_backward(x, middle, attended, *keys, projection, *weights)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, middle, attended, top, context, projection, *weights = ctx.saved_tensors
+        block = StreamedBackward(x, ctx.valid, projection, BlockWeights(*weights), ctx.setting)
+        dx, *dweights = block.gradients(x, middle, Keys(top, context), attended, dy.contiguous())
+        return dx, None, None, None, *dweights
+
+
+def favor_block(
+    x: Tensor,
+    valid: Tensor | None,
+    projection: Tensor,
+    weights: BlockWeights,
+    setting: BlockSetting,
+) -> Tensor:
+    """Return ``y + FF(LN(y))`` with ``y = x + Attention(LN(x))``.
+
+    Parameters
+    ----------
+    x
+        Tokens, ``(n, length, dim)``, contiguous. **Overwritten with the result when gradients
+        are disabled.**
+    valid
+        True at tokens, false at padding, ``(n, length)``; None: no padding.
+    projection
+        Random features, ``(m, dim_head)``.
+    weights, setting
+        The parameters and how to compute.
+    """
+    with torch.autocast(x.device.type, enabled=False):  # types are settled here
+        if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights)):
+            return _BlockFunction.apply(x, valid, projection, setting, *weights)
+        with torch.no_grad():
+            block = Streamed(x, valid, projection, weights, setting)
+            block.queries(x, block.keys(x), out=x, middle=x)
+        return x

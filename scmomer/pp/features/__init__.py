@@ -1,0 +1,1 @@
+"""Counts brought onto other genes, peaks or bins."""

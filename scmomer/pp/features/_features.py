@@ -1,0 +1,83 @@
+"""Names of features, from whatever has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scmomer._constants import RNA, Modality
+from scmomer.data import check_one_modality, check_unique
+from scmomer.model import SCMOMER
+
+#: Anything with names of features: the names, an AnnData (its var_names) or a model.
+Features: TypeAlias = Sequence[str] | pd.Index | pd.Series | np.ndarray | AnnData | SCMOMER
+
+DROP_REPEATS = "Drop the repeats."
+
+
+def check_anndata(adata: AnnData) -> None:
+    """Raise unless this is an AnnData of one modality, with features whose names are unique."""
+    if not isinstance(adata, AnnData):
+        msg = (
+            f"Expected adata to be an AnnData, found {type(adata).__name__}. Of a MuData, pass "
+            "one modality (`mdata['rna']`, `mdata['atac']`)."
+        )
+        raise TypeError(msg)
+    if adata.n_vars == 0:
+        raise ValueError(f"Expected features in adata, found none: its shape is {adata.shape}.")
+    check_one_modality(adata)
+    check_unique(adata.var_names, "adata.var_names", DROP_REPEATS)
+
+
+def feature_names(source: Features, modality: Modality, argument: str) -> pd.Index:
+    """Return names in the order of `source`.
+
+    Parameters
+    ----------
+    source
+        Names, an AnnData or a model.
+    modality
+        Which features of a model are meant.
+    argument
+        How messages name `source`.
+
+    Raises
+    ------
+    TypeError
+        If there are no names in such an object.
+    ValueError
+        If there is none, one occurs twice, or the model lacks the modality.
+    """
+    names = _names_in(source, modality, argument).astype(str)
+    if not len(names):
+        raise ValueError(f"Expected names of features in {argument}, found none.")
+    check_unique(names, argument, DROP_REPEATS)
+    return names
+
+
+def _names_in(source: Features, modality: Modality, argument: str) -> pd.Index:
+    if isinstance(source, AnnData):
+        return source.var_names
+    if isinstance(source, SCMOMER):
+        if modality in source.spec.features:
+            return source.spec.features[modality]
+        what = "genes" if modality == RNA else "peaks"
+        msg = (
+            f"Expected a model with {what} in {argument}, found one of "
+            f"{list(source.spec.modalities)}. Pass another model, or the names of {what}."
+        )
+        raise ValueError(msg)
+    if isinstance(source, Sequence | pd.Index | pd.Series | np.ndarray) and not isinstance(
+        source, str
+    ):
+        return pd.Index(source, dtype=object)
+    found = repr(source) if isinstance(source, str) else f"a {type(source).__name__}"
+    msg = (
+        f"Expected {argument} to be a sequence of names, an AnnData or an SCMOMER, found {found}. "
+        "Load a saved model with `scmomer.load(path)`; of a MuData, pass one modality."
+    )
+    raise TypeError(msg)

@@ -1,0 +1,69 @@
+"""Counts of other features: one sparse product."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from scmomer.data import read_counts
+
+
+def incidence(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """Return a matrix of `shape` with True at the given pairs, each ``(n_pairs,)``."""
+    return sp.csr_matrix((np.ones(len(rows), bool), (rows, columns)), shape=shape)
+
+
+def remap(
+    adata: AnnData, incidence: sp.csr_matrix, var: pd.DataFrame, layer: str | None
+) -> AnnData:
+    """Return new cells with ``counts @ incidence`` in X.
+
+    Parameters
+    ----------
+    adata
+        Raw counts; is left as it is.
+    incidence
+        True where an old feature counts in a new one, shape ``(n_vars, n_new)``.
+    var
+        The new features, ``n_new`` rows.
+    layer
+        Layer that holds the counts; None for ``X``.
+
+    Returns
+    -------
+    AnnData
+        Shape ``(n_obs, n_new)``, CSR. Copies of obs, obsm, obsp and uns, the latter without the
+        ids of a registration with scvi-tools, which was of other features.
+
+    Raises
+    ------
+    KeyError
+        If there is no such layer.
+    TypeError, ValueError
+        If values are not raw counts.
+    """
+    counts = read_counts(adata, layer, "adata")
+    dtype = _dtype_of_sums(counts, incidence)
+    X = counts.astype(dtype, copy=False) @ incidence.astype(dtype)
+    X.eliminate_zeros()
+    X.sort_indices()
+    return AnnData(
+        X,
+        obs=adata.obs.copy(),
+        var=var,
+        obsm=dict(adata.obsm.copy()),
+        obsp=dict(adata.obsp.copy()),
+        uns={k: deepcopy(v) for k, v in adata.uns.items() if not k.startswith("_scvi_")},
+    )
+
+
+def _dtype_of_sums(counts: sp.csr_matrix, incidence: sp.csr_matrix) -> np.dtype:
+    """Return the dtype of `counts`, or a wider integer if sums might not fit (255 + 1 in uint8)."""
+    if counts.dtype.kind not in "iu" or not counts.nnz or not incidence.nnz:
+        return counts.dtype
+    most = int(counts.data.max()) * int(np.bincount(incidence.indices).max())
+    return np.result_type(counts.dtype, np.min_scalar_type(most))

@@ -1,0 +1,1 @@
+"""Pseudo-pairs of cells that were not measured together."""

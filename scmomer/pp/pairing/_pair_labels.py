@@ -1,0 +1,105 @@
+"""Pairs by label: any ATAC cell of the RNA cell's type."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from scmomer.data import examples
+from scmomer.pp.pairing._pairs import Pairs
+
+logger = logging.getLogger(__name__)
+
+
+def pair_by_label(
+    rna: AnnData, atac: AnnData, labels_key: str | None, rng: np.random.Generator
+) -> Pairs:
+    """Draw an ATAC cell of the same label for each RNA cell.
+
+    Parameters
+    ----------
+    rna, atac
+        Cells with labels in ``obs[labels_key]``, compared as text.
+    labels_key
+        Column of obs.
+    rng
+        Draws.
+
+    Returns
+    -------
+    Pairs
+        Of labels that both sides have; confidence 1, as labels agree.
+
+    Raises
+    ------
+    KeyError
+        If a side lacks the column.
+    ValueError
+        If no column is named, labels are missing, or no label is common.
+    """
+    if labels_key is None:
+        msg = (
+            "Expected labels_key= with on='labels', found None. Name the column of cell types that "
+            "both rna.obs and atac.obs have, or pair on='embedding', which needs no labels."
+        )
+        raise ValueError(msg)
+    labels = {"rna": _labels(rna, labels_key, "rna"), "atac": _labels(atac, labels_key, "atac")}
+    known = {side: pd.unique(values) for side, values in labels.items()}
+    common = np.intersect1d(known["rna"], known["atac"])
+    if not len(common):
+        msg = (
+            f"Expected labels of {labels_key!r} that rna and atac share, found none: rna has "
+            f"{examples(known['rna'])}, atac has {examples(known['atac'])}. "
+            "Name types the same way on both sides."
+        )
+        raise ValueError(msg)
+    _report_left_out(labels, common)
+    chosen = np.full(rna.n_obs, -1)
+    for label in common:
+        takers = np.flatnonzero(labels["rna"] == label)
+        chosen[takers] = _draw(np.flatnonzero(labels["atac"] == label), len(takers), rng)
+    paired = np.flatnonzero(chosen >= 0)
+    return Pairs(paired, chosen[paired], np.ones(len(paired)))
+
+
+def _draw(cells: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return `n` of `cells` in random order; none twice before each was taken once."""
+    rounds = np.tile(cells, (-(-n // len(cells)), 1))
+    return rng.permuted(rounds, axis=1).ravel()[:n]
+
+
+def _labels(adata: AnnData, key: str, where: str) -> NDArray[np.object_]:
+    """Return a label per cell as text, ``(n_cells,)``."""
+    if key not in adata.obs:
+        msg = (
+            f"Expected a column {key!r} in {where}.obs, found {list(adata.obs.columns)}. "
+            "Both sides need the same labels_key."
+        )
+        raise KeyError(msg)
+    column = adata.obs[key]
+    if column.isna().any():
+        msg = (
+            f"Expected a label of {key!r} for every cell of {where}, found {column.isna().sum()} of "
+            f"{len(column)} missing. Drop these cells "
+            f"(`{where}[{where}.obs[{key!r}].notna()].copy()`) or give them a label."
+        )
+        raise ValueError(msg)
+    return column.astype(str).to_numpy(dtype=object)
+
+
+def _report_left_out(labels: dict[str, NDArray[np.object_]], common: NDArray[np.object_]) -> None:
+    """Name cells without a partner in one line."""
+    parts = []
+    for side, other in (("rna", "atac"), ("atac", "rna")):
+        alone = labels[side][~np.isin(labels[side].astype(str), common.astype(str))]
+        if len(alone):
+            names = sorted(set(alone))
+            parts.append(
+                f"{len(alone)} of {side} with labels that {other} lacks ({examples(names)})"
+            )
+    if parts:
+        logger.info("pair_cells leaves out cells: %s.", "; ".join(parts))

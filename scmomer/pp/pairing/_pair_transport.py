@@ -1,0 +1,120 @@
+"""Pairs by optimal transport."""
+
+from __future__ import annotations
+
+import logging
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scmomer.pp.pairing._pairs import Pairs, SharedSpace
+
+logger = logging.getLogger(__name__)
+
+_MAX_EXPONENT = 300.0  # of the kernel's smallest entry, above which Sinkhorn needs logarithms
+_MAX_ITERATIONS = 1000
+_TOLERANCE = 1e-5  # of the marginals
+
+
+def pair_by_transport(
+    space: SharedSpace, epsilon: float, block_size: int, draw: bool, rng: np.random.Generator
+) -> Pairs:
+    r"""Pair by entropic transport plans between random blocks of cells.
+
+    Cells of both sides fall into the same number of random blocks. Within one, with squared
+    distances :math:`C` and uniform weights, the plan :math:`P` minimises
+    :math:`\langle P, C \rangle - \epsilon \bar{C} H(P)` and uses all cells alike.
+
+    Parameters
+    ----------
+    space
+        Cells of both modalities.
+    epsilon
+        Strength of the entropy, relative to the mean cost.
+    block_size
+        Largest number of cells of a side in a block: memory is that of a few arrays of
+        ``block_size ** 2`` numbers.
+    draw
+        Draw partners from the plan instead of taking the largest entry.
+    rng
+        Blocks and draws.
+
+    Returns
+    -------
+    Pairs
+        Confidence is the cosine of the two cells. The share of the RNA cell's mass that its partner
+        gets says how few cells are like it, not how like they are: on SNARE-seq it is larger for
+        wrong partners.
+
+    Raises
+    ------
+    ImportError
+        If POT is not installed.
+    ValueError
+        If Sinkhorn's iteration gave no plan.
+    """
+    ot = _import_pot()
+    n_rna, n_atac = len(space.rna), len(space.atac)
+    n_blocks = min(-(-max(n_rna, n_atac) // block_size), n_rna, n_atac)
+    everyone, chosen = np.arange(n_rna), np.empty(n_rna, np.intp)
+    blocks = (np.array_split(rng.permutation(n), n_blocks) for n in (n_rna, n_atac))
+    for cells, partners in zip(*blocks, strict=True):
+        share = _plan(ot, space.rna[cells], space.atac[partners], epsilon)
+        column = _draw(share, rng) if draw else share.argmax(axis=1)
+        chosen[cells] = partners[column]
+    return Pairs(everyone, chosen, space.similarity(everyone, chosen))
+
+
+def _plan(
+    ot: ModuleType, x: NDArray[np.float64], y: NDArray[np.float64], epsilon: float
+) -> NDArray[np.float64]:
+    """Return where the mass of each cell of `x` goes, ``(len(x), len(y))``, rows sum to 1."""
+    cost = ot.dist(x, y, metric="sqeuclidean")
+    cost /= max(float(cost.mean()), np.finfo(float).tiny)
+    small = cost.max() / epsilon > _MAX_EXPONENT
+    plan, log = ot.sinkhorn(
+        np.full(len(x), 1 / len(x)),
+        np.full(len(y), 1 / len(y)),
+        cost,
+        epsilon,
+        method="sinkhorn_log" if small else "sinkhorn",
+        numItermax=_MAX_ITERATIONS,
+        stopThr=_TOLERANCE,
+        log=True,
+        warn=False,
+    )
+    mass = plan.sum(axis=1, keepdims=True)
+    if not (np.isfinite(mass).all() and (mass > 0).all()):
+        msg = (
+            f"Expected a transport plan, found none with epsilon={epsilon}: numbers were too small "
+            "or too large. Raise epsilon=."
+        )
+        raise ValueError(msg)
+    if log["err"] and log["err"][-1] > _TOLERANCE:
+        logger.info(
+            "A transport plan is off by %.1e after %d iterations; a higher epsilon= converges "
+            "sooner.",
+            log["err"][-1],
+            _MAX_ITERATIONS,
+        )
+    return np.divide(plan, mass, out=plan)
+
+
+def _draw(share: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return a column for each row, drawn with the row's probabilities, ``(n_rows,)``."""
+    at = rng.random((len(share), 1))
+    return (share.cumsum(axis=1) < at).sum(axis=1).clip(max=share.shape[1] - 1)
+
+
+def _import_pot() -> ModuleType:
+    """Import the optional dependency."""
+    try:
+        import ot
+    except ImportError as error:
+        msg = (
+            "Expected POT, which computes optimal transport, found no such package. "
+            "Install it with: pip install 'scmomer[ot]'"
+        )
+        raise ImportError(msg) from error
+    return ot

@@ -1,0 +1,111 @@
+"""What all encoders promise, whatever is inside."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scmomer.module.modalities._encoders import LatentNorm, MLPEncoder
+from scmomer.nn import SparseRows
+
+KINDS = {
+    "performer": ("rna", {}),
+    "performer all tokens": ("rna", {"tokens": "all"}),
+    "performer log2 bins": ("rna", {"binning": "log2"}),
+    "performer softmax": ("rna", {"rna_attention": "softmax"}),
+    "performer attention pooling": ("rna", {"rna_pooling": "attention"}),
+    "performer published pooling": ("rna", {"rna_value_skip": False}),
+    "rna mlp": ("rna", {"rna_encoder": "mlp"}),
+    "vit": ("atac", {}),
+    "vit shared": ("atac", {"atac_patch_weights": "shared"}),
+    "vit without skip": ("atac", {"atac_peak_skip": False}),
+    "atac mlp": ("atac", {"atac_encoder": "mlp"}),
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+def kind(request, make_module, counts, sparse):
+    """An encoder, normalised features of nine cells, and those of a part of the cells."""
+    modality, overrides = request.param
+    module = make_module(latent_norm="layer", **overrides).eval()
+    table = counts(9, 30 if modality == "rna" else 40, empty=(0, 4, 8))
+    table[2] = 0
+    table[2, 5] = 3  # one feature only
+
+    def features(cells=slice(None)):
+        return module.normalize(modality, sparse(table[cells]))
+
+    return module.encoder(modality), features
+
+
+def test_shapes(kind):
+    encoder, features = kind
+    encoded = encoder(features())
+    assert encoded.cell.shape == (9, 8) and encoded.cell.isfinite().all()
+    if encoded.tokens is not None:
+        assert encoded.tokens.shape[0] == 9 and encoded.tokens.isfinite().all()
+
+
+@torch.no_grad()
+def test_a_cell_does_not_see_its_batch(kind):
+    encoder, features = kind
+    together = encoder(features()).cell
+    for i in range(9):
+        torch.testing.assert_close(
+            encoder(features([i])).cell, together[i : i + 1], rtol=0, atol=1e-5
+        )
+    order = torch.randperm(9)
+    torch.testing.assert_close(encoder(features(order)).cell, together[order], rtol=0, atol=1e-5)
+
+
+def test_cells_differ(kind):
+    """Else the tests of invariance would be empty."""
+    encoder, features = kind
+    cells = encoder(features([1, 3, 5, 6])).cell
+    assert torch.pdist(cells).min() > 1e-3
+
+
+def test_masked_is_finite_also_for_empty_cells(kind):
+    encoder, features = kind
+    for cells in (slice(None), [0, 4], [0]):
+        encoded, loss = encoder.masked(features(cells), 0.5)
+        (loss + encoded.cell.sum()).backward()
+        assert loss.isfinite() and loss >= 0 and loss.ndim == 0
+        assert encoded.cell.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
+
+
+def test_nothing_masked_is_the_plain_encoding(kind):
+    encoder, features = kind
+    encoded, loss = encoder.masked(features(), 0.0)
+    torch.testing.assert_close(encoded.cell, encoder(features()).cell)
+    assert loss == 0
+
+
+def test_linear_start_is_taken_or_ignored(kind):
+    encoder, features = kind
+    n_features = 40 if hasattr(encoder, "layout") else 30
+    if isinstance(encoder, MLPEncoder):
+        n_features = encoder.first.shape[0]
+    encoder.start_at(torch.randn(n_features, 3), torch.randn(3))
+    assert encoder(features()).cell.isfinite().all()
+
+
+def test_latent_norm():
+    torch.manual_seed(0)
+    cells = torch.randn(5, 16) * torch.tensor([1e-3, 1.0, 10.0, 0.0, 1.0])[:, None]
+    published = LatentNorm(16, "layer")(cells)
+    scaled = LatentNorm(16, "layer")(7 * cells)
+    torch.testing.assert_close(published, scaled)  # the L2 norm comes first
+    assert published.isfinite().all()
+    torch.testing.assert_close(published[0].std(correction=0), torch.tensor(1.0), rtol=0, atol=1e-3)
+    assert LatentNorm(16, "none")(cells) is cells
+
+
+def test_mlp_drops_only_in_training():
+    torch.manual_seed(0)
+    encoder = MLPEncoder(10, 4, 32, dropout=0.5, norm="none")
+    rows = SparseRows(torch.tensor([0, 3]), torch.tensor([0, 2, 4]), torch.ones(3))
+    assert not torch.equal(encoder(rows).cell, encoder(rows).cell)
+    encoder.eval()
+    assert torch.equal(encoder(rows).cell, encoder(rows).cell)
