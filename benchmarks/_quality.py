@@ -16,6 +16,7 @@ import scvi
 from _held_out import hold_out
 from _measure import machine, peak_mb, read_arrays, versions, write_arrays
 from _multivi import run_multivi
+from _report import write_report
 from mudata import MuData
 
 import scmomer
@@ -186,7 +187,7 @@ def write(
         **(extra or {}),
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(report, indent=1))
+    write_report(args.json, report)
     return summary
 
 

@@ -23,6 +23,7 @@ import scvi
 from _held_out import classify, score_embedding, score_profile, score_translation
 from _measure import machine, versions
 from _quality import CHOSEN_ON, Scores, data, kept_model
+from _report import write_report
 from mudata import MuData
 from torch import Tensor
 
@@ -161,7 +162,7 @@ def main() -> None:
         model, cost = kept_model(path, make)
         report["rows"][name] = {**cost, **score(model, test)}
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(report, indent=1))
+        write_report(args.json, report)
         print(name, {k: round(v, 4) for k, v in report["rows"][name].items()}, flush=True)
 
 

@@ -11,7 +11,6 @@ AnnData, with its checks; memory is what the call adds at its peak, its result i
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from _measure import machine, peak_mb, seconds, versions
+from _report import write_report
 from anndata import AnnData
 
 from scmomer.pp import align_peaks
@@ -115,7 +115,7 @@ def main() -> None:
         print(f"{name:24s}{value:16,.1f}" if isinstance(value, float) else f"{name:24s}{value:14,}")
     result = {"machine": machine("cpu"), "versions": versions("scmomer", "anndata", "scipy"), **row}
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        write_report(args.json, result)
 
 
 if __name__ == "__main__":

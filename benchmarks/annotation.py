@@ -60,6 +60,7 @@ from _quality import (
     standard_error,
     trained,
 )
+from _report import write_report
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -368,7 +369,7 @@ def write(path: Path, protocols: dict[str, list[dict[str, Any]]]) -> None:
             "runs": runs,
         }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1))
+    write_report(path, report)
 
 
 def show(name: str, runs: list[dict[str, Any]]) -> None:

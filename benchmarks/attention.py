@@ -10,13 +10,13 @@ Prints microseconds for each token and the length from which FAVOR+ is the faste
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 import torch
 from _measure import machine, seconds, versions
+from _report import write_report
 
 from scmomer.module import get_config
 from scmomer.module.modalities.rna._performer import _Block
@@ -93,7 +93,7 @@ def main() -> None:
         result["favor_from"][size] = {m: crossover(rows, m) for m in ("forward", "training")}
         print(f"{size}: FAVOR+ is the faster from {result['favor_from'][size]}")
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        write_report(args.json, result)
 
 
 if __name__ == "__main__":

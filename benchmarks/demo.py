@@ -8,7 +8,6 @@ writes ``query.h5ad``, ``translated_atac.h5ad``, ``model.scmomer/``, ``umap.png`
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import resource
 import time
@@ -19,6 +18,7 @@ import _baselines as baselines
 import _demo_plots as plots
 import scvi
 from _held_out import compare_embeddings, compare_translations, hold_out
+from _report import write_report
 
 import scmomer
 
@@ -87,7 +87,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {platform.system()}",
         "versions": {p: version(p) for p in ("scmomer", "scvi-tools", "torch", "scanpy")},
     }
-    (args.out / "metrics.json").write_text(json.dumps(report, indent=1))
+    write_report((args.out / "metrics.json"), report)
     print(f"\nBatch {args.batch}: {query.n_obs} cells of which training saw nothing, RNA only in.")
     print_table("accessibility from RNA", translation)
     print_table("embedding (k-means vs subtype)", embedding)

@@ -12,7 +12,6 @@ also in bfloat16, and against a stock ``torch.compile`` of performer-pytorch.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -21,6 +20,7 @@ from typing import Any
 
 import torch
 from _measure import machine, matmul_gflops, peak_mb, seconds, versions
+from _report import write_report
 from performer_pytorch import PerformerLM
 from torch import Tensor, nn
 
@@ -220,7 +220,7 @@ def main() -> None:
         "rows": found,
     }
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        write_report(args.json, result)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ without companions, and in a second process, and prints the largest absolute dif
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
+from _report import write_report
 
 import scmomer
 
@@ -65,7 +65,7 @@ def main() -> None:
     for name, value in result.items():
         print(f"{name:26s}{value:12.2e}")
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+        write_report(args.json, result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ scaled up, for a quick comparison of times.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -26,6 +25,7 @@ import scvi
 from _held_out import classify, hold_out, score_embedding, score_profile, score_translation
 from _measure import machine, versions
 from _multivi import run_multivi
+from _report import write_report
 from mudata import MuData
 
 import scmomer
@@ -109,7 +109,7 @@ def main() -> None:
         "time_ratio": found["MULTIVI"]["seconds_of_100_epochs"] / found["scMomer"]["seconds"],
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(report, indent=1))
+    write_report(args.json, report)
     for key in found["MULTIVI"]:
         print(f"{key:24s}" + "".join(f"{m.get(key, float('nan')):12.3f}" for m in found.values()))
     print(f"scMomer trains {report['time_ratio']:.1f} times faster than 100 epochs of MULTIVI")

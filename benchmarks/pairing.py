@@ -23,7 +23,6 @@ that differed by 0.04 in agreement at most.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ import numpy as np
 from _baselines import lsi
 from _measure import machine, versions
 from _quality import all_cells
+from _report import write_report
 from anndata import AnnData
 from mudata import MuData
 from sklearn.metrics import roc_auc_score
@@ -155,7 +155,7 @@ def main() -> None:
         "runs": runs,
     }
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps(report, indent=1))
+    write_report(args.json, report)
     keys = ("cell_type_agreement", "cell_subtype_agreement", "foscttm", "foscttm_of_partners")
     print("| |" + " | ".join(keys) + " |\n" + "|---" * (len(keys) + 1) + "|")
     for name, scores in summary.items():

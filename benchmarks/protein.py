@@ -13,7 +13,6 @@ tuned on the folds with ``s1d2`` and ``p4_0``; settings of proteins were tried o
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -28,6 +27,7 @@ import scipy.sparse as sp
 import scvi
 from _measure import machine, versions
 from _quality import measured, standard_error
+from _report import write_report
 from anndata import AnnData
 from mudata import MuData
 
@@ -180,7 +180,7 @@ def main() -> None:
                 "runs": runs,
             }
             args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(report, indent=1))
+            write_report(args.json, report)
 
 
 if __name__ == "__main__":
