@@ -50,7 +50,6 @@ TINY = {
     "atac_mlp_dim": 8,
     "atac_n_patches": 8,
     "bridge_hidden": 16,
-    "discriminator_hidden": 8,
 }
 
 
@@ -330,7 +329,6 @@ def unchanged() -> Callable[..., AbstractContextManager[None]]:
 NETWORK = {
     "n_latent": 8,
     "bridge_hidden": 16,
-    "discriminator_hidden": 8,
     "rna_dim": 12,
     "rna_depth": 2,
     "rna_heads": 2,

@@ -21,8 +21,7 @@ class Bridge(nn.Module):
     The paper feeds the embedding of the measured modality, the published code its normalised
     features; ``source`` chooses either or both. The features enter scaled to unit variance. With
     ``centred`` their mean is subtracted, so that input dropout hides which genes are absent as well
-    as which are present, and a dropped gene counts as an average one. ``norm`` is the published
-    layer norm of the hidden units; without it they are ReLU.
+    as which are present, and a dropped gene counts as an average one.
 
     With one more embedding among its outputs it also refines the one that it starts from (not in
     the paper): what fusion then takes of a modality has passed through hidden units that input dropout and
@@ -42,7 +41,6 @@ class Bridge(nn.Module):
         input_dropout: float,
         source: BridgeInput,
         centred: bool = False,
-        norm: bool = True,
     ):
         super().__init__()
         self.input_dropout, self.centred = input_dropout, centred
@@ -53,8 +51,9 @@ class Bridge(nn.Module):
             self.bias = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("scale", torch.ones(n_features))
         self.register_buffer("shift", torch.zeros(n_features))
-        between = [nn.LayerNorm(hidden), nn.GELU()] if norm else [nn.Identity(), nn.ReLU()]
-        self.rest = nn.Sequential(*between, nn.Dropout(dropout), nn.Linear(hidden, n_outputs))
+        self.rest = nn.Sequential(
+            nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, n_outputs)
+        )
 
     @torch.no_grad()
     def standardize(self, mean: Tensor, std: Tensor) -> None:
@@ -99,7 +98,6 @@ def make_bridge(
         config.bridge_input_dropout,
         reads,
         centred=source != "atac" and config.bridge_centred,
-        norm=config.bridge_norm or source != "rna",
     )
 
 

@@ -31,7 +31,7 @@ class RNAConfig:
     )
     stabiliser: Literal["head", "cell"] = "head"  # of FAVOR+ keys; see FavorAttention
     # "genes" is the published conv + linear; "mean_max" has no parameters and 2 * dim outputs
-    pooling: Literal["genes", "attention", "mean_max"] = "genes"
+    pooling: Literal["genes", "mean_max"] = "genes"
     value_skip: bool = True  # pooled value = expression + what the Performer says of the gene
     frozen_positions: bool = False  # the published gene2vec table is frozen
     mlp_hidden: int = 256
@@ -101,19 +101,16 @@ class ModuleConfig:
     protein: ProteinConfig = field(default_factory=ProteinConfig)
     n_latent: int = 32
     latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
-    fusion_hidden: int = 0  # units of a hidden layer beside the linear fusion; 0 is published
     # Distances in the embedding of RNA and ATAC are those of decoded expression; see
     # measure_by_expression.
     expression_metric: bool = True
     bridge_input: BridgeInput = "both"  # from RNA
     bridge_input_atac: BridgeInput = "embedding"  # from ATAC; peaks overfit
-    bridge_input_protein: BridgeInput = "both"  # from protein
     bridge_hidden: int = 256
     bridge_dropout: float = 0.5  # of the hidden layer
     bridge_input_dropout: float = 0.5  # of the features; what keeps wide inputs from overfitting
     bridge_centred: bool = True  # a gene that input dropout hides counts as average, not absent
     bridge_refines: bool = True  # it also cleans the embedding it starts from; see Bridge
-    bridge_norm: bool = True  # layer norm of its hidden units, as published; without: ReLU
     bridge_rebuild: float = 2.0  # weight of rebuilding log expression from RNA too, in stage 3
     bridge_rates: float = 2.0  # weight of rebuilding raw counts as multinomial, in stage 3
     bridge_unpaired: bool = True  # cells with RNA alone rebuild it in stage 3
@@ -121,25 +118,11 @@ class ModuleConfig:
     depth_free_heads: int = 2  # of these, so many are never told the depth and differ all the more
     measured_gain: bool = True  # shrink measured ATAC embeddings towards what RNA lets expect
     embedding_dropout: float = 0.5  # of the encoders' outputs in stage 3
-    latent_dropout: float = 0.0  # of the embedding before the decoders
-    decoder_hidden: int = 0  # hidden units before the linear decoders; 0 is published
-    decoder_dropout: float = 0.5  # of these hidden units
-    discriminator_hidden: int = 64
     discriminator_weight: float = 0.1
-    negative_fraction: float = 0.5  # permuted pairs for each real pair in a batch
     atac_pos_weight: float = 1.0  # 1 keeps probabilities calibrated; published: 20, 5, 5
-    clip_genes: float = 10.0  # deviations of a scaled gene beyond which its error stops to grow
     scale_genes: bool = True  # RNA error in units of each gene's spread; published: unscaled
-    rna_weight: float = 1.0
-    atac_weight: float = 1.0
-    protein_weight: float = 1.0
     distill_weight: float = 0.1
-    batch_weight: float = (
-        0.0  # of the distance between batches in the embedding; see batch_discrepancy
-    )
     warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
-    warm_lr: float = 0.05  # learning rate of warm-started maps, relative to the rest
-    mask_fraction: float = 0.15
     input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2
     depth_term: bool = True
     depth_share: float = (
@@ -162,14 +145,46 @@ class ModuleConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModuleConfig:
-        """Rebuild a configuration from :meth:`to_dict`."""
+        """Rebuild a configuration from :meth:`to_dict`, of an older scmomer too.
+
+        Raises
+        ------
+        ValueError
+            If an option was set that scmomer no longer has.
+        """
         values = dict(values)
+        for name, only in _REMOVED.items():
+            found = values.pop(name, only)
+            if found != only:
+                msg = (
+                    f"Expected {name}={only!r}, the only value that is left, found {found!r}. Load "
+                    "the model with the scmomer that wrote it, or train it again."
+                )
+                raise ValueError(msg)
         for name, record in _ENCODERS.items():
             values[name] = record(**values[name])
         values["stages"] = {k: StageConfig(**v) for k, v in values["stages"].items()}
         return cls(**values)
 
 
+# Options that were off or the same in every size, and what they were.
+_REMOVED: dict[str, Any] = {
+    "fusion_hidden": 0,
+    "bridge_input_protein": "both",
+    "bridge_norm": True,
+    "latent_dropout": 0.0,
+    "decoder_hidden": 0,
+    "decoder_dropout": 0.5,
+    "discriminator_hidden": 64,
+    "negative_fraction": 0.5,
+    "clip_genes": 10.0,
+    "rna_weight": 1.0,
+    "atac_weight": 1.0,
+    "protein_weight": 1.0,
+    "batch_weight": 0.0,
+    "warm_lr": 0.05,
+    "mask_fraction": 0.15,
+}
 _ENCODERS: dict[str, Any] = {"rna": RNAConfig, "atac": ATACConfig, "protein": ProteinConfig}
 _BASE = ModuleConfig(
     rna=RNAConfig(dim=128, depth=4, heads=8, ff_mult=4),

@@ -5,26 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scmomer.module._fusion import HiddenLayer
-
-
-class DecoderInput(nn.Module):
-    """What a decoder makes of the fused embedding first: a linear map and a hidden layer.
-
-    It starts as the identity. With it a decoder can weigh the directions of the embedding as it
-    needs, while the embedding keeps the distances that clustering needs.
-    """
-
-    def __init__(self, n_latent: int, hidden: int, dropout: float):
-        super().__init__()
-        self.linear = nn.Linear(n_latent, n_latent, bias=False)
-        self.hidden = HiddenLayer(n_latent, hidden, n_latent, dropout)
-        nn.init.eye_(self.linear.weight)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map ``(n, n_latent)`` to the same shape."""
-        return self.linear(z) + self.hidden(z)
-
 
 class Decoder(nn.Module):
     """One linear map from the fused embedding to all features, as published.
@@ -48,12 +28,9 @@ class Decoder(nn.Module):
         n_features: int,
         n_batches: int,
         depth_term: bool,
-        hidden: int = 0,
-        dropout: float = 0.0,
         scaled: bool = False,
     ):
         super().__init__()
-        self.input = DecoderInput(n_latent, hidden, dropout) if hidden else nn.Identity()
         self.linear = nn.Linear(n_latent, n_features)
         nn.init.normal_(self.linear.weight, std=0.1 / n_latent**0.5)
         self.n_named = n_batches  # a single batch has a name, but no bias of its own
@@ -82,30 +59,21 @@ class Decoder(nn.Module):
         self.linear.bias.copy_(mean)
 
     def slopes(self) -> Tensor:
-        """Return how the embedding moves each feature, ``(n_features, n_latent)``.
-
-        Of a hidden layer before it only the linear part beside it counts.
-        """
+        """Return how the embedding moves each feature, ``(n_features, n_latent)``."""
         weights = self.linear.weight.detach()
-        if isinstance(self.input, DecoderInput):
-            weights = weights @ self.input.linear.weight.detach()
         return weights if self.scale is None else weights * self.scale
 
     @torch.no_grad()
     def change_basis(self, inverse: Tensor) -> None:
         """Read embeddings ``z @ basis`` as those before, given the inverse of the basis."""
-        first = [self.linear]
-        if isinstance(self.input, DecoderInput):
-            first = [self.input.linear, self.input.hidden.w1]
-        for layer in first:
-            layer.weight.copy_(layer.weight @ inverse.T)
+        self.linear.weight.copy_(self.linear.weight @ inverse.T)
 
     def augment(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
         """Append one, depth and batch to `z`.
 
         A batch that is missing, negative or added later is the average one here.
         """
-        parts = [self.input(z), z.new_ones(z.shape[0], 1)]
+        parts = [z, z.new_ones(z.shape[0], 1)]
         if self.depth_slope is not None:
             parts.append((z.new_zeros(z.shape[0]) if depth is None else depth)[:, None])
         if self.n_batches:

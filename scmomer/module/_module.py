@@ -67,16 +67,14 @@ class SCMOMERModule(nn.Module):
         self.decoders = nn.ModuleDict()
         for m, found in features.items():
             self.encoders[m] = KINDS[m].encoder(found, c)
-            self.decoders[m] = KINDS[m].decoder(
-                c, self.sizes[m], n_batches, hidden=c.decoder_hidden
-            )
+            self.decoders[m] = KINDS[m].decoder(c, self.sizes[m], n_batches)
         self.paired = len(self.encoders) > 1
         self.fused = self.paired or bridged
         # What fusion takes: also a modality that is only ever predicted.
         self.modalities: tuple[str, ...] = (RNA, ATAC) if bridged else tuple(self.encoders)
         if self.fused:
             k = len(self.modalities)
-            self.fusion = Fusion(c.n_latent, k, c.fusion_hidden)
+            self.fusion = Fusion(c.n_latent, k)
             self.bridges = nn.ModuleDict(
                 {
                     m: make_bridge(
@@ -113,7 +111,7 @@ class SCMOMERModule(nn.Module):
     def _add_paired(self, n_batches: int) -> None:
         """Add what only cells of two modalities can train."""
         c, sizes = self.config, self.sizes
-        self.discriminator = Discriminator(c.n_latent, c.discriminator_hidden)
+        self.discriminator = Discriminator(c.n_latent)
         self.depth_heads = nn.ModuleDict(
             {m: DepthHead(c.n_latent) for m in sizes if has_depth(m) and RNA in sizes}
         )

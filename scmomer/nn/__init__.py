@@ -1,7 +1,6 @@
-"""Torch pieces that know neither modality nor model: sparse rows, losses, distances of batches."""
+"""Torch pieces that know neither modality nor model: sparse rows and losses."""
 
 from scmomer.nn._losses import linear_bce, multinomial, negative_binomial, sparse_mse
-from scmomer.nn._mmd import batch_discrepancy
 from scmomer.nn._rows import (
     CellBatch,
     SparseRows,
@@ -17,7 +16,6 @@ from scmomer.nn._rows import (
 __all__ = [
     "CellBatch",
     "SparseRows",
-    "batch_discrepancy",
     "drop_entries",
     "keep_entries",
     "linear_bce",

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from scmomer._constants import MODALITIES, RNA
 from scmomer.module import KINDS
-from scmomer.nn import batch_discrepancy, multinomial
+from scmomer.nn import multinomial
 
 if TYPE_CHECKING:
     from scmomer.module import Decoder, SCMOMERModule
     from scmomer.nn import CellBatch, SparseRows
 
 Terms = dict[str, Tensor]
+_MASK_FRACTION = 0.15  # of expressed genes, peaks or proteins, hidden in stage 1
+_NEGATIVE_FRACTION = 0.5  # permuted pairs for each real pair in a batch
 
 
 def counts_of(tensors: CellBatch) -> dict[str, SparseRows]:
@@ -41,7 +43,6 @@ def reconstruction(
     """
     counts = counts_of(tensors)[modality]
     decoder = module.decoder(modality) if decoder is None else decoder
-    z = F.dropout(z, module.config.latent_dropout, module.training)
     error = KINDS[modality].error(module, decoder, z, counts, tensors.get("batch"))
     return error / module.baseline[MODALITIES.index(modality)]
 
@@ -55,7 +56,7 @@ def unimodal(modality: str) -> Callable[[SCMOMERModule, CellBatch], Terms]:
 
     def objective(module: SCMOMERModule, tensors: CellBatch) -> Terms:
         features = module.normalize(modality, counts_of(tensors)[modality])
-        encoded, masked = module.encoder(modality).masked(features, module.config.mask_fraction)
+        encoded, masked = module.encoder(modality).masked(features, _MASK_FRACTION)
         return {
             "masked": masked,
             f"{modality}_reconstruction": reconstruction(module, modality, encoded.cell, tensors),
@@ -85,7 +86,7 @@ def pair_matching(
     In a false pair the first modality is of one cell, all others of another.
     """
     n = z.shape[0]
-    pairs = negatives(labels, n, int(n * module.config.negative_fraction), z.device)
+    pairs = negatives(labels, n, int(n * _NEGATIVE_FRACTION), z.device)
     mixed = {m: part[pairs[int(place > 0)]] for place, (m, part) in enumerate(embedded.items())}
     false = module.fuse(mixed)  # (k, n_latent)
     logits = module.discriminator(torch.cat([z, false]))
@@ -102,7 +103,6 @@ def fusion(module: SCMOMERModule, tensors: CellBatch) -> Terms:
     }
     z = module.fuse(embedded)
     terms = {f"{m}_reconstruction": reconstruction(module, m, z, tensors) for m in embedded}
-    terms |= _mixing(module, z, tensors)
     if module.config.discriminator_weight:
         terms["pair_matching"] = pair_matching(module, embedded, z, tensors.get("labels"))
     return terms
@@ -140,9 +140,6 @@ def bridge(module: SCMOMERModule, tensors: CellBatch) -> Terms:
             terms |= {f"{name}_from_{source}_{k + 1}": value for name, value in found.items()}
     if len(said) > 2:  # what a query of two modalities will ask for
         terms |= _from_others(module, said, tensors)
-    for source, z in fused.items():
-        found = _mixing(module, z, tensors)
-        terms |= {f"{name}_from_{source}": value for name, value in found.items()}
     return terms
 
 
@@ -181,17 +178,6 @@ def _rebuild(
         loss = multinomial(rates(z), tensors["rna"]) / module.count_baseline
         terms["counts"] = c.bridge_rates * loss
     return terms
-
-
-def _mixing(module: SCMOMERModule, z: Tensor, tensors: CellBatch) -> Terms:
-    """Return the distance between the batches of an embedding, if it is wanted and there are any.
-
-    Not in the paper. It takes out what batches differ in, be it technical or not.
-    """
-    weight, batch = module.config.batch_weight, tensors.get("batch")
-    if not weight or batch is None:
-        return {}
-    return {"batches": weight * batch_discrepancy(z, batch)}
 
 
 def stage_loss(module: SCMOMERModule, stage: str, tensors: CellBatch) -> tuple[Tensor, Terms]:

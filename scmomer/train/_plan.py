@@ -14,6 +14,7 @@ from scmomer.module import SCMOMERModule, StageConfig
 from scmomer.nn import CellBatch
 from scmomer.train._objectives import counts_of, stage_loss
 
+_WARM_LR = 0.05  # learning rate of warm-started maps, relative to the rest
 _VALIDATION_SEED = 0  # the same genes and patches are hidden in every validation epoch
 
 
@@ -100,7 +101,7 @@ class StagePlan(pl.LightningModule):
             {
                 "params": parameters,
                 "weight_decay": config.weight_decay if decays else 0.0,
-                "lr": config.lr * (self.module.config.warm_lr if is_slow else 1.0),
+                "lr": config.lr * (_WARM_LR if is_slow else 1.0),
             }
             for (decays, is_slow), parameters in groups.items()
         ]

@@ -89,8 +89,11 @@ def test_paper_size_is_the_published_architecture():
         128,
     )
     assert (config.n_latent, config.latent_norm, config.target_sum) == (128, "layer", 1e4)
-    assert (config.bridge_input, config.bridge_hidden, config.mask_fraction) == (
-        "expression",
-        256,
-        0.15,
-    )
+    assert (config.bridge_input, config.bridge_hidden) == ("expression", 256)
+
+
+def test_options_of_older_models_are_read():
+    older = {**get_config("small").to_dict(), "fusion_hidden": 0, "mask_fraction": 0.15}
+    assert ModuleConfig.from_dict(older) == get_config("small")
+    with pytest.raises(ValueError, match=r"Expected fusion_hidden=0.*found 64.*train it again"):
+        ModuleConfig.from_dict({**older, "fusion_hidden": 64})

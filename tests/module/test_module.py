@@ -12,7 +12,7 @@ from scmomer.module import SCMOMERModule
 KINDS = {
     "small": {},
     "all tokens": {"tokens": "all", "binning": "log2"},
-    "softmax": {"rna_attention": "softmax", "rna_pooling": "attention"},
+    "softmax": {"rna_attention": "softmax"},
     "layer norm": {"latent_norm": "layer", "rna_value_skip": False, "atac_peak_skip": False},
     "mlp": {"rna_encoder": "mlp", "atac_encoder": "mlp"},
     "embedding to bridge": {"bridge_input": "embedding"},

@@ -15,7 +15,6 @@ from scmomer.module import SCMOMERModule, get_config, patch_layout
 TINY = {
     "n_latent": 8,
     "bridge_hidden": 16,
-    "discriminator_hidden": 8,
     "rna_dim": 8,
     "rna_depth": 1,
     "rna_heads": 2,

@@ -38,7 +38,7 @@ def plan(module, stage: str = "fusion", **kwargs) -> StagePlan:
 
 @pytest.mark.parametrize("stage", ["rna", "atac", "fusion", "bridge"])
 def test_optimizer_has_each_parameter_of_the_stage_once(make_network, stage):
-    module = make_network(warm_lr=0.25)
+    module = make_network()
     optimizer = plan(module, stage).configure_optimizers()["optimizer"]
     found = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(found) == sorted(id(p) for p in module.stage_parameters(stage))
@@ -46,7 +46,7 @@ def test_optimizer_has_each_parameter_of_the_stage_once(make_network, stage):
     for group in optimizer.param_groups:
         for p in group["params"]:
             assert group["weight_decay"] == (0.3 if p.ndim >= 2 else 0.0)
-            assert group["initial_lr"] == pytest.approx(0.02 * (0.25 if id(p) in slow else 1))
+            assert group["initial_lr"] == pytest.approx(0.02 * (0.05 if id(p) in slow else 1))
 
 
 @pytest.mark.parametrize("encoder", [{}, {"rna_encoder": "mlp", "atac_encoder": "mlp"}], ids=str)

@@ -42,9 +42,7 @@ class ModalityKind(ABC):
         """Return an untrained encoder."""
 
     @abstractmethod
-    def decoder(
-        self, config: ModuleConfig, n_features: int, n_batches: int, *, hidden: int = 0
-    ) -> Decoder:
+    def decoder(self, config: ModuleConfig, n_features: int, n_batches: int) -> Decoder:
         """Return an untrained decoder."""
 
     @abstractmethod

@@ -13,7 +13,6 @@ KINDS = {
     "performer all tokens": ("rna", {"tokens": "all"}),
     "performer log2 bins": ("rna", {"binning": "log2"}),
     "performer softmax": ("rna", {"rna_attention": "softmax"}),
-    "performer attention pooling": ("rna", {"rna_pooling": "attention"}),
     "performer published pooling": ("rna", {"rna_value_skip": False}),
     "rna mlp": ("rna", {"rna_encoder": "mlp"}),
     "vit": ("atac", {}),

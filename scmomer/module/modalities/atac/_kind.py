@@ -26,12 +26,9 @@ class ATACKind(ModalityKind):
             raise TypeError(msg)
         return atac_encoder(features, config)
 
-    def decoder(
-        self, config: ModuleConfig, n_features: int, n_batches: int, *, hidden: int = 0
-    ) -> Decoder:
+    def decoder(self, config: ModuleConfig, n_features: int, n_batches: int) -> Decoder:
         """Return a decoder to logits."""
-        c = config
-        return Decoder(c.n_latent, n_features, n_batches, c.depth_term, hidden, c.decoder_dropout)
+        return Decoder(config.n_latent, n_features, n_batches, config.depth_term)
 
     def bridge_input(self, config: ModuleConfig) -> BridgeInput:
         """Return what bridges from ATAC read."""
@@ -52,8 +49,7 @@ class ATACKind(ModalityKind):
         """Return the cross-entropy of open peaks."""
         config = network.config
         augmented = decoder.augment(z, batch, network.depth(counts))
-        error = linear_bce(augmented, decoder.weights(), counts, config.atac_pos_weight)
-        return config.atac_weight * error
+        return linear_bce(augmented, decoder.weights(), counts, config.atac_pos_weight)
 
     def derivatives(
         self, network: Network, decoder: Decoder, values: Tensor, counts: SparseRows

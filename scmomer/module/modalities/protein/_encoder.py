@@ -86,8 +86,6 @@ class ProteinEncoder(nn.Module):
 class ProteinDecoder(Decoder):
     """Log of the expected counts, and how counts of each protein scatter around them."""
 
-    def __init__(
-        self, n_latent: int, n_features: int, n_batches: int, hidden: int = 0, dropout: float = 0.0
-    ):
-        super().__init__(n_latent, n_features, n_batches, True, hidden, dropout)
+    def __init__(self, n_latent: int, n_features: int, n_batches: int):
+        super().__init__(n_latent, n_features, n_batches, True)
         self.log_dispersion = nn.Parameter(torch.full((n_features,), _START_DISPERSION))

@@ -25,16 +25,13 @@ class ProteinKind(ModalityKind):
         """Return a perceptron on centred log ratios."""
         return ProteinEncoder(n_features(features), config)
 
-    def decoder(
-        self, config: ModuleConfig, n_features: int, n_batches: int, *, hidden: int = 0
-    ) -> Decoder:
+    def decoder(self, config: ModuleConfig, n_features: int, n_batches: int) -> Decoder:
         """Return a decoder to log expected counts."""
-        c = config
-        return ProteinDecoder(c.n_latent, n_features, n_batches, hidden, c.decoder_dropout)
+        return ProteinDecoder(config.n_latent, n_features, n_batches)
 
     def bridge_input(self, config: ModuleConfig) -> BridgeInput:
         """Return what bridges from protein read."""
-        return config.bridge_input_protein
+        return "both"
 
     def normalize(self, network: Network, counts: SparseRows) -> SparseRows:
         """Return centred log ratios."""
@@ -50,8 +47,7 @@ class ProteinKind(ModalityKind):
     ) -> Tensor:
         """Return the negative log likelihood of the counts."""
         log_mean = decoder(z, batch, network.depth(counts, "protein"))  # (n, n_proteins)
-        error = negative_binomial(log_mean, _of_proteins(decoder).log_dispersion, counts)
-        return network.config.protein_weight * error
+        return negative_binomial(log_mean, _of_proteins(decoder).log_dispersion, counts)
 
     def derivatives(
         self, network: Network, decoder: Decoder, values: Tensor, counts: SparseRows

@@ -46,21 +46,6 @@ class GenePooling(nn.Module):
         return pooled if self.bias is None else pooled + self.bias
 
 
-class AttentionPooling(nn.Module):
-    """Weighted mean of token embeddings; the weights come from a learned query."""
-
-    def __init__(self, dim: int, n_latent: int):
-        super().__init__()
-        self.score = nn.Linear(dim, 1)
-        self.projection = nn.Linear(dim, n_latent)
-
-    def forward(self, hidden: Tensor, tokens: ExpressionTokens) -> Tensor:
-        """Pool ``(n, length, dim)`` to ``(n, n_latent)``."""
-        score = self.score(hidden)[..., 0].masked_fill(~tokens.valid, -1e30)  # (n, length)
-        weight = score.softmax(-1) * tokens.valid
-        return self.projection((weight[..., None] * hidden).sum(1))
-
-
 class MeanMaxPooling(nn.Module):
     """Mean and maximum of the token embeddings, side by side: an embedding without parameters."""
 
@@ -86,13 +71,11 @@ class PerformerEncoder(nn.Module):
         rna = config.rna
         self.n_genes, self.rna = n_genes, rna
         self.model = Performer(n_genes, rna)
-        self.pool: GenePooling | AttentionPooling | MeanMaxPooling
+        self.pool: GenePooling | MeanMaxPooling
         if rna.pooling == "mean_max":
             self.pool = MeanMaxPooling(rna.dim, config.n_latent)
-        elif rna.pooling == "genes":
-            self.pool = GenePooling(n_genes, rna.dim, config.n_latent, rna.value_skip)
         else:
-            self.pool = AttentionPooling(rna.dim, config.n_latent)
+            self.pool = GenePooling(n_genes, rna.dim, config.n_latent, rna.value_skip)
         self.norm = LatentNorm(config.n_latent, config.latent_norm)
 
     def tokenize(self, expression: SparseRows) -> ExpressionTokens:

@@ -11,6 +11,8 @@ from scmomer.module.modalities._base import Features, ModalityKind, Network, n_f
 from scmomer.module.modalities.rna._encoder import rna_encoder
 from scmomer.nn import SparseRows, log_normalize, sparse_mse, to_dense
 
+_CLIP = 10.0  # deviations of a scaled gene beyond which its error stops growing
+
 
 class RNAKind(ModalityKind):
     """Expression: log of normalised counts, squared error in units of each gene's spread."""
@@ -21,14 +23,9 @@ class RNAKind(ModalityKind):
         """Return a Performer over genes, or a perceptron."""
         return rna_encoder(n_features(features), config)
 
-    def decoder(
-        self, config: ModuleConfig, n_features: int, n_batches: int, *, hidden: int = 0
-    ) -> Decoder:
+    def decoder(self, config: ModuleConfig, n_features: int, n_batches: int) -> Decoder:
         """Return a decoder to log2 expression."""
-        c = config
-        return Decoder(
-            c.n_latent, n_features, n_batches, False, hidden, c.decoder_dropout, c.scale_genes
-        )
+        return Decoder(config.n_latent, n_features, n_batches, False, config.scale_genes)
 
     def bridge_input(self, config: ModuleConfig) -> BridgeInput:
         """Return what bridges from RNA read."""
@@ -49,10 +46,10 @@ class RNAKind(ModalityKind):
         """Return the squared error of log expression."""
         config, target = network.config, self.normalize(network, counts)
         if config.scale_genes:  # one count of a rare gene would outweigh a whole cell
-            limit = config.clip_genes * network.gene_weight.rsqrt()  # (n_genes,)
+            limit = _CLIP * network.gene_weight.rsqrt()  # (n_genes,)
             values = torch.minimum(target.values, limit[target.indices])
             target = target._replace(values=values)
-        return config.rna_weight * sparse_mse(decoder(z, batch), target, network.gene_weight)
+        return sparse_mse(decoder(z, batch), target, network.gene_weight)
 
     def derivatives(
         self, network: Network, decoder: Decoder, values: Tensor, counts: SparseRows
@@ -60,7 +57,7 @@ class RNAKind(ModalityKind):
         """Return those of half the squared error."""
         target = to_dense(self.normalize(network, counts), values.shape[1])
         if network.config.scale_genes:
-            target = torch.minimum(target, network.config.clip_genes * network.gene_weight.rsqrt())
+            target = torch.minimum(target, _CLIP * network.gene_weight.rsqrt())
         weight = network.gene_weight.expand_as(values)
         return weight * (values - target), weight
 

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from scmomer.module.modalities.rna._encoder import (
-    AttentionPooling,
     GenePooling,
     MeanMaxPooling,
     PerformerEncoder,
@@ -77,7 +76,6 @@ def test_mean_max_pooling_by_hand(counts, sparse):
 
 POOLS = {
     "genes": lambda: GenePooling(12, 7, 4, True),
-    "attention": lambda: AttentionPooling(7, 4),
     "mean_max": lambda: MeanMaxPooling(7, 14),
 }
 
