@@ -122,7 +122,7 @@ def test_pair_matching_tells_real_from_false_pairs(make_module):
 
 def test_reconstruction_of_rna_is_the_weighted_error(make_module, paired):
     module = make_module(n_batches=2).eval()
-    torch.nn.init.uniform_(module.gene_weight)
+    torch.nn.init.uniform_(module.gene_weight, 0.1, 0.3)
     module.baseline[0] = 3.0
     tensors, z = paired(), torch.randn(24, 8)
     target = to_dense(module.normalize("rna", tensors["rna"]), 30)

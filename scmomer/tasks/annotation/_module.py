@@ -86,7 +86,7 @@ class ClassifierModule(nn.Module):
 
     def __init__(self, n_inputs: int, n_classes: int, n_sure: int, config: ClassifierConfig):
         super().__init__()
-        self.n_inputs, self.n_classes = n_inputs, n_classes
+        self.n_sure, self.n_inputs, self.n_classes = n_sure, n_inputs, n_classes
         self.register_buffer("mean", torch.zeros(n_inputs))
         self.register_buffer("std", torch.ones(n_inputs))
         heads = (
