@@ -55,8 +55,8 @@ TINY = {
 
 
 _NOISE = (
-    "ignore:`isinstance.treespec",  # lightning's use of torch
-    "ignore:The number of training batches",
+    # mudata 0.3, whenever a test builds a MuData; tests/test_warnings.py sees what scmomer builds
+    "ignore:From 0.4 .update:FutureWarning",
     "ignore:.*names are not unique:UserWarning",  # anndata and mudata, in tests of just that
 )
 
