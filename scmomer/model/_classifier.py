@@ -23,7 +23,7 @@ from scmomer.model._classifier_inputs import (
     read_labels,
     restrict,
 )
-from scmomer.model._containers import check_container
+from scmomer.model._containers import check_container, with_values
 from scmomer.model._current import resolve_model
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
@@ -31,6 +31,7 @@ from scmomer.model._gene_votes import GeneVotes, held_out_votes, share_of_genes,
 from scmomer.model._layers import Layers
 from scmomer.model._names_cells import NamesCells, Threshold
 from scmomer.model._novelty import ClassCentres
+from scmomer.model._texts import called
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
 from scmomer.train import Cells
 from scmomer.train._classifier import seeded, train_heads
@@ -156,15 +157,17 @@ class CellTypeClassifier(NamesCells):
         ValueError
             If labels are missing, of one class only, or one class has a single cell.
         """
-        check_container(reference)
         if mode not in ("frozen", "finetune"):
             msg = f"Expected mode 'frozen' or 'finetune', found {mode!r}."
             raise ValueError(msg)
-        given = read_labels(reference, labels) if isinstance(labels, str) else labels
-        names = check_labels(given, reference.n_obs)
-        self.mode, self._network = mode, self.model
-        self.genes_ = None if genes is None else pd.Index(genes)
-        cells = self._read(reference, layers)
+        with called("reference", keep=True):
+            check_container(reference)
+            given = read_labels(reference, labels) if isinstance(labels, str) else labels
+            drop = with_values(reference, labels) if isinstance(labels, str) else None
+            names = check_labels(given, reference.n_obs, drop)
+            self.mode, self._network = mode, self.model
+            self.genes_ = None if genes is None else pd.Index(genes)
+            cells = self._read(reference, layers)
         self.modalities_ = self._checked(modalities, cells)
         self.classes_, codes = np.unique(names, return_inverse=True)
         if mode == "finetune" and RNA not in self.modalities_:
@@ -290,8 +293,9 @@ class CellTypeClassifier(NamesCells):
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Return :meth:`predict_proba` and :meth:`novelty`, for the price of one."""
         heads, centres = self._trained()
-        check_container(query)
-        cells = self._read(query, layers)
+        with called("query"):
+            check_container(query)
+            cells = self._read(query, layers)
         found = self._embed(cells, batch_size)
         with torch.no_grad():
             values = heads(torch.from_numpy(found.values)).numpy()
@@ -304,7 +308,8 @@ class CellTypeClassifier(NamesCells):
         if self.heads_ is None or self.centres_ is None:
             msg = (
                 "Expected a trained classifier, found one that was never fitted. Call "
-                "classifier.fit(reference, labels_key), or CellTypeClassifier.load(path, model)."
+                "classifier.fit(reference, 'cell_type'), with the name of a column of reference.obs, or "
+                "load one: classifier = scmomer.CellTypeClassifier.load(path, model)."
             )
             raise RuntimeError(msg)
         return self.heads_, self.centres_

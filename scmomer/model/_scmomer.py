@@ -32,6 +32,7 @@ from scmomer.model._query import read_cells
 from scmomer.model._results import ResultsMixin
 from scmomer.model._setup import anndata_fields, detect_modality, make_manager, mudata_fields
 from scmomer.model._spec import ModelSpec
+from scmomer.model._texts import called, name_of
 from scmomer.module import ModuleConfig, SCMOMERModule, get_config, resolve_attention
 from scmomer.train import Cells
 
@@ -94,8 +95,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     ):
         if data is None and registry is None:
             msg = (
-                "Expected registered data, found none. Pass them (`scmomer.SCMOMER(mdata)`), or "
-                "load a model with scmomer.load(path)."
+                "Expected registered data, found none. Set them up and pass them "
+                "(`scmomer.pp.setup_mudata(mdata); model = scmomer.SCMOMER(mdata)`), or load a "
+                "model with scmomer.load(path)."
             )
             raise ValueError(msg)
         if data is not None:
@@ -109,7 +111,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         spec = _spec_of(data, self.registry["setup_args"])
         if RNA in spec.features:
             rna = replace(spec, features={RNA: spec.features[RNA]})  # peaks need not be read
-            lengths = read_cells(data, rna, check=False).lengths(RNA)
+            with called(argument=None):
+                lengths = read_cells(data, rna, check=False).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
         self._build(spec, config)
 
@@ -181,7 +184,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 "scmomer.pp.setup_mudata."
             )
             raise TypeError(msg)
-        modality = detect_modality(adata, modality)
+        modality = detect_modality(adata, modality, layer)
         setup_method_args = cls._get_setup_method_args(**locals())
         fields = anndata_fields(adata, modality, layer, batch_key, labels_key)
         manager = make_manager(fields, setup_method_args)
@@ -195,7 +198,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             kind = type(data).__name__
             msg = (
                 f"Expected registered data, found data ({kind}) that were not set up for this "
-                f"model. Run `scmomer.pp.setup_{kind.lower()}(data)` first."
+                f"model. Run `scmomer.pp.setup_{kind.lower()}({name_of(data)})` first."
             )
             raise ValueError(msg)
 
@@ -206,11 +209,13 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             msg = (
                 "Expected registered data, found none: this model was loaded from a folder, or made "
                 "by load_query. "
-                "Pass the data to this call; to train on, load it with data, "
-                "scmomer.load(path, data), or build a model with scmomer.SCMOMER(data)."
+                "Pass the data to methods that take them. To train on, save the model if it is not, "
+                "and load it with data that have all of its features: "
+                "`model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)
-        return read_cells(self.adata, self.spec, check=False)
+        with called(argument=None):
+            return read_cells(self.adata, self.spec, check=False)
 
     @property
     def target_sum(self) -> float:

@@ -13,7 +13,7 @@ from scmomer._compat import keep_obs
 from scmomer._constants import FEATURE_NAMES
 from scmomer.model._containers import check_container
 from scmomer.model._counts import read_counts
-from scmomer.model._evidence import describe, modality_named, parts_of
+from scmomer.model._evidence import describe, looks_like, modality_named, parts_of
 from scmomer.model._layers import Layers, layers_by_modality
 
 logger = logging.getLogger(__name__)
@@ -127,14 +127,17 @@ def drop_unmeasured(data: Container, **layers: Unpack[Layers]) -> Container:
         return data[_has_counts(data, layers.get("layer"), "adata")].copy()
     found = {}
     for key, adata in data.mod.items():
-        layer = named.get(modality_named(key) or "")
-        found[key] = adata[_has_counts(adata, layer, f"mdata[{key!r}]")].copy()
+        modality = modality_named(key) or looks_like(adata)
+        has = _has_counts(adata, named.get(modality), f"mdata[{key!r}]", f"{modality}_layer")
+        found[key] = adata[has].copy()
     return _joined(found, data)
 
 
-def _has_counts(adata: AnnData, layer: str | None, where: str) -> np.ndarray:
+def _has_counts(
+    adata: AnnData, layer: str | None, where: str, argument: str = "layer"
+) -> np.ndarray:
     """Return which cells have a count, ``(n_obs,)`` bool."""
-    counts = read_counts(adata, layer, where)
+    counts = read_counts(adata, layer, where, argument)
     return np.asarray(counts.sum(axis=1)).ravel() > 0
 
 
