@@ -16,10 +16,10 @@ from scmomer._constants import RNA
 from scmomer.model._containers import obs_column
 from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._inference import Inference
+from scmomer.model._texts import assigned
 
 if TYPE_CHECKING:
     from scmomer.model._scmomer import SCMOMER
-    from scmomer.model._texts import assigned
 from scmomer.train import Cells
 
 Inputs = Literal["all", "embedding"]

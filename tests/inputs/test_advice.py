@@ -362,3 +362,10 @@ def test_how_a_call_names_its_data(mdata):
         assert layer_argument(mdata, "rna") is None
     assert name_of(mdata) == "mdata"
     assert assigned("mdata['a']") == "mdata.mod['a']" and assigned("adata") == "adata"
+
+
+def test_genes_that_none_shares_are_aligned(follow, trained, mdata, make_unseen):
+    reference, query = mdata["rna"][:, :30].copy(), make_unseen()["rna"][:, 30:].copy()
+    call = "scmomer.tl.annotate(query, reference, labels_key='cell_type', model=model)"
+    text = follow(call, query=query, reference=reference, model=trained)
+    assert "`reference = scmomer.pp.align_genes(reference, model)`" in text
