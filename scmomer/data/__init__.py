@@ -5,11 +5,13 @@ from scmomer.data._containers import (
     categories_of,
     check_container,
     codes,
+    columns_of,
     find_column,
     obs_column,
     read_column,
     resolve_modalities,
     usual_keys,
+    with_values,
 )
 from scmomer.data._counts import get_counts, layer_names, read_counts, warn_empty
 from scmomer.data._evidence import (
@@ -24,12 +26,27 @@ from scmomer.data._loader import cell_loader
 from scmomer.data._names import FEW_MATCHES, check_unique, examples
 from scmomer.data._neighbors import nearest
 from scmomer.data._peaks import PeakPositions, parse_peaks
-from scmomer.data._pseudobulk import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of
+from scmomer.data._pseudobulk import (
+    Pseudobulk,
+    Values,
+    labels_of,
+    peaks_of,
+    pseudobulk,
+    values_of,
+    where_of,
+)
 from scmomer.data._read import find_parts, keys_in, read_cells
 from scmomer.data._spec import ModelSpec
 from scmomer.data._split import SparseDataSplitter, Split, SplitRecord, split_cells
+from scmomer.data._texts import assigned, called, name_of
 
 __all__ = [
+    "columns_of",
+    "where_of",
+    "with_values",
+    "name_of",
+    "assigned",
+    "called",
     "Cells",
     "FEW_MATCHES",
     "Layers",

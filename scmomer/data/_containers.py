@@ -11,8 +11,9 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import settings
 
-from scmomer._constants import ATAC, FEATURE_NAMES, MODALITIES, RNA
+from scmomer._constants import FEATURE_NAMES, MODALITIES, PROTEIN, RNA
 from scmomer.data._evidence import looks_like, modality_named
+from scmomer.data._texts import name_of
 
 _MODALITY_KEYS = (*(f"{m}_layer" for m in MODALITIES), "batch_key", "labels_key")
 
@@ -41,8 +42,8 @@ def _check_up_to_date(mdata: MuData) -> None:
             examples = ", ".join(repr(str(name)) for name in stray[:3])
             msg = (
                 f"Expected a MuData with the cells of its modalities, found {len(stray)} {text}, "
-                f"such as {examples}: a modality was filtered or replaced. Run `mdata.update()` "
-                "first."
+                f"such as {examples}: a modality was filtered or replaced. Run "
+                f"`{name_of(mdata)}.update()` first."
             )
             raise ValueError(msg)
 
@@ -96,11 +97,11 @@ def resolve_modalities(
     unused = _look_alikes(mdata, chosen, named)
     if missing or len(chosen) < 2:
         expected = sorted(chosen.values()) if missing else f"at least two of {list(MODALITIES)}"
-        example = {f"{m}_layer": k for m, k in ({RNA: "gex", ATAC: "peaks"} | unused).items()}
+        there = {m: key for m, key in chosen.items() if key in mdata.mod}
         msg = (
-            f"Expected {expected} in the MuData, found {sorted(mdata.mod)}. Name them, "
-            f"for example modalities={example}, or register one "
-            "modality alone with scmomer.pp.setup_anndata."
+            f"Expected {expected} in the MuData, found {sorted(mdata.mod)}. Name them in "
+            f"modalities={_example(mdata, there | unused)}, or register one modality alone, as in "
+            f"scmomer.pp.setup_anndata(mdata[{next(iter(mdata.mod), RNA)!r}].copy())."
         )
         raise KeyError(msg)
     twice = [key for key in set(chosen.values()) if [*chosen.values()].count(key) > 1]
@@ -108,9 +109,27 @@ def resolve_modalities(
         msg = f"Expected a key of its own for each modality, found {twice[0]!r} for several: {chosen}."
         raise ValueError(msg)
     for modality, key in unused.items():
-        every = {f"{m}_layer": k for m, k in (chosen | {modality: key}).items()}
-        _warn_unused(key, modality, f"modalities={every}")
+        _warn_unused(key, modality, f"modalities={_by_argument(chosen, {modality: key})}")
     return chosen
+
+
+def _by_argument(named: Mapping[str, str | None], more: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what the user names and more, as `modalities` takes it."""
+    return {f"{m}_layer": key for m, key in {**named, **more}.items()}
+
+
+def _example(mdata: MuData, known: Mapping[str, str]) -> str:
+    """Return what `modalities` could be, for messages; ``""`` if that cannot be told."""
+    found = dict(known)
+    for key in mdata.mod:
+        # Genes and proteins that nothing declares look alike; of two such, one is protein.
+        modality = looks_like(mdata[key])
+        modality = PROTEIN if modality == RNA and RNA in found else modality
+        if key not in found.values() and modality not in found:
+            found[modality] = key
+    if len(found) < 2:
+        return ""
+    return f", for example modalities={_by_argument(found, {})}"
 
 
 def _is_named(modality: str, names: Mapping[str, str | None]) -> bool:
@@ -125,7 +144,7 @@ def _key_of(mdata: MuData, modality: str, named: Mapping[str, str | None]) -> st
     if len(keys) > 1:
         msg = (
             f"Expected one modality of {FEATURE_NAMES[modality]} in the MuData, found {keys}. Name "
-            f"the one to use: modalities={ {f'{modality}_layer': keys[0]} }."
+            f"the one to use: modalities={_by_argument(named, {modality: keys[0]})}."
         )
         raise ValueError(msg)
     return keys[0] if keys else None
@@ -157,11 +176,11 @@ def find_column(
     data: AnnData | MuData,
     key: str,
     keys: Mapping[str, str],
-    argument: str = "batch_key= or labels_key=",
+    argument: str | None = "batch_key= or labels_key=",
 ) -> str | None:
     """Return where the obs column `key` is: None for ``data.obs``, else the modality's key.
 
-    `argument` is how messages name the caller's.
+    `argument` is how messages name the caller's, if they do.
 
     Raises
     ------
@@ -170,15 +189,15 @@ def find_column(
     """
     if key in data.obs:
         return None
-    places = {"data.obs": list(data.obs.columns)}
+    name = name_of(data)
+    places = {f"{name}.obs": list(data.obs.columns)}
     for modality in keys.values() if isinstance(data, MuData) else ():
         if key in data[modality].obs:
             return modality
-        places[f"data['{modality}'].obs"] = list(data[modality].obs.columns)
+        places[f"{name}[{modality!r}].obs"] = list(data[modality].obs.columns)
     listing = "; ".join(f"{place} has {columns}" for place, columns in places.items())
-    msg = (
-        f"Expected a column {key!r} of obs, found none: {listing}. Name one of these in {argument}."
-    )
+    where = "" if argument is None else f" in {argument}"
+    msg = f"Expected a column {key!r} of obs, found none: {listing}. Name one of these{where}."
     raise KeyError(msg)
 
 
@@ -189,11 +208,11 @@ def read_column(data: AnnData | MuData, key: str, place: str | None) -> pd.Serie
     return data[place].obs[key].reindex(data.obs_names)
 
 
-def obs_column(data: AnnData | MuData, key: str) -> pd.Series:
+def obs_column(data: AnnData | MuData, key: str, argument: str | None = None) -> pd.Series:
     """Return an obs column of every cell of `data`, wherever it is.
 
     Looked up in ``data.obs``; in a MuData that lacks it, in the obs of its modalities, of which the
-    first that has the cell and the column counts.
+    first that has the cell and the column counts. `argument` is how messages name the caller's.
 
     Raises
     ------
@@ -201,7 +220,7 @@ def obs_column(data: AnnData | MuData, key: str) -> pd.Series:
         If it is nowhere; lists the columns that there are.
     """
     mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
-    place = find_column(data, key, mods)
+    place = find_column(data, key, mods, argument)
     column = read_column(data, key, place)
     if place is None or not column.isna().any():
         return column
@@ -210,6 +229,25 @@ def obs_column(data: AnnData | MuData, key: str) -> pd.Series:
             values = data[other].obs[key].reindex(data.obs_names).astype(object)
             column = column.astype(object).where(column.notna(), values)
     return column
+
+
+def columns_of(data: AnnData | MuData) -> list[str]:
+    """Return the names that :func:`obs_column` finds, for messages."""
+    mods = data.mod.values() if isinstance(data, MuData) else ()
+    return list(dict.fromkeys(name for part in (data, *mods) for name in part.obs.columns))
+
+
+def with_values(data: AnnData | MuData, key: str) -> str:
+    """Return the line that leaves out cells for which :func:`obs_column` has no value."""
+    name = name_of(data)
+    if key in data.obs:
+        have = f"{name}.obs[{key!r}].notna()"
+    else:
+        mods = [m for m in data.mod if key in data[m].obs]
+        have = " | ".join(
+            f"{name}[{m!r}].obs[{key!r}].reindex({name}.obs_names).notna()" for m in mods
+        )
+    return f"{name} = {name}[{have}].copy()"
 
 
 def codes(column: pd.Series, categories: list[str]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any, Final
 
 import h5py
@@ -14,12 +15,13 @@ from anndata.abc import CSCDataset, CSRDataset
 from scvi import settings
 
 from scmomer._constants import FEATURE_NAMES
+from scmomer.data._texts import assigned, option
 
 _CELLS_TO_LOOK_AT: Final = 200  # where an error looks for counts elsewhere
 
 
 def get_counts(
-    adata: AnnData, layer: str | None, where: str, argument: str = "layer"
+    adata: AnnData, layer: str | None, where: str, argument: str | None = "layer"
 ) -> sp.csr_matrix:
     """Return the raw counts of an AnnData, as the model reads them.
 
@@ -43,7 +45,7 @@ def layer_names(adata: AnnData) -> list[str]:
 
 
 def read_counts(
-    adata: AnnData, layer: str | None, where: str, argument: str = "layer"
+    adata: AnnData, layer: str | None, where: str, argument: str | None = "layer"
 ) -> sp.csr_matrix:
     """Return the raw counts of an AnnData in their own dtype.
 
@@ -56,7 +58,8 @@ def read_counts(
     where
         How messages name `adata`, for example ``mdata['rna']``.
     argument
-        The caller's argument that names the layer, for messages.
+        The caller's argument that names the layer, for messages; ``{}`` in it is where the layer
+        goes. None: data are registered.
 
     Returns
     -------
@@ -78,12 +81,18 @@ def read_counts(
         raise KeyError(msg)
     place = f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]"
     matrix = adata.X if layer is None else adata.layers[layer]
-    counts = _to_csr(matrix, place)
+    if matrix is None:
+        msg = (
+            f"Expected a NumPy array or a SciPy sparse matrix in {place}, found nothing. "
+            f"{_where_counts_are(adata, place, argument)}"
+        )
+        raise TypeError(msg)
+    counts = _to_csr(matrix, place, where)
     check_counts(counts, adata, place, argument)
     return counts
 
 
-def _to_csr(matrix: Any, place: str) -> sp.csr_matrix:
+def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
     if isinstance(matrix, CSRDataset | CSCDataset):  # backed
         matrix = matrix.to_memory()
     elif isinstance(matrix, h5py.Dataset):
@@ -96,15 +105,15 @@ def _to_csr(matrix: Any, place: str) -> sp.csr_matrix:
         if matrix.dtype == np.float16:  # not a sparse type; float32 holds all of its values
             matrix = matrix.astype(np.float32)
         return sp.csr_matrix(matrix)
-    found = "nothing" if matrix is None else f"a {type(matrix).__module__}.{type(matrix).__name__}"
+    found = f"a {type(matrix).__module__}.{type(matrix).__name__}"
     msg = (
         f"Expected a NumPy array or a SciPy sparse matrix in {place}, found {found}. "
-        "Put raw counts there, or bring them into memory first (`adata = adata.to_memory()`)."
+        f"Bring the data into memory first: `{assigned(where)} = {where}.to_memory()`."
     )
     raise TypeError(msg)
 
 
-def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: str) -> None:
+def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: str | None) -> None:
     """Raise if stored values are not finite, negative or no whole numbers."""
     values = counts.data
     wrong: dict[str, np.ndarray] = {}
@@ -120,7 +129,12 @@ def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: st
 
 
 def _no_counts(
-    bad: np.ndarray, kind: str, counts: sp.csr_matrix, adata: AnnData, place: str, argument: str
+    bad: np.ndarray,
+    kind: str,
+    counts: sp.csr_matrix,
+    adata: AnnData,
+    place: str,
+    argument: str | None,
 ) -> str:
     first = int(bad.argmax())
     cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
@@ -133,22 +147,31 @@ def _no_counts(
     )
 
 
-def _where_counts_are(adata: AnnData, place: str, argument: str) -> str:
+def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
     """Return the line that passes the counts that `adata` holds elsewhere, for messages."""
     where = re.split(r"\.(?:X|layers\[.*)$", place)[0]
     names = layer_names(adata)
     good = [name for name in names if _seem_counts(adata.layers[name])]
+    in_x = place != f"{where}.X" and _seem_counts(adata.X)
+    if argument is None:
+        return _put_back(place, f"{where}.layers[{good[0]!r}]" if good else f"{where}.X" * in_x)
+    name = argument.split("=")[0]
     if good:
-        return f"layers[{good[0]!r}] holds counts: pass {argument}={good[0]!r}."
-    if place != f"{where}.X" and _seem_counts(adata.X):
-        return f"{where}.X holds counts: leave out {argument}=."
+        return f"layers[{good[0]!r}] holds counts: pass {option(argument, good[0])}."
+    if in_x:
+        return f"{where}.X holds counts: leave out {name}=."
     if adata.raw is not None and _seem_counts(adata.raw.X):
-        mod = re.fullmatch(r"mdata\[(.*)\]", where)
-        target = f"mdata.mod[{mod[1]}]" if mod else where
-        return f"{where}.raw holds counts: run `{target} = {where}.raw.to_adata()` first."
+        return f"{where}.raw holds counts: run `{assigned(where)} = {where}.raw.to_adata()` first."
     others = f" (none of the layers {names} holds them)" if names else ""
+    return f"Put the raw counts of these cells into a layer and pass {name}=, or into X{others}."
+
+
+def _put_back(place: str, source: str) -> str:
+    """Return how counts of registered data come back from `source`, which may be nowhere."""
+    line = f" (`{place} = {source}.copy()`)" if source else ""
     return (
-        f"Put the raw counts of these cells into a layer and pass {argument}=, or into X{others}."
+        "These data were registered with their counts there: put the counts back"
+        f"{line}, or set the data up again with the layer that holds them and build a new model."
     )
 
 
@@ -167,7 +190,7 @@ def _head(matrix: Any) -> Any:
 
 
 def warn_empty(
-    empty: np.ndarray, modality: str, where: str, layer: str | None, argument: str
+    empty: np.ndarray, modality: str, where: str, layers: Mapping[str, str | None]
 ) -> None:
     """Warn of cells without counts: zeros may stand for "not measured", as TOTALVI wants them.
 
@@ -175,17 +198,19 @@ def warn_empty(
     ----------
     empty
         Which cells have no counts, ``(n_obs,)`` bool.
-    modality, where, layer, argument
-        Whose counts, and the caller's arguments, for messages.
+    modality, where
+        Whose counts, and how messages name them.
+    layers
+        Arguments of :func:`scmomer.pp.drop_unmeasured` that say where all counts of the data are.
     """
     if not empty.any():
         return
     name = where.split("[")[0]
-    option = "" if layer is None else f", {argument}={layer!r}"
+    options = "".join(f", {k}={v!r}" for k, v in layers.items() if v is not None)
     warnings.warn(
         f"{int(empty.sum())} of {len(empty)} cells in {where} have no {FEATURE_NAMES[modality]} "
         "with counts and are taken as measured. If zeros stand for 'not measured', run "
-        f"`{name} = scmomer.pp.drop_unmeasured({name}{option})`.",
+        f"`{name} = scmomer.pp.drop_unmeasured({name}{options})`.",
         UserWarning,
         stacklevel=settings.warnings_stacklevel,
     )

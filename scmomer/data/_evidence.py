@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from scmomer._constants import ATAC, FEATURE_NAMES, MODALITIES, PROTEIN, RNA, Modality
 from scmomer.data._peaks import are_peaks, looks_like_peaks
+from scmomer.data._texts import assigned
 
 _USUAL_NAMES: Final[dict[Modality, str]] = {
     RNA: "rna|gex|gene expression|genes?|expression|mrna|transcriptome|(sc|sn)rna( seq)?|rna seq",
@@ -74,8 +75,22 @@ def describe(parts: dict[str, np.ndarray]) -> str:
     return " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
 
 
-def check_one_modality(adata: AnnData, where: str = "adata") -> None:
+def check_one_modality(
+    adata: AnnData,
+    where: str = "adata",
+    wanted: Modality | None = None,
+    layer: str | None = None,
+) -> None:
     """Raise if an AnnData holds features of several modalities.
+
+    Parameters
+    ----------
+    adata, where
+        The data, and how messages name them.
+    wanted
+        The modality that the caller reads; None for any.
+    layer
+        Layer that holds the counts.
 
     Raises
     ------
@@ -83,20 +98,23 @@ def check_one_modality(adata: AnnData, where: str = "adata") -> None:
         Names the parts, and the line that splits them.
     """
     parts = parts_of(adata)
+    split = f"scmomer.pp.split_modalities({where}{f', layer={layer!r}' if layer else ''})"
     n_others = adata.n_vars - int(np.sum(list(parts.values())))
     if len(parts) == 1 and n_others:
         (modality,) = parts
         msg = (
             f"Expected features of one modality in {where}, found {describe(parts)} and {n_others} "
-            f"of other types. Leave these out: `{where} = "
-            f"scmomer.pp.split_modalities({where})[{modality!r}]`."
+            f"of other types. Leave these out: `{assigned(where)} = {split}[{modality!r}]`."
         )
         raise ValueError(msg)
     if len(parts) < 2:
         return
-    msg = (
-        f"Expected features of one modality in {where}, found {describe(parts)}. Split them: "
-        f"`mdata = scmomer.pp.split_modalities({where})`, and pass mdata or one of "
-        f"{', '.join(f'mdata[{m!r}]' for m in parts)}."
-    )
+    if wanted in parts:
+        remedy = f"Leave the others out: `{assigned(where)} = {split}[{wanted!r}]`."
+    else:
+        remedy = (
+            f"Split them: `mdata = {split}`, and pass one of "
+            f"{', '.join(f'mdata[{m!r}]' for m in parts)}, or mdata to scmomer.pp.setup_mudata."
+        )
+    msg = f"Expected features of one modality in {where}, found {describe(parts)}. {remedy}"
     raise ValueError(msg)

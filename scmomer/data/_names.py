@@ -12,7 +12,8 @@ import pandas as pd
 import scipy.sparse as sp
 from scvi import settings
 
-from scmomer.data._peaks import peaks_in_one_notation
+from scmomer.data._peaks import looks_like_peaks, peaks_in_one_notation
+from scmomer.data._texts import assigned
 
 logger = logging.getLogger(__name__)
 
@@ -27,9 +28,21 @@ def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None
     msg = (
         f"Expected unique names in {where}, found {len(twice)} that occur more than once "
         f"({', '.join(map(str, twice[:5]))}{', ...' if len(twice) > 5 else ''}). "
-        f"{remedy or f'Run `{where}_make_unique()` or drop the repeats.'}"
+        f"{remedy or _unique_line(names, where)}"
     )
     raise ValueError(msg)
+
+
+def _unique_line(names: pd.Index, where: str) -> str:
+    """Return the line that leaves each name of `where`, such as ``adata.var_names``, once."""
+    owner, _, attribute = where.rpartition(".")
+    if attribute == "var_names" and looks_like_peaks(names):  # a number at the end is no interval
+        line = f"{assigned(owner)} = {owner}[:, ~{where}.duplicated()].copy()"
+        return f"Drop the repeats: `{line}`."
+    if attribute == "obs_names" and owner != assigned(owner):
+        line = f"{where}_make_unique(); {owner.split('[')[0]}.update()"
+        return f"Run `{line}` or drop the repeats."
+    return f"Run `{where}_make_unique()` or drop the repeats."
 
 
 def align_by_name(
@@ -65,7 +78,7 @@ def align_by_name(
     if what == "peaks" and (column < 0).any():
         column = _by_coordinates(found, expected, column, where)
     known = np.flatnonzero(column >= 0)
-    _report_matches(len(known), found, expected, what)
+    _report_matches(len(known), found, expected, what, where)
     selection = sp.csr_matrix(
         (np.ones(len(known), counts.dtype), (known, column[known])),
         shape=(len(found), len(expected)),
@@ -90,13 +103,15 @@ def _by_coordinates(
     return column
 
 
-def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str) -> None:
+def _report_matches(
+    n_known: int, found: pd.Index, expected: pd.Index, what: str, where: str
+) -> None:
     n = len(expected)
     if n_known == 0:
         msg = (
             f"Expected {what} of the model such as {examples(expected)}, found none of its {n} "
             f"among the query's {len(found)} (such as {examples(found)}). "
-            f"Check species and naming (symbols or Ensembl ids, peak set) of var_names; {advice(what)}"
+            f"Check species and naming (symbols or Ensembl ids, peak set) of var_names; {advice(what, where)}"
         )
         raise ValueError(msg)
     extra = len(found) - n_known
@@ -108,7 +123,7 @@ def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str
         missing = expected[~expected.isin(found)]
         warnings.warn(
             f"Only {text} Missing are for example {examples(missing)}. Results from so few "
-            f"{what} are unreliable; {advice(what)}",
+            f"{what} are unreliable; {advice(what, where)}",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
@@ -116,11 +131,12 @@ def _report_matches(n_known: int, found: pd.Index, expected: pd.Index, what: str
         logger.info(text)
 
 
-def advice(what: str) -> str:
+def advice(what: str, where: str) -> str:
     """Return what else matches features to a model, for messages."""
     if what == "proteins":
         return "rename them after the model's (`model.spec.features['protein']`)."
-    return f"`scmomer.pp.align_{what}(adata, model)` matches {what} by more than their names."
+    line = f"{assigned(where)} = scmomer.pp.align_{what}({where}, model)"
+    return f"`{line}` matches {what} by more than their names."
 
 
 def examples(names: Sequence[Any] | pd.Index | np.ndarray) -> str:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scmomer._constants import ATAC
 from scmomer.data._containers import check_container, find_column, obs_column, usual_keys
 from scmomer.data._counts import layer_names
-from scmomer.data._evidence import check_one_modality
+from scmomer.data._evidence import check_one_modality, looks_like
+from scmomer.data._texts import assigned, name_of
 
 #: Values of cells x peaks; a dense matrix may stay on disk.
 Values: TypeAlias = np.ndarray | sp.spmatrix | sp.sparray | h5py.Dataset
@@ -63,16 +64,27 @@ def peaks_of(data: AnnData | MuData) -> AnnData:
     """
     check_container(data)
     if isinstance(data, AnnData):
-        check_one_modality(data)
+        check_one_modality(data, wanted=ATAC)
         return data
     keys = usual_keys(data, ATAC)
     if not keys:
         msg = (
             f"Expected modality {ATAC!r} in the MuData, found {sorted(data.mod)}. Pass the "
-            "modality of peaks as an AnnData."
+            f"modality of peaks as an AnnData{_example(data)}."
         )
         raise KeyError(msg)
     return data[keys[0]]
+
+
+def _example(mdata: MuData) -> str:
+    keys = [key for key, adata in mdata.mod.items() if looks_like(adata) == ATAC]
+    return f", mdata[{keys[0]!r}]" if keys else ""
+
+
+def where_of(data: AnnData | MuData) -> str:
+    """Return how messages name what :func:`peaks_of` returns."""
+    name = name_of(data)
+    return name if isinstance(data, AnnData) else f"{name}[{usual_keys(data, ATAC)[0]!r}]"
 
 
 def values_of(adata: AnnData, layer: str | None) -> tuple[Values, str]:
@@ -123,7 +135,9 @@ def labels_of(data: AnnData | MuData, groupby: str) -> pd.Categorical:
     return column.cat.rename_categories(str).array
 
 
-def pseudobulk(matrix: Values, labels: pd.Categorical, place: str = "X") -> Pseudobulk:
+def pseudobulk(
+    matrix: Values, labels: pd.Categorical, place: str = "X", owner: str | None = None
+) -> Pseudobulk:
     """Sum accessibility over the cells of each group, as one product with group indicators.
 
     Parameters
@@ -135,6 +149,8 @@ def pseudobulk(matrix: Values, labels: pd.Categorical, place: str = "X") -> Pseu
         Group of each cell, shape ``(n_cells,)``. Cells without one count nowhere.
     place
         How messages name `matrix`.
+    owner
+        How they name the AnnData that has it; None: not at all.
 
     Raises
     ------
@@ -149,7 +165,7 @@ def pseudobulk(matrix: Values, labels: pd.Categorical, place: str = "X") -> Pseu
     sums = np.zeros((len(groups), n_peaks))
     highest, is_counts = 0.0, True
     for rows, block in _blocks(matrix):
-        _check(block, place)
+        _check(block, place, owner)
         # A block of whole numbers may belong to probabilities: of 0 and 1 it stays as it is.
         whole = _is_whole(block)
         product = indicator[:, rows] @ (block > 0 if whole else block)
@@ -168,7 +184,7 @@ def _blocks(matrix: Values) -> Iterator[tuple[slice, Any]]:
         yield rows, matrix if sp.issparse(matrix) else matrix[rows]
 
 
-def _check(block: Any, place: str) -> None:
+def _check(block: Any, place: str, owner: str | None) -> None:
     """Raise if a value is NaN, infinite or negative."""
     # The extremes show each of these without a boolean copy of the block.
     lowest, highest = float(block.min()), float(block.max())
@@ -176,10 +192,14 @@ def _check(block: Any, place: str) -> None:
         finite = np.isfinite(block.data if sp.issparse(block) else block)
         columns = block.tocoo().col[~finite] if sp.issparse(block) else np.nonzero(~finite)[1]
         peaks = np.unique(columns)
+        line = ""
+        if owner is not None and not sp.issparse(block):
+            kept = f"{owner}[:, np.isfinite({owner}.{place}).all(axis=0)].copy()"
+            line = f": `{assigned(owner)} = {kept}`"
         msg = (
             f"Expected finite values in {place}, found NaN or infinite ones in {peaks.size} "
             f"of {block.shape[1]} peaks, the first in column {peaks[0]}. Translation leaves peaks "
-            "NaN that the model does not have: leave these out, as in adata[:, peaks]."
+            f"NaN that the model does not have: leave these out{line}."
         )
         raise ValueError(msg)
     if lowest < 0:

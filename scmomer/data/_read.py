@@ -28,6 +28,7 @@ from scmomer.data._counts import get_counts, warn_empty
 from scmomer.data._evidence import declared_modalities, describe, looks_like, parts_of
 from scmomer.data._names import advice, align_by_name, check_unique, examples
 from scmomer.data._spec import ModelSpec
+from scmomer.data._texts import layer_argument, name_of
 
 logger = logging.getLogger(__name__)
 _MIN_SHARE: Final = 0.1  # of a modality's features, for an AnnData without feature_types to hold it
@@ -68,24 +69,26 @@ def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
     """
     if isinstance(data, AnnData):
         return _parts_of_anndata(data, spec)
-    keys = keys_in(data, spec)
+    keys, name = keys_in(data, spec), name_of(data)
     for key, adata in data.mod.items():
         modality = looks_like(adata) if key not in keys.values() else None
         if modality is not None and modality in spec.features and modality not in keys:
             warnings.warn(
-                f"mdata[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}: none "
-                f"of its names is one of the model's. {advice(FEATURE_NAMES[modality])}",
+                f"{name}[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}: none "
+                f"of its names is one of the model's. "
+                f"{advice(FEATURE_NAMES[modality], f'{name}[{key!r}]')}",
                 UserWarning,
                 stacklevel=settings.warnings_stacklevel,
             )
     if not keys:
         expected = [spec.modality_keys.get(m, m) for m in spec.modalities]
         msg = (
-            f"Expected at least one of the modalities {expected}, found {sorted(data.mod)}, with no "
-            "feature of the model. Name them so, as in `mudata.MuData({'rna': adata})`."
+            f"Expected at least one of the modalities {expected} in {name}, found "
+            f"{sorted(data.mod)}, with no feature of the model. Pass data with features of the "
+            "model, named as in `model.spec.features`."
         )
         raise KeyError(msg)
-    return {m: Part(data[key], f"mdata[{key!r}]") for m, key in keys.items()}
+    return {m: Part(data[key], f"{name}[{key!r}]") for m, key in keys.items()}
 
 
 def keys_in(mdata: MuData, spec: ModelSpec) -> dict[str, str]:
@@ -114,7 +117,7 @@ def _parts_of_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
     """Return the model's modalities in an AnnData, which may hold several."""
     masks = _masks(adata, spec)
     if masks is None:
-        return {guess_modality(adata, spec): Part(adata, "adata")}
+        return {guess_modality(adata, spec): Part(adata, name_of(adata))}
     used: dict[str, np.ndarray] = {m: masks[m] for m in spec.modalities if m in masks}
     if not used:
         raise ValueError(_no_such_modality(adata, spec, describe(masks)))
@@ -123,7 +126,7 @@ def _parts_of_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
         logger.info("adata: %s are read; %d other features are not used.", describe(used), rest)
     elif len(used) > 1:
         logger.info("adata holds several modalities: %s are read.", describe(used))
-    return {m: Part(adata, "adata", mask) for m, mask in used.items()}
+    return {m: Part(adata, name_of(adata), mask) for m, mask in used.items()}
 
 
 def _masks(adata: AnnData, spec: ModelSpec) -> dict[str, np.ndarray] | None:
@@ -198,6 +201,7 @@ def read_cells(
     spec: ModelSpec,
     layers: Mapping[str, str] | None = None,
     *,
+    modality: str | None = None,
     check: bool = True,
 ) -> Cells:
     """Return all cells of `data` with counts in the model's feature order.
@@ -214,21 +218,28 @@ def read_cells(
     layers
         Layer of each modality that holds the counts. Of others, that of the training data where
         there is one of this name, else ``X``.
+    modality
+        What an AnnData holds; None finds out.
     check
         Refuse cells without any of the modalities, and warn of cells without counts.
     """
     check_container(data)
     counts, measured = {}, {}
     read: dict[str | None, sp.csr_matrix] = {}  # what several modalities of one AnnData share
-    parts = find_parts(data, spec)
+    alone = isinstance(data, AnnData)
+    if alone and modality is not None:
+        parts = {modality: Part(data, name_of(data))}
+    else:
+        parts = find_parts(data, spec)
+    chosen = {m: _layer_of(part, m, spec, layers or {}) for m, part in parts.items()}
+    options = {"layer" if alone else f"{m}_layer": layer for m, layer in chosen.items()}
     for modality, part in parts.items():
-        layer = _layer_of(part, modality, spec, layers or {})
-        argument = "layer" if isinstance(data, AnnData) else f"{modality}_layer"
+        layer, argument = chosen[modality], layer_argument(data, modality)
         if part.columns is None:
             matrix = get_counts(part.adata, layer, part.where, argument)
         else:
             if layer not in read:
-                read[layer] = get_counts(part.adata, layer, part.where)
+                read[layer] = get_counts(part.adata, layer, part.where, argument)
             matrix = read[layer][:, np.flatnonzero(part.columns)]
         empty = np.diff(matrix.indptr) == 0
         matrix = align_by_name(
@@ -245,10 +256,10 @@ def read_cells(
                 FEATURE_NAMES[modality],
             )
         elif check:
-            warn_empty(empty, modality, part.where, layer, argument)
+            warn_empty(empty, modality, part.where, options)
         measured[modality] = has
     if check:
-        _check_some_measured(measured, parts, data)
+        _check_some_measured(measured, parts, data, options)
     return Cells(
         counts,
         measured,
@@ -269,18 +280,23 @@ def _layer_of(part: Part, modality: str, spec: ModelSpec, layers: Mapping[str, s
 
 
 def _check_some_measured(
-    measured: Mapping[str, np.ndarray], parts: Mapping[str, Part], data: AnnData | MuData
+    measured: Mapping[str, np.ndarray],
+    parts: Mapping[str, Part],
+    data: AnnData | MuData,
+    options: Mapping[str, str | None],
 ) -> None:
     """Raise if a cell has none of the model's modalities."""
     none = ~np.any(list(measured.values()), axis=0)
     if not none.any():
         return
+    name = name_of(data)
     if isinstance(data, AnnData):
-        remedy = "adata = scmomer.pp.drop_unmeasured(adata)"
+        layer = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
+        remedy = f"{name} = scmomer.pp.drop_unmeasured({name}{layer})"
     else:
         first, *others = (f"{part.where}.obs_names" for part in parts.values())
         cells = first + "".join(f".union({names})" for names in others)
-        remedy = f"mdata = mdata[mdata.obs_names.isin({cells})].copy()"
+        remedy = f"{name} = {name}[{name}.obs_names.isin({cells})].copy()"
     lacking = data.obs_names[none]
     msg = (
         f"Expected cells with at least one of {list(measured)}, found {len(lacking)} of "

@@ -92,8 +92,7 @@ def import_scib_metrics() -> ModuleType:
         import scib_metrics
     except ImportError as error:
         raise ImportError(
-            "Expected scib-metrics, which measures integration, found no such package. "
-            "Install it with: pip install 'scmomer[integration]'"
+            "scib-metrics is not installed. Install it with: pip install 'scmomer[integration]'"
         ) from error
     return scib_metrics
 
@@ -115,7 +114,7 @@ def check_batches_and_types(batches: NDArray[np.intp], types: NDArray[np.intp]) 
         if (codes == codes[0]).all():
             raise ValueError(
                 f"Expected `{name}` to have at least two values among cells with batch and label, "
-                "found 1. Pass cells of several."
+                "found 1. Pass cells of at least two."
             )
     pairs = np.unique(np.stack([types, batches]), axis=1)[0]
     n_batches, n_cells = np.bincount(pairs), np.bincount(types)

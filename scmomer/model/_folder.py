@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS = "weights.safetensors"
+_LOADERS = {
+    "model": "scmomer.load(path)",
+    "classifier": "scmomer.CellTypeClassifier.load(path, model)",
+}
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,8 @@ class Folder:
         if missing:
             found = str(sorted(p.name for p in path.iterdir())[:10])
             msg = (
-                f"Expected {self.meta} and {WEIGHTS} in {str(path)!r}, found {found}. Folders of "
-                f"other packages cannot be loaded here; this one comes from "
-                f"{self.what}.save(path)."
+                f"Expected {self.meta} and {WEIGHTS} in {str(path)!r}, found {found}. "
+                f"{self._other_kind(path)}"
             )
             raise FileNotFoundError(msg)
         try:
@@ -95,6 +98,13 @@ class Folder:
             raise ValueError(self.damaged(path, error)) from error
         self._check_format(path, meta)
         return meta
+
+    def _other_kind(self, path: Path) -> str:
+        """Return how to load what lies at `path` if that is a folder of another kind."""
+        for what, line in _LOADERS.items():
+            if what != self.what and (path / f"{what}.json").is_file():
+                return f"This is a {what} folder. Load it with: {what} = {line}"
+        return f"Pass a folder that {self.what}.save(path) wrote, with all of its files."
 
     def _check_format(self, path: Path, meta: Any) -> None:
         kind = meta.get("format") if isinstance(meta, dict) else type(meta).__name__

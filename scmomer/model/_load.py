@@ -65,8 +65,8 @@ def resolve_model(model: SCMOMER | str | Path | None) -> SCMOMER:
         if current is None:
             msg = (
                 "Expected a model, found none: no model was trained or loaded in this process. "
-                "Train one (`model = scmomer.SCMOMER(mdata); model.train()`), load one "
-                "(`model = scmomer.load(path)`), or pass model=."
+                "Train one (`scmomer.pp.setup_mudata(mdata); model = scmomer.SCMOMER(mdata); "
+                "model.train()`), load one (`model = scmomer.load(path)`), or pass model=."
             )
             raise RuntimeError(msg)
         return current

@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.data import Layers, categories_of, codes, obs_column
+from scmomer.data import Layers, called, categories_of, codes, columns_of, obs_column, with_values
 from scmomer.inference import Inference
 from scmomer.model._current import set_current
 from scmomer.model._results import ResultsMixin
@@ -80,9 +80,10 @@ class LoadQueryMixin(ResultsMixin):
         >>> adapted = model.load_query(query, batch_key="donor")
         >>> adapted.get_translated(query, "rna", batch="donor 7")
         """
-        cells = self._cells_of(query, layers)
-        self._require_stages_for(cells, translate=True)
-        column = self._batch_column(query, batch_key)
+        with called("query"):
+            cells = self._cells_of(query, layers)
+            self._require_stages_for(cells, translate=True)
+            column = self._batch_column(query, batch_key)
         new = [name for name in categories_of(column) if name not in self.spec.all_batches]
         if not new:
             msg = (
@@ -101,15 +102,15 @@ class LoadQueryMixin(ResultsMixin):
         if key is None:
             msg = (
                 "Expected batch_key=, found None, and a model that was trained without one. Name "
-                f"a column of obs, among {list(query.obs.columns)}."
+                f"a column of obs, among {columns_of(query)}."
             )
             raise ValueError(msg)
-        column = obs_column(query, key)
+        column = obs_column(query, key, "batch_key=")
         if column.isna().any():
             msg = (
                 f"Expected a value of {key!r} for every cell of the query, found "
-                f"{int(column.isna().sum())} of {len(column)} missing. Drop these cells, or give "
-                "them a batch of their own."
+                f"{int(column.isna().sum())} of {len(column)} missing. Drop these cells "
+                f"(`{with_values(query, key)}`), or give them a batch of their own."
             )
             raise ValueError(msg)
         return column.rename(key)

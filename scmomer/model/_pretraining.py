@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from anndata import AnnData
-from mudata import MuData
 
-from scmomer._compat import keep_obs
-from scmomer._constants import Modality
+from scmomer._constants import RNA, Modality
 from scmomer.data import Cells, SplitRecord, read_cells, split_cells
 from scmomer.model._training import TrainingMixin
 from scmomer.train import RunOptions, configure, typical_tokens
@@ -66,9 +64,10 @@ class PretrainingMixin(TrainingMixin):
             If the model was loaded without data.
         """
         if not isinstance(adata, AnnData):
+            key = next(iter(self.spec.modality_keys.values()), RNA)
             msg = (
                 f"Expected an AnnData of one modality, found {type(adata).__name__}. "
-                "Call pretrain once for each modality, as in model.pretrain(mdata['rna'])."
+                f"Call pretrain once for each modality, as in model.pretrain(mdata[{key!r}])."
             )
             raise TypeError(msg)
         if not self._is_warm:
@@ -94,17 +93,15 @@ class PretrainingMixin(TrainingMixin):
             n_cells=len(split[0]),
         )
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
-        self._run(cells, split, {stage: config}, options, enable_progress_bar)
+        again = "model.pretrain"
+        self._run(cells, split, {stage: config}, options, enable_progress_bar, again)
 
     def _cells_to_pretrain(
         self, adata: AnnData, modality: Modality | None, layer: str | None
     ) -> Cells:
         """Return cells of one modality."""
         layers = {} if layer is None else dict.fromkeys(self.spec.features, layer)
-        if modality is not None:
-            with keep_obs():
-                return read_cells(MuData({modality: adata}), self.spec, layers)
-        cells = read_cells(adata, self.spec, layers)
+        cells = read_cells(adata, self.spec, layers, modality=modality)
         if len(cells.counts) > 1:
             msg = (
                 f"Expected an AnnData of one modality, found one of {list(cells.counts)}. Name the "

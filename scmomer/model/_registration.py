@@ -13,6 +13,7 @@ from scvi.data._manager import AnnDataManagerValidationCheck
 
 from scmomer._constants import ATAC, FIELDS, MODALITIES, PROTEIN, RNA, Modality
 from scmomer.data import (
+    assigned,
     check_container,
     check_one_modality,
     check_unique,
@@ -20,6 +21,7 @@ from scmomer.data import (
     find_column,
     get_counts,
     looks_like,
+    name_of,
     parse_peaks,
     resolve_modalities,
     warn_empty,
@@ -29,14 +31,17 @@ _FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC, PROTEIN: FIELDS.PROTEIN}
 
 
 def check_modality(
-    adata: AnnData, modality: str, layer: str | None, where: str, argument: str
+    adata: AnnData, modality: str, where: str, argument: str, layers: Mapping[str, str | None]
 ) -> None:
-    """Raise if an AnnData cannot serve as `modality`."""
+    """Raise if an AnnData cannot serve as `modality`.
+
+    `layers` are those of all modalities by their arguments; `argument` is that of this one.
+    """
+    layer = layers[argument]
     if adata.is_view:
-        target = where.replace("mdata[", "mdata.mod[")
         msg = (
             f"Expected data of its own in {where}, found a view of others, which cannot be "
-            f"registered. Run `{target} = {where}.copy()` first."
+            f"registered. Run `{assigned(where)} = {where}.copy()` first."
         )
         raise ValueError(msg)
     if adata.n_obs == 0 or adata.n_vars == 0:
@@ -46,16 +51,19 @@ def check_modality(
     check_unique(adata.obs_names, f"{where}.obs_names")
     if modality == ATAC:
         parse_peaks(adata.var_names, f"{where}.var_names", var=adata.var)
-    counts = get_counts(adata, layer, where, argument)
-    warn_empty(np.diff(counts.indptr) == 0, modality, where, layer, argument)
+    # Also scmomer.load comes here, which has no such argument.
+    verb = "setup_anndata" if argument == "layer" else "setup_mudata"
+    counts = get_counts(adata, layer, where, f"{argument}={{}} to scmomer.pp.{verb}")
+    warn_empty(np.diff(counts.indptr) == 0, modality, where, layers)
 
 
 def check_own(data: AnnData | MuData) -> None:
     """Raise if `data` is a view: registration writes into obs and uns."""
     if data.is_view:
+        name = name_of(data)
         msg = (
-            "Expected data that can be registered, found a view of others, into which nothing "
-            "can be written. Run `data = data.copy()` first."
+            f"Expected data of its own in {name}, found a view of others, into which nothing can "
+            f"be written. Run `{name} = {name}.copy()` first."
         )
         raise ValueError(msg)
 
@@ -87,9 +95,10 @@ def mudata_fields(
     check_container(mdata)
     check_own(mdata)
     keys = resolve_modalities(mdata, modalities)
+    options = {f"{modality}_layer": layers[modality] for modality in keys}
     for modality, key in keys.items():
         where = f"mdata[{key!r}]"
-        check_modality(mdata[key], modality, layers[modality], where, f"{modality}_layer")
+        check_modality(mdata[key], modality, where, f"{modality}_layer", options)
     _check_pairs(mdata, list(keys.values()))
     return [
         *(
@@ -145,7 +154,7 @@ def anndata_fields(
 ) -> list[Any]:
     """Check an AnnData of one modality and return the fields to register."""
     check_own(adata)
-    check_modality(adata, modality, layer, "adata", "layer")
+    check_modality(adata, modality, "adata", "layer", {"layer": layer})
     for key in (batch_key, labels_key):
         check_column(adata, key, {})
     return [
@@ -157,10 +166,10 @@ def anndata_fields(
     ]
 
 
-def detect_modality(adata: AnnData, modality: str | None) -> Modality:
+def detect_modality(adata: AnnData, modality: str | None, layer: str | None = None) -> Modality:
     """Return the modality asked for, or the one that the feature names look like."""
     if modality is None:
-        check_one_modality(adata)
+        check_one_modality(adata, layer=layer)
         return looks_like(adata)
     if modality not in MODALITIES:
         msg = f"Expected modality to be one of {list(MODALITIES)} or None, found {modality!r}."

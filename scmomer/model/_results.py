@@ -26,6 +26,10 @@ _UNTRAINED = (
     "Expected a trained model, found one that was never trained. "
     "Call model.train(), or load a trained one with scmomer.load(path)."
 )
+_WITH_DATA = (
+    "Load the model with its training data, `model = scmomer.load(path, mdata)` (before that, "
+    "`model.save(path)` keeps what was trained since). "
+)
 
 
 class ResultsMixin:
@@ -156,7 +160,7 @@ class ResultsMixin:
         translation = self._translation(
             adata, to, features, indices, depth, batch, batch_size, layers
         )
-        _check_fits(translation.shape, 1 + uncertainty)
+        _check_fits(translation.shape, 1 + uncertainty, to)
         out = np.empty(translation.shape, np.float32)
         apart = np.empty(translation.shape, np.float32) if uncertainty else None
         for rows, values, deviation in translation.chunks(uncertainty):
@@ -209,7 +213,7 @@ class ResultsMixin:
         if to in MODALITIES:
             msg += (
                 f"A model learns to predict {FEATURE_NAMES[to]} from cells that have them: train "
-                "one on a MuData with this modality (scmomer.pp.setup_mudata), or load such a one."
+                "one on a MuData with this modality (scmomer.pp.setup_mudata), or load one that was."
             )
         raise ValueError(msg)
 
@@ -240,9 +244,10 @@ class ResultsMixin:
             needed |= {"bridge"}
         missing = [s for s in STAGES if s in needed - {*self.stages_}]
         if missing:
+            load = "" if getattr(self, "adata", None) is not None else _WITH_DATA
             msg = (
                 f"Expected stages {sorted(needed)} to be trained for these data, found "
-                f"{list(self.stages_)}. Run model.train(resume=True) to train {missing}."
+                f"{list(self.stages_)}. {load}Run model.train(resume=True) to train {missing}."
             )
             raise RuntimeError(msg)
 
@@ -317,13 +322,13 @@ def _check_depth(depth: Depth) -> None:
         raise ValueError(msg)
 
 
-def _check_fits(shape: tuple[int, int], n_results: int) -> None:
+def _check_fits(shape: tuple[int, int], n_results: int, to: str) -> None:
     needed, free = n_results * 4 * shape[0] * shape[1], psutil.virtual_memory().available
     if needed > free:
         msg = (
             f"Expected {needed / 1e9:.1f} GB of free memory for a dense result of {shape[0]} "
-            f"cells x {shape[1]} features, found {free / 1e9:.1f} GB. Ask for fewer cells "
-            "(indices=) or features (features=), or write to disk with "
-            "scmomer.tl.translate_atac(..., path='translated.h5ad')."
+            f"cells x {shape[1]} features, found {free / 1e9:.1f} GB. Ask for fewer "
+            "features (features=), pass fewer cells, or write to disk from an AnnData of another "
+            f"modality: `out = scmomer.tl.translate_{to}(adata, model, path='out.h5ad')`."
         )
         raise MemoryError(msg)

@@ -19,10 +19,12 @@ from scmomer._constants import ATAC, FEATURE_NAMES, PROTEIN, RNA, Modality
 from scmomer.data import (
     Cells,
     ModelSpec,
+    called,
     categories_of,
     check_container,
     examples,
     find_column,
+    name_of,
     read_cells,
     read_column,
     resolve_modalities,
@@ -94,8 +96,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     ):
         if data is None and registry is None:
             msg = (
-                "Expected registered data, found none. Pass them (`scmomer.SCMOMER(mdata)`), or "
-                "load a model with scmomer.load(path)."
+                "Expected registered data, found none. Set them up and pass them "
+                "(`scmomer.pp.setup_mudata(mdata); model = scmomer.SCMOMER(mdata)`), or load a "
+                "model with scmomer.load(path)."
             )
             raise ValueError(msg)
         if data is not None:
@@ -109,7 +112,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         spec = _spec_of(data, self.registry["setup_args"])
         if RNA in spec.features:
             rna = replace(spec, features={RNA: spec.features[RNA]})  # peaks need not be read
-            lengths = read_cells(data, rna, check=False).lengths(RNA)
+            with called(argument=None):
+                lengths = read_cells(data, rna, check=False).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
         self._build(spec, config)
 
@@ -181,7 +185,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 "scmomer.pp.setup_mudata."
             )
             raise TypeError(msg)
-        modality = detect_modality(adata, modality)
+        modality = detect_modality(adata, modality, layer)
         setup_method_args = cls._get_setup_method_args(**locals())
         fields = anndata_fields(adata, modality, layer, batch_key, labels_key)
         manager = make_manager(fields, setup_method_args)
@@ -195,7 +199,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             kind = type(data).__name__
             msg = (
                 f"Expected registered data, found data ({kind}) that were not set up for this "
-                f"model. Run `scmomer.pp.setup_{kind.lower()}(data)` first."
+                f"model. Run `scmomer.pp.setup_{kind.lower()}({name_of(data)})` first."
             )
             raise ValueError(msg)
 
@@ -206,11 +210,13 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             msg = (
                 "Expected registered data, found none: this model was loaded from a folder, or made "
                 "by load_query. "
-                "Pass the data to this call; to train on, load it with data, "
-                "scmomer.load(path, data), or build a model with scmomer.SCMOMER(data)."
+                "Pass the data to methods that take them. To train on, save the model if it is not, "
+                "and load it with data that have all of its features: "
+                "`model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)
-        return read_cells(self.adata, self.spec, check=False)
+        with called(argument=None):
+            return read_cells(self.adata, self.spec, check=False)
 
     @property
     def target_sum(self) -> float:

@@ -191,6 +191,7 @@ class TrainingMixin:
         configs: dict[str, StageConfig],
         options: RunOptions,
         show: bool,
+        again: str = "model.train(resume=True)",
     ) -> None:
         steps = {
             stage: n_steps(stage, cells, split, config, self.config.bridge_unpaired)
@@ -220,7 +221,7 @@ class TrainingMixin:
                 self.module.load_state_dict(kept[2])
                 message = (
                     f"in stage {stage!r}. Finished stages are kept: {list(kept[0]) or 'none'}. "
-                    "Call model.train(resume=True) to go on."
+                    f"Call {again} to go on."
                 )
                 if sigterm.received or isinstance(stop, Terminated):
                     logger.warning("Training was ended by SIGTERM %s", message)

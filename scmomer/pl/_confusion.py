@@ -84,7 +84,7 @@ def _table(
     left, right = labels_in(data, true), labels_in(data, predicted)
     known = (left.notna() & right.notna()).to_numpy()
     if not known.any():
-        msg = f"Expected cells with both {true!r} and {predicted!r}, found none. Annotate them."
+        msg = f"Expected cells with both {true!r} and {predicted!r}, found none. Annotate cells that have {true!r}: scmomer.tl.annotate."
         raise ValueError(msg)
     counts = pd.crosstab(left[known], right[known])
     rows = left[known].value_counts().index.tolist()
@@ -92,7 +92,7 @@ def _table(
     if order is not None:
         named = [str(name) for name in order]
         if missing := sorted({*rows, *extra} - set(named)):
-            msg = f"Expected all labels in order=, found it to lack {missing[:5]}. Add these."
+            msg = f"Expected all labels in order=, found none of {missing[:5]} there. Add these."
             raise ValueError(msg)
         rows = [name for name in named if name in counts.index]
         extra = [name for name in named if name in extra]

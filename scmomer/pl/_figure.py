@@ -38,7 +38,7 @@ def panels(
     if ax is not None:
         axes = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
         if len(axes) != n:
-            msg = f"Expected one Axes for each of {n} panels in ax=, found {len(axes)}. Pass {n}."
+            msg = f"Expected one Axes for each of {n} panels in ax=, found {len(axes)}. Pass {n} Axes."
             raise ValueError(msg)
         return axes
     columns = min(n, columns)

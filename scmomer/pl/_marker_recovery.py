@@ -72,7 +72,7 @@ def marker_recovery(
     kept = sorted({int(k) for k in ks if 1 <= k <= n_peaks})
     if not kept:
         msg = f"Expected ks between 1 and the number of peaks, {n_peaks}, found {list(ks)}."
-        raise ValueError(f"{msg} Choose such.")
+        raise ValueError(msg)
     precision = _precision(pair, groupby, chosen, kept)
     axes = panels(1, ax, (6.2, 4.0))
     _draw(axes[0], precision, chosen, kept, n_peaks)

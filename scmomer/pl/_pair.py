@@ -89,7 +89,7 @@ def check_groups(labels: pd.Categorical, groups: Sequence[str] | None) -> list[s
     there = labels.categories.tolist()
     chosen = there if groups is None else [str(g) for g in groups]
     if isinstance(groups, str) or not chosen or set(chosen) - set(there):
-        msg = f"Expected a list of groups among {there}, found {groups!r}. Choose these."
+        msg = f"Expected a list of groups among {there}, found {groups!r}."
         raise ValueError(msg)
     return chosen
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from mudata import MuData
 from numpy.typing import NDArray
 
-from scmomer.data import Pseudobulk, labels_of, peaks_of, pseudobulk, values_of
+from scmomer.data import Pseudobulk, labels_of, peaks_of, pseudobulk, values_of, where_of
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._pair import paired
 
@@ -72,7 +72,11 @@ def rank_peaks(
     groupby = ranking["params"]["groupby"]
     if translated is None:
         matrix, place = values_of(peaks_of(data), layer or ranking["params"]["layer"])
-        bulks = {"mean accessibility": pseudobulk(matrix, labels_of(data, groupby), place)}
+        bulks = {
+            "mean accessibility": pseudobulk(
+                matrix, labels_of(data, groupby), place, where_of(data)
+            )
+        }
         names = peaks_of(data).var_names
     else:
         pair = paired(data, translated, groupby, layer)
@@ -108,7 +112,7 @@ def _top(
     ranked = list(ranking["names"].dtype.names)
     chosen = ranked if groups is None else [str(g) for g in groups]
     if isinstance(groups, str) or set(chosen) - set(ranked):
-        msg = f"Expected a list of ranked groups, among {ranked}, found {groups!r}. Choose these."
+        msg = f"Expected a list of ranked groups, among {ranked}, found {groups!r}."
         raise ValueError(msg)
     top = {}
     for group in chosen:
@@ -118,8 +122,8 @@ def _top(
             top[group] = kept
     if not top:
         msg = (
-            f"Expected peaks that are more accessible in one of {chosen}, found none. Choose "
-            "other groups, more n_peaks, or a translation of these peaks."
+            f"Expected peaks that are more accessible in one of {chosen}, found none. Name "
+            "other groups in groups=, or pass a translation of these peaks."
         )
         raise ValueError(msg)
     return top

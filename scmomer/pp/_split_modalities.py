@@ -16,6 +16,7 @@ from scmomer.data import (
     check_container,
     describe,
     layers_by_modality,
+    looks_like,
     modality_named,
     parts_of,
     read_counts,
@@ -132,14 +133,17 @@ def drop_unmeasured(data: Container, **layers: Unpack[Layers]) -> Container:
         return data[_has_counts(data, layers.get("layer"), "adata")].copy()
     found = {}
     for key, adata in data.mod.items():
-        layer = named.get(modality_named(key) or "")
-        found[key] = adata[_has_counts(adata, layer, f"mdata[{key!r}]")].copy()
+        modality = modality_named(key) or looks_like(adata)
+        has = _has_counts(adata, named.get(modality), f"mdata[{key!r}]", f"{modality}_layer")
+        found[key] = adata[has].copy()
     return _joined(found, data)
 
 
-def _has_counts(adata: AnnData, layer: str | None, where: str) -> np.ndarray:
+def _has_counts(
+    adata: AnnData, layer: str | None, where: str, argument: str = "layer"
+) -> np.ndarray:
     """Return which cells have a count, ``(n_obs,)`` bool."""
-    counts = read_counts(adata, layer, where)
+    counts = read_counts(adata, layer, where, argument)
     return np.asarray(counts.sum(axis=1)).ravel() > 0
 
 

@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy.stats import entropy
 
 from scmomer._constants import RNA
-from scmomer.data import Layers, check_container, find_parts, reference_layers
+from scmomer.data import Layers, called, check_container, columns_of, find_parts, reference_layers
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.annotation import UNKNOWN, CellTypeClassifier, shared_genes
 from scmomer.tl._copy import Container, copied
@@ -108,7 +108,8 @@ def annotate(
     >>> scmomer.tl.annotate(query, reference, labels_key="cell_type", unknown_threshold="auto")
     >>> query.obs["scmomer_label"]
     """
-    check_container(query)
+    with called("query"):
+        check_container(query)
     if isinstance(reference, CellTypeClassifier):
         classifier = reference
         classifier.check_model(classifier.model if model is None else resolve_model(model))
@@ -145,33 +146,32 @@ def _fitted(
     options: dict[str, Any],
 ) -> CellTypeClassifier:
     """Train a classifier that reads the reference as the query can be read."""
-    check_container(reference)
+    with called("reference"):
+        check_container(reference)
     if labels_key is None:
         msg = (
             "Expected labels_key=, the column of the reference's obs with cell types, found None. "
-            f"Name one of {list(reference.obs.columns)}."
+            f"Name one of {columns_of(reference)}."
         )
         raise ValueError(msg)
     classifier = CellTypeClassifier(model)
-    found = {name: find_parts(d, model.spec) for name, d in _both(reference, query)}
+    found = {}
+    for name, data in (("reference", reference), ("query", query)):
+        with called(name):
+            found[name] = find_parts(data, model.spec)
     shared = [m for m in found["reference"] if m in found["query"]]
     genes = None
     if RNA in shared:
-        names = [parts[RNA].names for parts in found.values()]
+        names = {parts[RNA].where: parts[RNA].names for parts in found.values()}
         genes = shared_genes(names, model.spec.features[RNA])
-    return classifier.fit(
-        reference,
-        labels_key,
-        modalities=shared or None,
-        genes=genes,
-        **options,
-    )
-
-
-def _both(
-    reference: AnnData | MuData, query: AnnData | MuData
-) -> tuple[tuple[str, AnnData | MuData], ...]:
-    return (("reference", reference), ("query", query))
+    with called("reference", "reference_layer"):
+        return classifier.fit(
+            reference,
+            labels_key,
+            modalities=shared or None,
+            genes=genes,
+            **options,
+        )
 
 
 def _write(

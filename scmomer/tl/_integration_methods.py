@@ -27,12 +27,12 @@ def check_methods(methods: str | Sequence[str]) -> tuple[Method, ...]:
     """Return the methods asked for; raise if one is unknown or not installed."""
     chosen = (methods,) if isinstance(methods, str) else tuple(dict.fromkeys(methods))
     if unknown := [name for name in chosen if name not in get_args(Method)]:
-        msg = f"Expected methods among {list(get_args(Method))}, found {unknown}. Choose these."
+        msg = f"Expected methods among {list(get_args(Method))}, found {unknown}."
         raise ValueError(msg)
     if "harmony" in chosen and find_spec("harmonypy") is None:
         msg = (
-            "Expected harmonypy, which methods=['harmony'] needs, found no such package. Install it "
-            "with: pip install harmonypy"
+            "harmonypy, which methods=['harmony'] needs, is not installed. Install it with: "
+            "pip install harmonypy"
         )
         raise ImportError(msg)
     return chosen  # type: ignore[return-value]
@@ -90,7 +90,7 @@ def _rna_counts(data: AnnData | MuData, layer: str | None) -> sp.csr_matrix:
         )
         raise KeyError(msg)
     rna, where = (data[keys[0]], f"mdata[{keys[0]!r}]") if keys else (data, "adata")
-    check_one_modality(rna, where)
+    check_one_modality(rna, where, RNA, layer)
     if looks_like(rna) == ATAC:
         msg = (
             f"Expected genes for methods=, found peaks ({examples(rna.var_names)}). Pass "
@@ -100,7 +100,7 @@ def _rna_counts(data: AnnData | MuData, layer: str | None) -> sp.csr_matrix:
     if not rna.obs_names.equals(data.obs_names):
         msg = (
             f"Expected RNA of all {data.n_obs} cells for methods=, found that of {rna.n_obs}. Pass "
-            "methods=(), or cells that have RNA."
+            f"methods=(), or the cells that have RNA: `mdata = mdata[{where}.obs_names].copy()`."
         )
         raise ValueError(msg)
     return get_counts(rna, layer, where)

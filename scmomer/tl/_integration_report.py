@@ -21,7 +21,7 @@ from scmomer._constants import (
     KEYS,
 )
 from scmomer._logging import keep_root
-from scmomer.data import check_container, obs_column
+from scmomer.data import check_container, obs_column, with_values
 from scmomer.metrics import check_batches_and_types, check_matrix, import_scib_metrics
 from scmomer.tl._integration_methods import Method, check_methods, make_embeddings
 
@@ -107,7 +107,7 @@ def integration_report(
     check_batches_and_types(*(pd.factorize(obs[name])[0] for name in obs))
     embeddings = {key: _embedding(data, key) for key in keys}
     if not embeddings and not chosen:
-        msg = "Expected an embedding to score, found none. Name some in use_rep= or methods=."
+        msg = "Expected an embedding to score, found none. Name one in use_rep= or methods=."
         raise ValueError(msg)
     embeddings |= make_embeddings(data, chosen, obs["batch"], layer, max_epochs)
     table = _scores(embeddings, obs, kbet, n_jobs)
@@ -125,11 +125,11 @@ def integration_report(
 
 def _column(data: AnnData | MuData, key: str) -> pd.Series:
     """Return a column of obs as text; raise if a cell has no value."""
-    column = obs_column(data, key)
+    column = obs_column(data, key, "batch_key= or labels_key=")
     if column.isna().any():
         msg = (
             f"Expected a value of {key!r} for every cell, found {int(column.isna().sum())} of "
-            f"{len(column)} missing. Drop these cells (`data[data.obs[{key!r}].notna()].copy()`)."
+            f"{len(column)} missing. Drop these cells (`{with_values(data, key)}`)."
         )
         raise ValueError(msg)
     return column.astype(str)

@@ -15,7 +15,15 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import KEYS
-from scmomer.data import Layers, check_container, nearest, obs_column, reference_layers
+from scmomer.data import (
+    Layers,
+    called,
+    check_container,
+    nearest,
+    obs_column,
+    reference_layers,
+    with_values,
+)
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tl._copy import Container, copied
 from scmomer.tl._embed import embed
@@ -146,16 +154,19 @@ def map_to_reference(
     >>> query.obs[["reference_label", "reference_confidence"]]
     """
     model = resolve_model(model)
-    for data in (query, reference):
-        check_container(data)
-    _check_n_neighbors(n_neighbors, reference.n_obs)
-    labels = None if labels_key is None else labels_of(reference, labels_key)
-    places = None if basis is None else _places(reference, basis)
+    with called("query"):
+        check_container(query)
+    with called("reference", "reference_layer"):
+        check_container(reference)
+        _check_n_neighbors(n_neighbors, reference.n_obs)
+        labels = None if labels_key is None else labels_of(reference, labels_key)
+        places = None if basis is None else _places(reference, basis)
+        known = reference_embedding(
+            reference, model, batch_size, reference_layers(reference, reference_layer)
+        )
     query = copied(query) if copy else query
-    known = reference_embedding(
-        reference, model, batch_size, reference_layers(reference, reference_layer)
-    )
-    embed(query, model, batch_size=batch_size, **layers)
+    with called("query"):
+        embed(query, model, batch_size=batch_size, **layers)
     z = np.asarray(query.obsm[KEYS.OBSM], np.float64)
     found = neighbors(z, known, n_neighbors, random_state)
     typical = typical_distance(known, n_neighbors, random_state)
@@ -183,7 +194,7 @@ def _check_n_neighbors(n_neighbors: int, n_reference: int) -> None:
     if not 1 <= n_neighbors < n_reference:
         msg = (
             f"Expected n_neighbors of at least 1 and less than the {n_reference} cells of the "
-            f"reference, found {n_neighbors}. Choose such, or pass more reference cells."
+            f"reference, found {n_neighbors}. Change n_neighbors=, or pass more reference cells."
         )
         raise ValueError(msg)
 
@@ -198,12 +209,12 @@ def labels_of(reference: AnnData | MuData, key: str) -> pd.Categorical:
     ValueError
         If a cell has no label.
     """
-    column = obs_column(reference, key)
+    column = obs_column(reference, key, "labels_key=")
     if column.isna().any():
         msg = (
             f"Expected a label of {key!r} for every cell of the reference, found "
             f"{int(column.isna().sum())} of {len(column)} missing. Drop these cells "
-            f"(`reference[reference.obs[{key!r}].notna()].copy()`) or give them a label."
+            f"(`{with_values(reference, key)}`) or give them a label."
         )
         raise ValueError(msg)
     if isinstance(column.dtype, pd.CategoricalDtype):

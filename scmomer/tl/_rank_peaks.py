@@ -12,7 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import stats
 
-from scmomer.data import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of
+from scmomer.data import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of, where_of
 from scmomer.tl._copy import Container, copied
 
 Method = Literal["proportions", "wilcoxon", "t-test", "t-test_overestim_var", "logreg"]
@@ -117,7 +117,7 @@ def rank_peaks(
     adata, labels = peaks_of(data), labels_of(data, groupby)
     matrix, place = values_of(adata, layer)
     chosen = _check_choice(labels, groupby, groups, reference, method)
-    bulk = pseudobulk(matrix, labels, place)
+    bulk = pseudobulk(matrix, labels, place, where_of(data))
     if method == "proportions":
         result = _by_proportions(bulk, chosen, reference, adata.var_names, place)
     else:
@@ -144,10 +144,12 @@ def _check_choice(
 ) -> list[str]:
     """Return the groups to rank peaks for; raise if there is nothing to compare."""
     if method not in get_args(Method):
-        msg = f"Expected a method among {list(get_args(Method))}, found {method!r}. Choose one."
+        msg = f"Expected a method among {list(get_args(Method))}, found {method!r}."
         raise ValueError(msg)
     if isinstance(groups, str) and groups != "all":
-        msg = f"Expected `groups` to be 'all' or a list, found {groups!r}. Write [{groups!r}]."
+        msg = (
+            f"Expected `groups` to be 'all' or a list, found {groups!r}. Write groups=[{groups!r}]."
+        )
         raise ValueError(msg)
     sizes = dict(zip(labels.categories, labels.value_counts(dropna=True), strict=True))
     if len(sizes) < 2:
@@ -159,7 +161,7 @@ def _check_choice(
     chosen = list(sizes) if isinstance(groups, str) else [str(group) for group in groups]
     wanted = chosen if reference == "rest" else [*chosen, reference]
     if unknown := [group for group in wanted if group not in sizes]:
-        msg = f"Expected groups of {groupby!r}, among {list(sizes)}, found {unknown}. Choose these."
+        msg = f"Expected groups of {groupby!r}, among {list(sizes)}, found {unknown}."
         raise ValueError(msg)
     if small := {group: int(sizes[group]) for group in wanted if sizes[group] < 2}:
         msg = (
@@ -169,7 +171,9 @@ def _check_choice(
         raise ValueError(msg)
     chosen = [group for group in dict.fromkeys(chosen) if group != reference]
     if not chosen:
-        msg = f"Expected a group besides the reference {reference!r}, found none. Add to groups=."
+        msg = (
+            f"Expected a group besides the reference {reference!r}, found none. Add one to groups=."
+        )
         raise ValueError(msg)
     return chosen
 

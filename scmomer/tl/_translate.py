@@ -223,7 +223,10 @@ def _translate(
     model._check_can_translate(to)
     if isinstance(data, MuData):
         if path is not None:
-            msg = "Expected an AnnData with path=, found a MuData: pass one modality of it."
+            msg = (
+                "Expected an AnnData with path=, found a MuData. Pass the modality to translate "
+                f"from{_from(data, model, to)}."
+            )
             raise ValueError(msg)
         data = copied(data) if copy else data
         _write_layer(data, model, to, options, layers)
@@ -254,7 +257,8 @@ def _write_layer(
     if key is None:
         msg = (
             f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to write to, "
-            f"found {sorted(mdata.mod)}. Pass another modality as an AnnData to get a new AnnData."
+            f"found {sorted(mdata.mod)}. Pass another modality as an AnnData"
+            f"{_from(mdata, model, to)}, to get a new AnnData."
         )
         raise KeyError(msg)
     target = mdata[key]
@@ -277,6 +281,12 @@ def _write_layer(
             target.layers[key_of] = _spread_out(values, shared, target)
         else:
             target.layers.pop(key_of, None)  # of an earlier translation
+
+
+def _from(mdata: MuData, model: SCMOMER, to: Modality) -> str:
+    """Return an example of what to translate from, for messages."""
+    keys = [key for m, key in keys_in(mdata, model.spec).items() if m != to]
+    return f", as in scmomer.tl.translate_{to}(mdata[{keys[0]!r}], model)" if keys else ""
 
 
 def _values(

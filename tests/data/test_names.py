@@ -32,7 +32,10 @@ def test_unique_names_pass():
 def test_repeated_names_are_counted_and_the_first_are_listed(refuses):
     names = pd.Index(list("aabbccddeeffg"))
     with refuses(
-        ValueError, "found 6 that", "(a, b, c, d, e, ...)", "`x['y.z'].obs_names_make_unique()`"
+        ValueError,
+        "found 6 that",
+        "(a, b, c, d, e, ...)",
+        "`x['y.z'].obs_names_make_unique(); x.update()`",
     ):
         check_unique(names, "x['y.z'].obs_names")
 

@@ -237,7 +237,8 @@ def test_peaks_are_no_query_for_genes(trained_rna, mdata, refuses):
 
 def test_repeated_features_are_refused(trained, query, refuses):
     twice = query[:, [0, 0, 1, 2]].copy()
-    with refuses(ValueError, "adata.var_names", "found 1", query.var_names[0], "_make_unique"):
+    remedy = "duplicated()" if query.var_names[0].startswith("chr") else "_make_unique()"
+    with refuses(ValueError, "adata.var_names", "found 1", query.var_names[0], remedy):
         trained.get_latent_representation(twice)
 
 

@@ -63,7 +63,10 @@ def test_the_layer_that_the_error_names_is_the_one_to_pass(
     query.obs["new"] = "b"
     expected = VERBS[verb](query.copy(), trained, mdata)
     log = processed(query, "layer")
-    with refuses(ValueError, "raw counts in adata.X", "layers['counts'] holds", "layer='counts'"):
+    two = {"annotate": "query", "map": "query", "load_query": "query", "predict": "query"}
+    name = {**two, "fit": "reference"}.get(verb, "adata")  # as the verb calls its argument
+    place = f"raw counts in {name}.X"
+    with refuses(ValueError, place, "layers['counts'] holds", " layer='counts'"):
         VERBS[verb](log.copy(), trained, mdata)
     found = VERBS[verb](log, trained, mdata, layer="counts")
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=1e-6)

@@ -158,7 +158,7 @@ def test_a_loaded_model_has_no_data_of_its_own(saved, refuses):
     loaded = scmomer.load(saved)
     with refuses(RuntimeError, "registered data", "loaded from a folder", "Pass the data"):
         loaded.get_latent_representation()
-    with refuses(RuntimeError, "registered data", "scmomer.SCMOMER(data)"):
+    with refuses(RuntimeError, "registered data", "`model = scmomer.load(path, mdata)`"):
         loaded.train()
 
 

@@ -132,7 +132,11 @@ def test_duplicated_features_are_refused(case, refuses):
     adata.var_names = names
     attribute = place.replace(".X", ".var_names")
     with refuses(
-        ValueError, f"unique names in {attribute}", "1 that occur", names[0], "_make_unique()"
+        ValueError,
+        f"unique names in {attribute}",
+        "1 that occur",
+        names[0],
+        "duplicated()" if names[0].startswith("chr") else "_make_unique()",
     ):
         set_up(data)
 
@@ -143,7 +147,7 @@ def test_duplicated_cells_are_refused(case, refuses):
     names[1] = names[0]
     adata.obs_names = names
     attribute = place.replace(".X", ".obs_names")
-    with refuses(ValueError, f"{attribute}, found 1", names[0], f"`{attribute}_make_unique()`"):
+    with refuses(ValueError, f"{attribute}, found 1", names[0], f"`{attribute}_make_unique()"):
         set_up(data)
 
 

@@ -154,12 +154,12 @@ def test_scvi_trains_when_asked(cells, seed):
     assert (cells["rna"].obs.columns.tolist(), set(cells["rna"].uns)) == before
 
 
-def test_missing_packages_are_named(cells, refuses, monkeypatch):
+def test_missing_packages_are_named(cells, monkeypatch):
     monkeypatch.setattr(_integration_methods, "find_spec", lambda name: None)
-    with refuses(ImportError, "harmonypy", "pip install harmonypy"):
+    with pytest.raises(ImportError, match="harmonypy.* not installed.*pip install harmonypy"):
         integration_report(cells, **KEYS, use_rep="X_types", methods=["harmony"])
     monkeypatch.setitem(sys.modules, "scib_metrics", None)
-    with refuses(ImportError, "scib-metrics", "pip install 'scmomer[integration]'"):
+    with pytest.raises(ImportError, match=r"^scib-metrics is not .*'scmomer\[integration\]'"):
         integration_report(cells, **KEYS, use_rep="X_types")
 
 

@@ -83,7 +83,7 @@ def align_genes(
     >>> query = scmomer.pp.align_genes(rna, model, gene_key="gene_symbols")
     >>> scmomer.tl.embed(query, model)
     """
-    check_anndata(adata)
+    check_anndata(adata, RNA, layer)
     names = feature_names(vocabulary, RNA, "vocabulary")
     found = _genes_of(adata, gene_key)
     if orthologues is None:
@@ -126,8 +126,8 @@ def _table(orthologues: Orthologues) -> pd.DataFrame:
     if orthologues.shape[1] != 2:
         msg = (
             "Expected orthologues to have two columns, the gene of adata and that of the "
-            f"vocabulary, found {orthologues.columns.tolist()}. Select them: "
-            "`orthologues[[query, vocabulary]]`."
+            f"vocabulary, found {orthologues.columns.tolist()}. Select them, as in "
+            f"`orthologues = orthologues[{orthologues.columns[:2].tolist()}]`."
         )
         raise ValueError(msg)
     return orthologues.dropna().astype(str)

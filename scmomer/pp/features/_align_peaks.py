@@ -85,7 +85,7 @@ def align_peaks(
     >>> scmomer.tl.embed(query, model)
     """
     _check_arguments(how, min_overlap, min_share)
-    check_anndata(adata)
+    check_anndata(adata, ATAC, layer)
     names = feature_names(peaks, ATAC, "peaks")
     query, target = read_peaks(adata.var_names, "adata.var_names"), read_peaks(names, "peaks")
     pairs = land(query, target, how, min_overlap, min_share, "peaks")

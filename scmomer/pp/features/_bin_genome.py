@@ -69,7 +69,7 @@ def bin_genome(
         msg = f"Expected width to be a whole number of bases, at least 1, found {width!r}."
         raise ValueError(msg)
     check_share(min_share)
-    check_anndata(adata)
+    check_anndata(adata, ATAC, layer)
     query = read_peaks(adata.var_names, "adata.var_names")
     of = query
     if reference is not None:

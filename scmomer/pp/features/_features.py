@@ -19,8 +19,11 @@ Features: TypeAlias = Sequence[str] | pd.Index | pd.Series | np.ndarray | AnnDat
 DROP_REPEATS = "Drop the repeats."
 
 
-def check_anndata(adata: AnnData) -> None:
-    """Raise unless this is an AnnData of one modality, with features whose names are unique."""
+def check_anndata(adata: AnnData, modality: Modality, layer: str | None = None) -> None:
+    """Raise unless this is an AnnData of one modality, with features whose names are unique.
+
+    `modality` and `layer` are those that the caller reads.
+    """
     if not isinstance(adata, AnnData):
         msg = (
             f"Expected adata to be an AnnData, found {type(adata).__name__}. Of a MuData, pass "
@@ -29,7 +32,7 @@ def check_anndata(adata: AnnData) -> None:
         raise TypeError(msg)
     if adata.n_vars == 0:
         raise ValueError(f"Expected features in adata, found none: its shape is {adata.shape}.")
-    check_one_modality(adata)
+    check_one_modality(adata, wanted=modality, layer=layer)
     check_unique(adata.var_names, "adata.var_names", DROP_REPEATS)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from scmomer._constants import ATAC, RNA, Modality
 from scmomer.data import check_one_modality, check_unique, get_counts
 from scmomer.pp.pairing._gene_activity import linked_peaks, nearby_peaks
 from scmomer.pp.pairing._pair_labels import pair_by_label
@@ -154,8 +155,8 @@ def pair_cells(
         epsilon=epsilon,
         block_size=block_size,
     )
-    _check_cells(rna, "rna")
-    _check_cells(atac, "atac")
+    _check_cells(rna, "rna", RNA, rna_layer)
+    _check_cells(atac, "atac", ATAC, atac_layer)
     rng = np.random.default_rng(random_state)
     params: dict[str, Any] = {"on": on, "random_state": random_state}
     if on == "labels":
@@ -202,7 +203,7 @@ def _check_above(limit: int, **values: float) -> None:
             raise ValueError(msg)
 
 
-def _check_cells(adata: AnnData, where: str) -> None:
+def _check_cells(adata: AnnData, where: str, modality: Modality, layer: str | None) -> None:
     """Refuse what is no AnnData, is empty, or has a name twice."""
     if not isinstance(adata, AnnData):
         msg = (
@@ -213,6 +214,6 @@ def _check_cells(adata: AnnData, where: str) -> None:
     if adata.n_obs == 0 or adata.n_vars == 0:
         msg = f"Expected cells and features in {where}, found shape {adata.shape}."
         raise ValueError(msg)
-    check_one_modality(adata, where)
+    check_one_modality(adata, where, modality, layer)
     check_unique(adata.obs_names, f"{where}.obs_names")
     check_unique(adata.var_names, f"{where}.var_names")

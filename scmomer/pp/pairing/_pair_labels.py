@@ -85,7 +85,7 @@ def _labels(adata: AnnData, key: str, where: str) -> NDArray[np.object_]:
         msg = (
             f"Expected a label of {key!r} for every cell of {where}, found {column.isna().sum()} of "
             f"{len(column)} missing. Drop these cells "
-            f"(`{where}[{where}.obs[{key!r}].notna()].copy()`) or give them a label."
+            f"(`{where} = {where}[{where}.obs[{key!r}].notna()].copy()`) or give them a label."
         )
         raise ValueError(msg)
     return column.astype(str).to_numpy(dtype=object)

@@ -112,9 +112,6 @@ def _import_pot() -> ModuleType:
     try:
         import ot
     except ImportError as error:
-        msg = (
-            "Expected POT, which computes optimal transport, found no such package. "
-            "Install it with: pip install 'scmomer[ot]'"
-        )
+        msg = "POT is not installed. Install it with: pip install 'scmomer[ot]'"
         raise ImportError(msg) from error
     return ot

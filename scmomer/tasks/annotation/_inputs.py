@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.data import obs_column
+from scmomer.data import assigned, obs_column
 from scmomer.inference import Inference
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 
@@ -48,8 +48,10 @@ def read_labels(data: AnnData | MuData, labels_key: str) -> np.ndarray:
     return column.astype(object).where(column.notna(), None).to_numpy()
 
 
-def check_labels(labels: Sequence[str] | np.ndarray, n_cells: int) -> np.ndarray:
-    """Return labels as text, ``(n_cells,)``.
+def check_labels(
+    labels: Sequence[str] | np.ndarray, n_cells: int, drop: str | None = None
+) -> np.ndarray:
+    """Return labels as text, ``(n_cells,)``; `drop` is the line that drops cells without one.
 
     Raises
     ------
@@ -65,8 +67,7 @@ def check_labels(labels: Sequence[str] | np.ndarray, n_cells: int) -> np.ndarray
     if missing:
         msg = (
             f"Expected a label for every cell of the reference, found {missing} of {n_cells} "
-            "missing (NaN). Drop these cells, as in "
-            "`reference[reference.obs[labels_key].notna()].copy()`."
+            f"missing (NaN). Drop these cells{f': `{drop}`' if drop else ' and their labels'}."
         )
         raise ValueError(msg)
     array = array.astype(str)
@@ -98,15 +99,16 @@ def check_threshold(value: object) -> float:
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not number or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
         msg = (
-            "Expected unknown_threshold None, 'auto' or a probability in [0, 1], found "
-            f"{value!r}. Choose one of these."
+            f"Expected unknown_threshold None, 'auto' or a probability in [0, 1], found {value!r}."
         )
         raise ValueError(msg)
     return float(value)  # type: ignore[arg-type]
 
 
-def shared_genes(genes: Sequence[pd.Index], spec_genes: pd.Index) -> pd.Index | None:
+def shared_genes(genes: Mapping[str, pd.Index], spec_genes: pd.Index) -> pd.Index | None:
     """Return the model's genes that all data have; None if these are all genes of the model.
+
+    `genes` are those of each, by how messages name it.
 
     Raises
     ------
@@ -114,14 +116,15 @@ def shared_genes(genes: Sequence[pd.Index], spec_genes: pd.Index) -> pd.Index | 
         If the data share none.
     """
     common = spec_genes
-    for names in genes:
+    for names in genes.values():
         common = common[common.isin(names)]
     if common.empty:
-        examples = [names[:3].tolist() for names in genes]
+        lines = [f"`{assigned(w)} = scmomer.pp.align_genes({w}, model)`" for w in genes]
+        examples = [names[:3].tolist() for names in genes.values()]
         msg = (
             "Expected genes of the model that reference and query share, found none: they have "
-            f"genes such as {' and '.join(map(str, examples))}. Name genes alike, for example with "
-            "scmomer.pp.align_genes(adata, model)."
+            f"genes such as {' and '.join(map(str, examples))}. Name genes alike: "
+            f"{' and '.join(lines)} match by more than names."
         )
         raise ValueError(msg)
     return None if len(common) == len(spec_genes) else common

@@ -15,7 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.data import Cells, Layers, check_container
+from scmomer.data import Cells, Layers, called, check_container, with_values
 from scmomer.model import resolve_model
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._fine_tuning import detached, fine_tuned
@@ -160,15 +160,17 @@ class CellTypeClassifier(NamesCells):
         ValueError
             If labels are missing, of one class only, or one class has a single cell.
         """
-        check_container(reference)
         if mode not in ("frozen", "finetune"):
             msg = f"Expected mode 'frozen' or 'finetune', found {mode!r}."
             raise ValueError(msg)
-        given = read_labels(reference, labels) if isinstance(labels, str) else labels
-        names = check_labels(given, reference.n_obs)
-        self.mode, self._network = mode, self.model
-        self.genes_ = None if genes is None else pd.Index(genes)
-        cells = self._read(reference, layers)
+        with called("reference", keep=True):
+            check_container(reference)
+            given = read_labels(reference, labels) if isinstance(labels, str) else labels
+            drop = with_values(reference, labels) if isinstance(labels, str) else None
+            names = check_labels(given, reference.n_obs, drop)
+            self.mode, self._network = mode, self.model
+            self.genes_ = None if genes is None else pd.Index(genes)
+            cells = self._read(reference, layers)
         self.modalities_ = self._checked(modalities, cells)
         self.classes_, codes = np.unique(names, return_inverse=True)
         if mode == "finetune" and RNA not in self.modalities_:
@@ -294,8 +296,9 @@ class CellTypeClassifier(NamesCells):
     ) -> tuple[pd.DataFrame, np.ndarray]:
         """Return :meth:`predict_proba` and :meth:`novelty`, for the price of one."""
         heads, centres = self._trained()
-        check_container(query)
-        cells = self._read(query, layers)
+        with called("query"):
+            check_container(query)
+            cells = self._read(query, layers)
         found = self._embed(cells, batch_size)
         with torch.no_grad():
             values = heads(torch.from_numpy(found.values)).numpy()
@@ -308,7 +311,8 @@ class CellTypeClassifier(NamesCells):
         if self.heads_ is None or self.centres_ is None:
             msg = (
                 "Expected a trained classifier, found one that was never fitted. Call "
-                "classifier.fit(reference, labels_key), or CellTypeClassifier.load(path, model)."
+                "classifier.fit(reference, 'cell_type'), with the name of a column of reference.obs, or "
+                "load one: classifier = scmomer.CellTypeClassifier.load(path, model)."
             )
             raise RuntimeError(msg)
         return self.heads_, self.centres_
