@@ -20,6 +20,7 @@ from scmomer.model._classifier_inputs import (
     Inputs,
     cell_inputs,
     check_labels,
+    labels_by_cell,
     read_labels,
     restrict,
 )
@@ -29,6 +30,7 @@ from scmomer.model._expression_pcs import ExpressionPCs
 from scmomer.model._fine_tuning import fine_tuned
 from scmomer.model._gene_votes import GeneVotes, held_out_votes, share_of_genes, with_votes
 from scmomer.model._layers import Layers
+from scmomer.model._names import examples
 from scmomer.model._names_cells import NamesCells, Threshold
 from scmomer.model._novelty import ClassCentres
 from scmomer.module._classifier import ClassifierConfig, ClassifierModule
@@ -161,9 +163,11 @@ class CellTypeClassifier(NamesCells):
             msg = f"Expected mode 'frozen' or 'finetune', found {mode!r}."
             raise ValueError(msg)
         given = read_labels(reference, labels) if isinstance(labels, str) else labels
+        if isinstance(given, pd.Series):
+            given = labels_by_cell(given, reference.obs_names)
         names = check_labels(given, reference.n_obs)
         self.mode, self._network = mode, self.model
-        self.genes_ = None if genes is None else pd.Index(genes)
+        self.genes_ = None if genes is None else self._known_genes(genes)
         cells = self._read(reference, layers)
         self.modalities_ = self._checked(modalities, cells)
         self.classes_, codes = np.unique(names, return_inverse=True)
@@ -195,9 +199,22 @@ class CellTypeClassifier(NamesCells):
         self.centres_ = ClassCentres.of(found.z, codes)
         return self
 
+    def _known_genes(self, genes: Sequence[str] | pd.Index) -> pd.Index:
+        """Return genes to read; raise if the model has none of them."""
+        names, known = pd.Index([genes] if isinstance(genes, str) else genes), self.model.spec
+        of_model = known.features.get(RNA, pd.Index([]))
+        if not names.isin(of_model).any():
+            msg = (
+                f"Expected genes= among those of the model ({examples(of_model)}), found none among "
+                f"{len(names)} ({examples(names)}). Pass names in model.spec.features['rna']."
+            )
+            raise ValueError(msg)
+        return names
+
     def _checked(self, modalities: Sequence[str] | None, cells: Cells) -> tuple[str, ...]:
         there = tuple(cells.counts)
-        chosen = there if modalities is None else tuple(modalities)
+        given = (modalities,) if isinstance(modalities, str) else modalities
+        chosen = there if given is None else tuple(given)
         if not chosen or set(chosen) - set(there):
             msg = f"Expected modalities of the reference, among {list(there)}, found {modalities}."
             raise ValueError(msg)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import h5py
 import numpy as np
 import scipy.sparse as sp
+import zarr
 from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
 from scvi import settings
@@ -78,30 +79,54 @@ def read_counts(
         raise KeyError(msg)
     place = f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]"
     matrix = adata.X if layer is None else adata.layers[layer]
-    counts = _to_csr(matrix, place)
+    counts = _to_csr(matrix, place, adata, argument)
     check_counts(counts, adata, place, argument)
     return counts
 
 
-def _to_csr(matrix: Any, place: str) -> sp.csr_matrix:
+def _to_csr(matrix: Any, place: str, adata: AnnData, argument: str) -> sp.csr_matrix:
     if isinstance(matrix, CSRDataset | CSCDataset):  # backed
         matrix = matrix.to_memory()
-    elif isinstance(matrix, h5py.Dataset):
-        matrix = matrix[:]
+    elif isinstance(matrix, h5py.Dataset | zarr.Array):
+        matrix = np.asarray(matrix[:])
+    target = _assignable(place)
+    if isinstance(matrix, np.ma.MaskedArray):
+        msg = (
+            f"Expected counts of all features in {place}, found a masked array. Say what masked "
+            f"values are, for example 0: `{target} = {place}.filled(0)`."
+        )
+        raise TypeError(msg)
     if sp.issparse(matrix) or isinstance(matrix, np.ndarray):
         kind = matrix.dtype.kind
         if kind not in "fiub":
-            msg = f"Expected numbers in {place}, found dtype {matrix.dtype}."
+            msg = (
+                f"Expected numbers in {place}, found dtype {matrix.dtype}. If they are numbers, run "
+                f"`{target} = {place}.astype('float32')`."
+            )
             raise TypeError(msg)
         if matrix.dtype == np.float16:  # not a sparse type; float32 holds all of its values
             matrix = matrix.astype(np.float32)
         return sp.csr_matrix(matrix)
-    found = "nothing" if matrix is None else f"a {type(matrix).__module__}.{type(matrix).__name__}"
+    if matrix is None:
+        msg = f"Expected raw counts in {place}, found nothing. {_where_counts_are(adata, place, argument)}"
+        raise TypeError(msg)
+    owner, own = _owner(place), _assignable(_owner(place))
     msg = (
-        f"Expected a NumPy array or a SciPy sparse matrix in {place}, found {found}. "
-        "Put raw counts there, or bring them into memory first (`adata = adata.to_memory()`)."
+        f"Expected a NumPy array or a SciPy sparse matrix in {place}, found a "
+        f"{type(matrix).__module__}.{type(matrix).__name__}. "
+        f"Bring them into memory first (`{own} = {owner}.to_memory()`)."
     )
     raise TypeError(msg)
+
+
+def _owner(place: str) -> str:
+    """Return what a place belongs to: ``mdata['rna']`` of ``mdata['rna'].X``."""
+    return re.split(r"\.(?:X|layers\[.*)$", place)[0]
+
+
+def _assignable(place: str) -> str:
+    """Return how to write to a place; modalities of a MuData are set in ``mdata.mod``."""
+    return re.sub(r"^mdata\[", "mdata.mod[", place)
 
 
 def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: str) -> None:
@@ -109,7 +134,8 @@ def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: st
     values = counts.data
     wrong: dict[str, np.ndarray] = {}
     if values.dtype.kind == "f":
-        wrong["NaN or infinite"] = ~np.isfinite(values)
+        wrong["NaN"] = np.isnan(values)
+        wrong["infinite"] = np.abs(values) > np.finfo(np.float32).max  # or too large for the model
     if values.dtype.kind in "fi":
         wrong["negative"] = values < 0
     if values.dtype.kind == "f":
@@ -125,17 +151,22 @@ def _no_counts(
     first = int(bad.argmax())
     cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
     gene = adata.var_names[counts.indices[first]]
+    remedy = _where_counts_are(adata, place, argument)
+    if kind == "NaN" and len(good := counts.data[~bad]) and (good == np.floor(good)).all():
+        remedy = (
+            "If features are missing in some data sets (anndata.concat with join='outer'), take "
+            f"join='inner' or say that they are 0: `{_assignable(place)} = np.nan_to_num({place})`."
+        )
     return (
         f"Expected raw counts in {place}, found {kind} values: {int(bad.sum())} of "
         f"{len(bad)} stored ones, for example {counts.data[first]:g} at cell "
-        f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}. "
-        f"{_where_counts_are(adata, place, argument)}"
+        f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}. {remedy}"
     )
 
 
 def _where_counts_are(adata: AnnData, place: str, argument: str) -> str:
     """Return the line that passes the counts that `adata` holds elsewhere, for messages."""
-    where = re.split(r"\.(?:X|layers\[.*)$", place)[0]
+    where = _owner(place)
     names = layer_names(adata)
     good = [name for name in names if _seem_counts(adata.layers[name])]
     if good:
@@ -143,9 +174,9 @@ def _where_counts_are(adata: AnnData, place: str, argument: str) -> str:
     if place != f"{where}.X" and _seem_counts(adata.X):
         return f"{where}.X holds counts: leave out {argument}=."
     if adata.raw is not None and _seem_counts(adata.raw.X):
-        mod = re.fullmatch(r"mdata\[(.*)\]", where)
-        target = f"mdata.mod[{mod[1]}]" if mod else where
-        return f"{where}.raw holds counts: run `{target} = {where}.raw.to_adata()` first."
+        return (
+            f"{where}.raw holds counts: run `{_assignable(where)} = {where}.raw.to_adata()` first."
+        )
     others = f" (none of the layers {names} holds them)" if names else ""
     return (
         f"Put the raw counts of these cells into a layer and pass {argument}=, or into X{others}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def resolve_model(model: SCMOMER | str | Path | None) -> SCMOMER:
             )
             raise RuntimeError(msg)
         return _current
-    if isinstance(model, str | Path):
+    if isinstance(model, str | os.PathLike):
         return load(model)
     if not isinstance(model, SCMOMER):
         msg = f"Expected model to be an SCMOMER, a path or None, found {type(model).__name__}."

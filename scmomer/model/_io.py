@@ -76,7 +76,7 @@ def load(
     """
     from scmomer.model._scmomer import SCMOMER
 
-    path = Path(path)
+    path = Path(path).expanduser()
     meta = _FOLDER.read_meta(path)
     try:
         spec = ModelSpec.from_dict(meta["spec"])

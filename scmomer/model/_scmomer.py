@@ -191,8 +191,16 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     @classmethod
     def _check_registered(cls, data: AnnData | MuData) -> None:
         check_container(data)
-        if cls._get_most_recent_anndata_manager(data) is None:
-            kind = type(data).__name__
+        kind = type(data).__name__
+        try:
+            known = cls._get_most_recent_anndata_manager(data)
+        except ValueError as error:
+            msg = (
+                "Expected registered data, found a copy or a part of registered data. Run "
+                f"`scmomer.pp.setup_{kind.lower()}(data)` with these, as before."
+            )
+            raise ValueError(msg) from error
+        if known is None:
             msg = (
                 f"Expected registered data, found data ({kind}) that were not set up for this "
                 f"model. Run `scmomer.pp.setup_{kind.lower()}(data)` first."
@@ -234,7 +242,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         FileExistsError
             If it exists and `overwrite` is false, or if it is no model folder.
         """
-        write_model(self, Path(path), overwrite)
+        write_model(self, Path(path).expanduser(), overwrite)
 
     @classmethod
     def load(

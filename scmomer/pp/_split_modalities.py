@@ -15,6 +15,7 @@ from scmomer.model._containers import check_container
 from scmomer.model._counts import read_counts
 from scmomer.model._evidence import describe, modality_named, parts_of
 from scmomer.model._layers import Layers, layers_by_modality
+from scmomer.model._names import check_unique
 
 logger = logging.getLogger(__name__)
 Container = TypeVar("Container", AnnData, MuData)
@@ -65,6 +66,7 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
             "split already."
         )
         raise TypeError(msg)
+    check_unique(adata.obs_names, "adata.obs_names")  # by which a MuData matches cells
     if adata.isbacked:
         adata = adata.to_memory()
     counts = read_counts(adata, layer, "adata").tocsc()
@@ -124,11 +126,13 @@ def drop_unmeasured(data: Container, **layers: Unpack[Layers]) -> Container:
     check_container(data)
     named = layers_by_modality(data, layers)
     if isinstance(data, AnnData):
-        return data[_has_counts(data, layers.get("layer"), "adata")].copy()
+        adata = data.to_memory() if data.isbacked else data
+        return adata[_has_counts(adata, layers.get("layer"), "adata")].copy()
     found = {}
     for key, adata in data.mod.items():
         layer = named.get(modality_named(key) or "")
-        found[key] = adata[_has_counts(adata, layer, f"mdata[{key!r}]")].copy()
+        some = adata[_has_counts(adata, layer, f"mdata[{key!r}]")]
+        found[key] = some.to_memory() if adata.isbacked else some.copy()
     return _joined(found, data)
 
 

@@ -19,7 +19,7 @@ from scmomer.model._containers import check_container
 from scmomer.model._layers import Layers, reference_layers
 from scmomer.model._names_cells import UNKNOWN
 from scmomer.model._query import find_parts
-from scmomer.tl._copy import Container, copied
+from scmomer.tl._copy import Container, own
 from scmomer.tl._record import record
 
 KEY = "scmomer_label"
@@ -124,7 +124,7 @@ def annotate(
         classifier = _fitted(query, reference, labels_key, resolve_model(model), fit)
     threshold = classifier.threshold(unknown_threshold)
     probabilities, novelty = classifier.annotate(query, batch_size=batch_size, **layers)
-    query = copied(query) if copy else query
+    query = own(query, copy)
     labels = classifier.name(probabilities.to_numpy(), unknown_threshold, novelty)
     _write(query, classifier, probabilities, novelty, labels, key_added)
     record(

@@ -15,7 +15,7 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import ATAC
-from scmomer.model._containers import check_container, find_column, obs_column, usual_keys
+from scmomer.model._containers import as_text, check_container, find_column, obs_column, usual_keys
 from scmomer.model._counts import layer_names
 from scmomer.model._evidence import check_one_modality
 
@@ -120,7 +120,7 @@ def labels_of(data: AnnData | MuData, groupby: str) -> pd.Categorical:
     else:
         column = obs_column(data, groupby).reindex(adata.obs_names)
     column = column.astype("category").cat.remove_unused_categories()
-    return column.cat.rename_categories(str).array
+    return column.cat.rename_categories(as_text).array
 
 
 def pseudobulk(matrix: Values, labels: pd.Categorical, place: str = "X") -> Pseudobulk:

@@ -12,7 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import stats
 
-from scmomer.tl._copy import Container, copied
+from scmomer.tl._copy import Container, own
 from scmomer.tl._pseudobulk import (
     Pseudobulk,
     Values,
@@ -137,7 +137,7 @@ def rank_peaks(
         "layer": layer,
         "corr_method": "benjamini-hochberg",
     }
-    data = copied(data) if copy else data
+    data = own(data, copy)
     peaks_of(data).uns[key_added] = {"params": params, **result}
     return data if copy else None
 

@@ -17,7 +17,8 @@ from scmomer.model import SCMOMER, resolve_model
 from scmomer.model._containers import check_container
 from scmomer.model._layers import Layers
 from scmomer.model._query import keys_in
-from scmomer.tl._copy import copied
+from scmomer.model._results import feature_index
+from scmomer.tl._copy import own
 from scmomer.tl._disk import write_translation
 from scmomer.tl._record import record
 
@@ -223,11 +224,13 @@ def _translate(
 ) -> AnnData | MuData | None:
     check_container(data)
     model._check_can_translate(to)
+    if options["features"] is not None:
+        options["features"] = feature_index(options["features"])  # once: it may be a generator
     if isinstance(data, MuData):
         if path is not None:
             msg = "Expected an AnnData with path=, found a MuData: pass one modality of it."
             raise ValueError(msg)
-        data = copied(data) if copy else data
+        data = own(data, copy)
         _write_layer(data, model, to, options, layers)
         record(data, model, f"translate_{to}", **options)
         return data if copy else None
