@@ -134,8 +134,8 @@ def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: st
     values = counts.data
     wrong: dict[str, np.ndarray] = {}
     if values.dtype.kind == "f":
-        wrong["NaN"] = np.isnan(values)
-        wrong["infinite"] = np.abs(values) > np.finfo(np.float32).max  # or too large for the model
+        # Too large for the model's float32 is infinite, too.
+        wrong["NaN or infinite"] = ~(np.abs(values) <= np.finfo(np.float32).max)
     if values.dtype.kind in "fi":
         wrong["negative"] = values < 0
     if values.dtype.kind == "f":
@@ -152,9 +152,9 @@ def _no_counts(
     cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
     gene = adata.var_names[counts.indices[first]]
     remedy = _where_counts_are(adata, place, argument)
-    if kind == "NaN" and len(good := counts.data[~bad]) and (good == np.floor(good)).all():
-        remedy = (
-            "If features are missing in some data sets (anndata.concat with join='outer'), take "
+    if np.isnan(counts.data[first]) and (counts.data[~bad] == np.floor(counts.data[~bad])).all():
+        remedy += (
+            " If NaN are features that some data sets lack (anndata.concat with join='outer'), take "
             f"join='inner' or say that they are 0: `{_assignable(place)} = np.nan_to_num({place})`."
         )
     return (

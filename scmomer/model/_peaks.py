@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 _INT = r"\d{1,3}(?:,\d{3})+|\d{1,12}"
-_PEAK = rf"^\s*(?P<chrom>\S(?:.*[^:_.|\s-])?)[:_.|\s-](?P<start>{_INT})(?:[:_.|\s-]|\.\.)(?P<end>{_INT})\s*$"
+_PEAK = rf"^\s*(?P<chrom>\S.*)[:_.|\s-](?P<start>{_INT})(?:[:_.|\s-]|\.\.)(?P<end>{_INT})\s*$"
 _COLUMNS = (
     ("chrom", "chr", "seqnames", "chromosome"),
     ("start", "chromstart"),
