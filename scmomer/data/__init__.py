@@ -2,11 +2,13 @@
 
 from scmomer.data._cells import Cells
 from scmomer.data._containers import (
+    as_text,
     categories_of,
     check_container,
     codes,
     columns_of,
     find_column,
+    named_otherwise,
     obs_column,
     read_column,
     resolve_modalities,
@@ -23,9 +25,9 @@ from scmomer.data._evidence import (
 )
 from scmomer.data._layers import Layers, layers_by_modality, reference_layers
 from scmomer.data._loader import cell_loader
-from scmomer.data._names import FEW_MATCHES, check_unique, examples
+from scmomer.data._names import FEW_MATCHES, check_unique, examples, loosely, prefix_to_drop
 from scmomer.data._neighbors import nearest
-from scmomer.data._peaks import PeakPositions, parse_peaks
+from scmomer.data._peaks import PeakPositions, parse_peaks, plain_chromosomes
 from scmomer.data._pseudobulk import (
     Pseudobulk,
     Values,
@@ -41,6 +43,11 @@ from scmomer.data._split import SparseDataSplitter, Split, SplitRecord, split_ce
 from scmomer.data._texts import assigned, called, name_of
 
 __all__ = [
+    "named_otherwise",
+    "loosely",
+    "as_text",
+    "plain_chromosomes",
+    "prefix_to_drop",
     "columns_of",
     "where_of",
     "with_values",

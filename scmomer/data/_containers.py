@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,22 +13,45 @@ from scvi import settings
 
 from scmomer._constants import FEATURE_NAMES, MODALITIES, PROTEIN, RNA
 from scmomer.data._evidence import looks_like, modality_named
+from scmomer.data._names import check_unique
 from scmomer.data._texts import name_of
 
 _MODALITY_KEYS = (*(f"{m}_layer" for m in MODALITIES), "batch_key", "labels_key")
 
 
 def check_container(data: object) -> None:
-    """Raise if `data` is neither AnnData nor MuData, or a MuData that is out of date."""
+    """Raise unless `data` is an AnnData, or an up-to-date MuData of modalities of the same cells."""
     if not isinstance(data, AnnData | MuData):
         msg = f"Expected an AnnData or a MuData, found {type(data).__name__}."
         raise TypeError(msg)
     if isinstance(data, MuData):
+        _check_kind(data)
         _check_up_to_date(data)
+
+
+def _check_kind(mdata: MuData) -> None:
+    """Raise if modalities are no AnnData, or are other cells rather than other features."""
+    for key, adata in mdata.mod.items():
+        if not isinstance(adata, AnnData):
+            msg = (
+                f"Expected an AnnData in mdata[{key!r}], found a {type(adata).__name__}. Pass it "
+                f"by itself: `mdata = mdata[{key!r}]`."
+            )
+            raise ValueError(msg)
+    if mdata.axis == 1:
+        msg = (
+            "Expected a MuData whose modalities share cells (axis=0), found one whose parts share "
+            f"features (axis=1): {list(mdata.mod)}. If they are modalities, run `mdata = "
+            "mudata.MuData(dict(mdata.mod))`; if they are data sets of one modality, `adata = "
+            "anndata.concat(dict(mdata.mod), index_unique='-')`."
+        )
+        raise ValueError(msg)
 
 
 def _check_up_to_date(mdata: MuData) -> None:
     """Raise if the cells of a MuData are not those of its modalities."""
+    if not mdata.mod:
+        return  # whoever looks for modalities says that there are none
     names = [adata.obs_names for adata in mdata.mod.values()]
     if all(n.equals(mdata.obs_names) for n in names):
         return
@@ -186,7 +209,12 @@ def find_column(
     ------
     KeyError
         If it is nowhere; lists the columns that there are.
+    TypeError
+        If `key` is no name of a column.
     """
+    if not isinstance(key, Hashable):
+        msg = f"Expected the name of one column in {argument}, found {key!r}. Pass one name."
+        raise TypeError(msg)
     if key in data.obs:
         return None
     name = name_of(data)
@@ -202,17 +230,29 @@ def find_column(
 
 
 def read_column(data: AnnData | MuData, key: str, place: str | None) -> pd.Series:
-    """Return the obs column of every cell of `data`; NaN where a modality lacks the cell."""
+    """Return the obs column of every cell of `data`, which is found at `place`.
+
+    Where that modality lacks the cell, the first other one that has cell and column counts; NaN if
+    there is none.
+    """
     if place is None:
         return data.obs[key]
-    return data[place].obs[key].reindex(data.obs_names)
+    if data[place].obs_names.equals(data.obs_names):
+        return data[place].obs[key]
+    check_unique(data[place].obs_names, f"mdata[{place!r}].obs_names")
+    column = data[place].obs[key].reindex(data.obs_names)
+    for other, adata in data.mod.items():
+        if other != place and key in adata.obs and column.isna().any():
+            values = adata.obs[key].astype(object).reindex(data.obs_names)
+            column = column.astype(object).where(column.notna(), values)
+    return column
 
 
 def obs_column(data: AnnData | MuData, key: str, argument: str | None = None) -> pd.Series:
     """Return an obs column of every cell of `data`, wherever it is.
 
-    Looked up in ``data.obs``; in a MuData that lacks it, in the obs of its modalities, of which the
-    first that has the cell and the column counts. `argument` is how messages name the caller's.
+    Looked up in ``data.obs``; in a MuData that lacks it, in the obs of its modalities, see
+    :func:`read_column`. `argument` is how messages name the caller's.
 
     Raises
     ------
@@ -220,15 +260,13 @@ def obs_column(data: AnnData | MuData, key: str, argument: str | None = None) ->
         If it is nowhere; lists the columns that there are.
     """
     mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
-    place = find_column(data, key, mods, argument)
-    column = read_column(data, key, place)
-    if place is None or not column.isna().any():
-        return column
-    for other in mods:
-        if other != place and key in data[other].obs:
-            values = data[other].obs[key].reindex(data.obs_names).astype(object)
-            column = column.astype(object).where(column.notna(), values)
-    return column
+    return read_column(data, key, find_column(data, key, mods, argument))
+
+
+def as_text(value: object) -> str:
+    """Return the name of a batch or type; 1.0 is 1, as pandas turns 1 into it beside a gap."""
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
 
 
 def columns_of(data: AnnData | MuData) -> list[str]:
@@ -253,10 +291,30 @@ def with_values(data: AnnData | MuData, key: str) -> str:
 def codes(column: pd.Series, categories: list[str]) -> np.ndarray:
     """Return the code of each value among `categories`, -1 for others, ``(n,)`` int64."""
     values = column.astype("object").where(column.notna(), None)
-    as_text = values.map(lambda v: None if v is None else str(v))
-    return pd.Index(categories).get_indexer(pd.Index(as_text)).astype(np.int64)
+    names = values.map(lambda v: None if v is None else as_text(v))
+    return pd.Index(categories).get_indexer(pd.Index(names)).astype(np.int64)
 
 
 def categories_of(column: pd.Series) -> list[str]:
     """Return the distinct values as sorted strings; missing values are none."""
-    return sorted({str(v) for v in column.dropna().unique()})
+    return sorted({as_text(v) for v in column.dropna().unique()})
+
+
+def named_otherwise(one: pd.Index, other: pd.Index) -> tuple[str, str] | None:
+    """Return two names that seem to be of one cell, if two modalities name the same cells otherwise.
+
+    By the barcode, if there is one, or without a number at the end: AAACGCTCAGTTTACG-1.
+    """
+    a, b = _plain_cells(one), _plain_cells(other)
+    n_shared = int(a.isin(b).sum())
+    distinct = min(a.nunique() / max(1, len(a)), b.nunique() / max(1, len(b)))
+    if n_shared < 0.5 * max(1, min(len(a), len(b))) or distinct < 0.9:
+        return None
+    first = int(a.isin(b).argmax())
+    return str(one[first]), str(other[int((b == a[first]).argmax())])
+
+
+def _plain_cells(names: pd.Index) -> pd.Index:
+    text = pd.Series(names.astype(str), dtype=object).astype(str)
+    barcodes = text.str.extract(r"([ACGTN]{12,})", expand=False)
+    return pd.Index(barcodes.fillna(text.str.replace(r"[-_.#]\d+$", "", regex=True)))

@@ -95,12 +95,22 @@ def read_counts(
 def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
     if isinstance(matrix, CSRDataset | CSCDataset):  # backed
         matrix = matrix.to_memory()
-    elif isinstance(matrix, h5py.Dataset):
-        matrix = matrix[:]
+    elif isinstance(matrix, h5py.Dataset) or _is_zarr(matrix):
+        matrix = np.asarray(matrix[:])
+    target = assigned(place)
+    if isinstance(matrix, np.ma.MaskedArray):
+        msg = (
+            f"Expected counts of all features in {place}, found a masked array. Say what masked "
+            f"values are, for example 0: `{target} = {place}.filled(0)`."
+        )
+        raise TypeError(msg)
     if sp.issparse(matrix) or isinstance(matrix, np.ndarray):
         kind = matrix.dtype.kind
         if kind not in "fiub":
-            msg = f"Expected numbers in {place}, found dtype {matrix.dtype}."
+            msg = (
+                f"Expected numbers in {place}, found dtype {matrix.dtype}. If they are numbers, run "
+                f"`{target} = {place}.astype('float32')`."
+            )
             raise TypeError(msg)
         if matrix.dtype == np.float16:  # not a sparse type; float32 holds all of its values
             matrix = matrix.astype(np.float32)
@@ -113,12 +123,22 @@ def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
     raise TypeError(msg)
 
 
+def _owner(place: str) -> str:
+    """Return what a place belongs to: ``mdata['rna']`` of ``mdata['rna'].X``."""
+    return re.split(r"\.(?:X|layers\[.*)$", place)[0]
+
+
+def _is_zarr(matrix: Any) -> bool:
+    return type(matrix).__module__.split(".")[0] == "zarr"  # a package that is not always there
+
+
 def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: str | None) -> None:
     """Raise if stored values are not finite, negative or no whole numbers."""
     values = counts.data
     wrong: dict[str, np.ndarray] = {}
     if values.dtype.kind == "f":
-        wrong["NaN or infinite"] = ~np.isfinite(values)
+        # Too large for the model's float32 is infinite, too.
+        wrong["NaN or infinite"] = ~(np.abs(values) <= np.finfo(np.float32).max)
     if values.dtype.kind in "fi":
         wrong["negative"] = values < 0
     if values.dtype.kind == "f":
@@ -139,17 +159,22 @@ def _no_counts(
     first = int(bad.argmax())
     cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
     gene = adata.var_names[counts.indices[first]]
+    remedy = _where_counts_are(adata, place, argument)
+    if np.isnan(counts.data[first]) and (counts.data[~bad] == np.floor(counts.data[~bad])).all():
+        remedy += (
+            " If NaN are features that some data sets lack (anndata.concat with join='outer'), take "
+            f"join='inner' or say that they are 0: `{assigned(place)} = np.nan_to_num({place})`."
+        )
     return (
         f"Expected raw counts in {place}, found {kind} values: {int(bad.sum())} of "
         f"{len(bad)} stored ones, for example {counts.data[first]:g} at cell "
-        f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}. "
-        f"{_where_counts_are(adata, place, argument)}"
+        f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}. {remedy}"
     )
 
 
 def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
     """Return the line that passes the counts that `adata` holds elsewhere, for messages."""
-    where = re.split(r"\.(?:X|layers\[.*)$", place)[0]
+    where = _owner(place)
     names = layer_names(adata)
     good = [name for name in names if _seem_counts(adata.layers[name])]
     in_x = place != f"{where}.X" and _seem_counts(adata.X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +19,18 @@ from scmomer.data._texts import assigned
 logger = logging.getLogger(__name__)
 
 FEW_MATCHES = 0.2
+_MANY = 0.05  # share of the model's genes that deserves a warning: a few symbols differ in case
+_VERSION = r"^(ENS[A-Z]*\d+)\.\d+(?:_PAR_Y)?$"  # symbols such as AC012345.2 keep their end
 
 
 def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None:
     """Raise if a name occurs twice; `where` is the attribute, such as ``adata.var_names``."""
+    if names.hasnans:
+        msg = (
+            f"Expected a name for each of {len(names)} in {where}, found {int(names.isna().sum())} "
+            "missing (NaN). Name them, or drop them."
+        )
+        raise ValueError(msg)
     if names.is_unique:
         return
     twice = names[names.duplicated()].unique()
@@ -79,6 +88,8 @@ def align_by_name(
         column = _by_coordinates(found, expected, column, where)
     known = np.flatnonzero(column >= 0)
     _report_matches(len(known), found, expected, what, where)
+    if what == "genes":
+        _warn_of_spelling(found, expected, column)
     selection = sp.csr_matrix(
         (np.ones(len(known), counts.dtype), (known, column[known])),
         shape=(len(found), len(expected)),
@@ -103,15 +114,58 @@ def _by_coordinates(
     return column
 
 
+def loosely(names: pd.Index) -> pd.Index:
+    """Return names of genes without spaces around them and without versions of Ensembl ids."""
+    return names.str.strip().str.replace(_VERSION, r"\1", case=False, regex=True)
+
+
+def _warn_of_spelling(found: pd.Index, expected: pd.Index, column: np.ndarray) -> None:
+    """Warn if many of the model's genes are there under names that are written otherwise."""
+    absent = np.ones(len(expected), bool)
+    absent[column[column >= 0]] = False
+    missing, others = (i.astype(str) for i in (expected[absent], found[column < 0]))
+    same = loosely(missing).str.upper().isin(loosely(others).str.upper())
+    there = loosely(others).str.upper().isin(loosely(missing).str.upper())
+    if not len(missing) or same.sum() < max(1, _MANY * len(expected)):
+        return
+    warnings.warn(
+        f"{int(same.sum())} of the model's {len(expected)} genes count as zero although the query has "
+        f"them under names that are written otherwise, such as {examples(others[there])}. Match them: "
+        "`adata = scmomer.pp.align_genes(adata, model)`.",
+        UserWarning,
+        stacklevel=settings.warnings_stacklevel,
+    )
+
+
+def prefix_to_drop(found: pd.Index, expected: pd.Index, where: str) -> str | None:
+    """Return the line that makes names match, if all begin with the name of a genome: GRCh38_."""
+    ours, theirs = found.astype(str), expected.astype(str)
+    for one, other, line in (
+        (ours, theirs, "{w}.str.removeprefix({p!r})"),
+        (theirs, ours, "{p!r} + {w}"),
+    ):
+        prefix = os.path.commonprefix(one.tolist()).rpartition("_")
+        start = prefix[0] + prefix[1]
+        if start and one.str.removeprefix(start).isin(other).any():
+            return f"`{where} = {line.format(w=where, p=start)}`"
+    return None
+
+
 def _report_matches(
     n_known: int, found: pd.Index, expected: pd.Index, what: str, where: str
 ) -> None:
     n = len(expected)
     if n_known == 0:
+        line = prefix_to_drop(found, expected, f"{where}.var_names")
         msg = (
             f"Expected {what} of the model such as {examples(expected)}, found none of its {n} "
             f"among the query's {len(found)} (such as {examples(found)}). "
-            f"Check species and naming (symbols or Ensembl ids, peak set) of var_names; {advice(what, where)}"
+            + (
+                f"Names of one side begin with a prefix: run {line}."
+                if line
+                else "Check species and naming (symbols or Ensembl ids, peak set) of var_names; "
+                f"{advice(what, where)}"
+            )
         )
         raise ValueError(msg)
     extra = len(found) - n_known

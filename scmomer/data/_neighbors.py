@@ -28,6 +28,8 @@ def nearest(
     NDArray
         Positions in `index`, ``(n_query, k)``.
     """
+    if not len(query):
+        return np.empty((0, k), np.intp)
     if len(index) <= _EXACT or k > len(index) // 4:
         tree = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(index)
         return tree.kneighbors(query, return_distance=False)

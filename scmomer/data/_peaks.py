@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 _INT = r"\d{1,3}(?:,\d{3})+|\d{1,12}"
-_PEAK = rf"^(?P<chrom>.+)[:_.|\s-](?P<start>{_INT})(?:[:_.|\s-]|\.\.)(?P<end>{_INT})$"
+_PEAK = rf"^\s*(?P<chrom>\S.*)[:_.|\s-](?P<start>{_INT})(?:[:_.|\s-]|\.\.)(?P<end>{_INT})\s*$"
 _COLUMNS = (
     ("chrom", "chr", "seqnames", "chromosome"),
     ("start", "chromstart"),
@@ -94,9 +94,18 @@ def peaks_in_one_notation(names: pd.Index) -> pd.Index | None:
     parts = names.to_series().astype(str).str.extract(_PEAK)
     if parts["chrom"].isna().any():
         return None
-    chrom = parts["chrom"].str.removeprefix("chr")
-    start, end = (parts[c].str.replace(",", "") for c in ("start", "end"))
+    chrom = plain_chromosomes(pd.Index(parts["chrom"])).to_numpy(object)
+    start, end = (
+        parts[c].str.replace(",", "").astype(np.int64).astype(str).to_numpy(object)
+        for c in ("start", "end")
+    )
     return pd.Index(chrom + ":" + start + "-" + end, dtype=object)
+
+
+def plain_chromosomes(names: pd.Index) -> pd.Index:
+    """Return chromosomes without ``chr`` in any case; ``M`` is ``MT``."""
+    plain = names.astype(str).str.replace(r"^chr", "", case=False, regex=True)
+    return plain.where(plain != "M", "MT")
 
 
 def _remedy(var: pd.DataFrame | None, owner: str) -> str | None:

@@ -15,7 +15,7 @@ from mudata import MuData
 from numpy.typing import NDArray
 
 from scmomer._constants import ATAC
-from scmomer.data._containers import check_container, find_column, obs_column, usual_keys
+from scmomer.data._containers import as_text, check_container, find_column, obs_column, usual_keys
 from scmomer.data._counts import layer_names
 from scmomer.data._evidence import check_one_modality, looks_like
 from scmomer.data._texts import assigned, name_of
@@ -132,7 +132,7 @@ def labels_of(data: AnnData | MuData, groupby: str) -> pd.Categorical:
     else:
         column = obs_column(data, groupby).reindex(adata.obs_names)
     column = column.astype("category").cat.remove_unused_categories()
-    return column.cat.rename_categories(str).array
+    return column.cat.rename_categories(as_text).array
 
 
 def pseudobulk(

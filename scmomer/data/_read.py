@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from scmomer.data._containers import (
     check_container,
     codes,
     find_column,
+    named_otherwise,
     read_column,
     usual_keys,
 )
@@ -260,6 +262,7 @@ def read_cells(
         measured[modality] = has
     if check:
         _check_some_measured(measured, parts, data, options)
+        _warn_of_other_names(parts)
     return Cells(
         counts,
         measured,
@@ -303,6 +306,21 @@ def _check_some_measured(
         f"{len(none)} with none, such as {examples(lacking)}. Leave them out: `{remedy}`."
     )
     raise ValueError(msg)
+
+
+def _warn_of_other_names(parts: Mapping[str, Part]) -> None:
+    """Warn if modalities share no cell but seem to name the same cells in two ways."""
+    for one, other in itertools.combinations(parts.values(), 2):
+        a, b = one.adata.obs_names, other.adata.obs_names
+        same = named_otherwise(a, b) if not a.isin(b).any() else None
+        if same is not None:
+            warnings.warn(
+                f"{one.where} and {other.where} share no cell, but {same[0]!r} and {same[1]!r} seem "
+                "to be one: they are read as two cells. Name it alike in both AnnData, and build the "
+                "MuData again.",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
 
 
 def _optional_codes(

@@ -11,6 +11,7 @@ import torch
 from scvi import settings
 from torch import Tensor
 
+from scmomer._checks import whole_number
 from scmomer._constants import ATAC, RNA
 from scmomer.data import Cells, cell_loader
 from scmomer.inference._translation import head_embeddings, opinions
@@ -82,10 +83,8 @@ class Inference:
     ):
         self.module, self.cells = module.eval(), cells
         self.indices = check_indices(indices, cells.n_cells)
-        self.batch_size = settings.batch_size if batch_size is None else int(batch_size)
-        if self.batch_size < 1:
-            msg = f"Expected batch_size of at least 1, found {batch_size}."
-            raise ValueError(msg)
+        wanted = settings.batch_size if batch_size is None else batch_size
+        self.batch_size = whole_number("batch_size", wanted)
 
     @property
     def device(self) -> torch.device:
@@ -233,14 +232,25 @@ def check_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> n
     """Return valid cell indices as an array; a mask of all cells is one too."""
     if indices is None:
         return np.arange(n_cells)
+    if isinstance(indices, slice):
+        return np.arange(n_cells)[indices]
     array = np.asarray(indices)
+    if array.ndim == 0:
+        msg = (
+            f"Expected a list, an array or a mask as indices, found {type(indices).__name__}. Write "
+            "[3] for one cell, list(indices) for what is counted up."
+        )
+        raise TypeError(msg)
     if array.dtype == bool:
         if array.shape != (n_cells,):
             msg = f"Expected a mask of {n_cells} cells, found shape {array.shape}."
             raise ValueError(msg)
         return np.flatnonzero(array)
     if len(array) and array.dtype.kind not in "iu":
-        msg = f"Expected whole numbers or a mask as indices, found dtype {array.dtype}."
+        msg = (
+            f"Expected whole numbers or a mask as indices, found dtype {array.dtype}. "
+            "Names of cells become indices by adata.obs_names.get_indexer(names)."
+        )
         raise TypeError(msg)
     array = array.astype(np.int64).ravel()
     if len(array) and (array.min() < -n_cells or array.max() >= n_cells):

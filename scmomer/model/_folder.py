@@ -82,7 +82,10 @@ class Folder:
         """Return the JSON of a folder."""
         if not path.is_dir():
             found = "a file" if path.exists() else "nothing"
-            msg = f"Expected a {self.what} folder at {str(path)!r}, found {found}."
+            msg = (
+                f"Expected a {self.what} folder at {str(path)!r}, found {found}. "
+                f"Check the path; {self.what}.save(path) writes such a folder."
+            )
             raise FileNotFoundError(msg)
         missing = [name for name in (self.meta, WEIGHTS) if not (path / name).is_file()]
         if missing:

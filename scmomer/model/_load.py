@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from anndata import AnnData
@@ -70,7 +71,7 @@ def resolve_model(model: SCMOMER | str | Path | None) -> SCMOMER:
             )
             raise RuntimeError(msg)
         return current
-    if isinstance(model, str | Path):
+    if isinstance(model, str | os.PathLike):
         return load(model)
     if not isinstance(model, SCMOMER):
         msg = f"Expected model to be an SCMOMER, a path or None, found {type(model).__name__}."

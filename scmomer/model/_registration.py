@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scvi import settings
 from scvi.data import AnnDataManager, fields
 from scvi.data._manager import AnnDataManagerValidationCheck
 
@@ -22,7 +25,9 @@ from scmomer.data import (
     get_counts,
     looks_like,
     name_of,
+    named_otherwise,
     parse_peaks,
+    read_column,
     resolve_modalities,
     warn_empty,
 )
@@ -81,7 +86,37 @@ def check_column(data: AnnData | MuData, key: str | None, keys: Mapping[str, str
             "drop them."
         )
         raise ValueError(msg)
+    _check_one_type(column, key, _obs_of(data, place))
+    n_lacking = int(read_column(data, key, place).isna().sum())
+    if n_lacking:
+        warnings.warn(
+            f"{n_lacking} of {data.n_obs} cells have no {key!r}, as no modality that has the column "
+            f"has these cells: they count as of no batch or type. Put it into mdata.obs[{key!r}].",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
     return place
+
+
+def _obs_of(data: AnnData | MuData, place: str | None) -> str:
+    """Return how a user writes the obs in which a column is."""
+    if place is not None:
+        return f"mdata[{place!r}].obs"
+    return "mdata.obs" if isinstance(data, MuData) else "adata.obs"
+
+
+def _check_one_type(column: pd.Series, key: str, where: str) -> None:
+    """Raise if values are of several types, such as 1 and "1", which have no order."""
+    values = column.cat.categories if hasattr(column, "cat") else column.unique()
+    try:
+        sorted(values)
+    except TypeError as error:
+        types = sorted({type(value).__name__ for value in values})
+        msg = (
+            f"Expected values of one type in {key!r}, found {types}. Make them text: "
+            f"`{where}[{key!r}] = {where}[{key!r}].astype(str)`."
+        )
+        raise ValueError(msg) from error
 
 
 def mudata_fields(
@@ -142,6 +177,14 @@ def _check_pairs(mdata: MuData, keys: list[str]) -> None:
         f"{mdata.n_obs}. Cells are matched by obs_names: check that modalities name the same cell "
         "the same way. If no cell was measured twice, scmomer.pp.pair_cells pairs similar ones."
     )
+    for other in keys:
+        same = named_otherwise(mdata[lonely].obs_names, mdata[other].obs_names)
+        if other != lonely and same is not None:
+            msg += (
+                f" {same[0]!r} of {lonely!r} and {same[1]!r} of {other!r} seem to be one cell: "
+                "name it alike in both AnnData, and build the MuData again."
+            )
+            break
     raise ValueError(msg)
 
 

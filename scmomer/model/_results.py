@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import FEATURE_NAMES, MODALITIES, STAGES, Modality
-from scmomer.data import Layers, check_container, layers_by_modality, read_cells
+from scmomer.data import Layers, as_text, check_container, layers_by_modality, read_cells
 from scmomer.inference import Depth, Embeddings, Inference
 
 if TYPE_CHECKING:
@@ -254,13 +254,14 @@ class ResultsMixin:
     def _columns(self, to: str, features: Sequence[str] | None) -> np.ndarray | None:
         if features is None:
             return None
-        names = pd.Index(features)
+        names = feature_index(features)
         columns = self.spec.features[to].get_indexer(names)
         if (columns < 0).any():
             unknown = names[columns < 0]
             msg = (
                 f"Expected features of the model's {to}, found {len(unknown)} that it does not "
-                f"have, such as {unknown[:3].tolist()}."
+                f"have, such as {unknown[:3].tolist()}. Pass names that are in "
+                f"model.spec.features[{to!r}]."
             )
             raise KeyError(msg)
         return columns
@@ -268,13 +269,14 @@ class ResultsMixin:
     def _batch_code(self, batch: str | None) -> int | None:
         if batch is None:
             return None
-        if batch not in self.spec.all_batches:
+        name = as_text(batch)
+        if name not in self.spec.all_batches:
             msg = (
                 f"Expected batch among {self.spec.all_batches}, found {batch!r}. None averages; "
                 "model.load_query adds batches of a query."
             )
             raise KeyError(msg)
-        return self.spec.all_batches.index(batch)
+        return self.spec.all_batches.index(name)
 
 
 class Translation:
@@ -314,11 +316,34 @@ class Translation:
             yield rows, values, deviation
 
 
+def feature_index(features: Iterable[str]) -> pd.Index:
+    """Return names of features from whatever holds them: a list, an Index, a generator.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence of names.
+    """
+    if isinstance(features, str | AnnData | MuData | pd.DataFrame):
+        remedy = {str: f"Write [{features!r}]", pd.DataFrame: "Pass one column of it"}
+        msg = (
+            f"Expected features= as a sequence of names, found a {type(features).__name__}. "
+            f"{remedy.get(type(features), 'Pass its var_names')}."
+        )
+        raise TypeError(msg)
+    names = np.asarray(features if isinstance(features, pd.Index) else list(features), object)
+    if names.ndim != 1:
+        msg = f"Expected features= in one row, found shape {names.shape}. Pass names.ravel()."
+        raise TypeError(msg)
+    return pd.Index(names)
+
+
 def _check_depth(depth: Depth) -> None:
-    if depth in ("predicted", "mean"):
+    if isinstance(depth, str) and depth in ("predicted", "mean"):
         return
-    if isinstance(depth, str) or isinstance(depth, bool) or not np.isfinite(depth) or depth < 0:
-        msg = f"Expected depth 'predicted', 'mean' or a number of counts, found {depth!r}."
+    one = np.ndim(depth) == 0 and np.asarray(depth).dtype.kind in "iuf"
+    if not one or not np.isfinite(depth) or depth < 0:  # type: ignore[operator, arg-type]
+        msg = f"Expected depth 'predicted', 'mean' or a number of counts, the same for all cells, found {depth!r}."
         raise ValueError(msg)
 
 

@@ -195,8 +195,16 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     @classmethod
     def _check_registered(cls, data: AnnData | MuData) -> None:
         check_container(data)
-        if cls._get_most_recent_anndata_manager(data) is None:
-            kind = type(data).__name__
+        kind = type(data).__name__
+        try:
+            known = cls._get_most_recent_anndata_manager(data)
+        except ValueError as error:
+            msg = (
+                "Expected registered data, found a copy or a part of registered data. Run "
+                f"`scmomer.pp.setup_{kind.lower()}(data)` with these, as before."
+            )
+            raise ValueError(msg) from error
+        if known is None:
             msg = (
                 f"Expected registered data, found data ({kind}) that were not set up for this "
                 f"model. Run `scmomer.pp.setup_{kind.lower()}({name_of(data)})` first."
@@ -249,7 +257,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             self.history or {},
             self.module.state_dict(),
         )
-        write_model(file, Path(path), overwrite)
+        write_model(file, Path(path).expanduser(), overwrite)
 
     @classmethod
     def load(
@@ -261,7 +269,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         device: int | str = "auto",
     ) -> SCMOMER:
         """Load a model folder; the same as :func:`scmomer.load`."""
-        path = Path(path)
+        path = Path(path).expanduser()
         file = read_model(path)
         model = cls._from_spec(file.spec, file.config)
         model.id, model.stages_, model.history_ = file.model_id, file.stages, file.history

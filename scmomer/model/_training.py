@@ -178,6 +178,9 @@ class TrainingMixin:
 
     def _wanted_stages(self, stages: Sequence[str] | None, *per_stage: Any) -> list[str]:
         possible = possible_stages(self.module)
+        if isinstance(stages, str):
+            msg = f"Expected stages as a list, found {stages!r}. Write [{stages!r}]."
+            raise ValueError(msg)
         named = [*(stages or ()), *(s for d in per_stage if isinstance(d, dict) for s in d)]
         if unknown := sorted(set(named) - set(possible)):
             msg = f"Expected stages among {list(possible)}, found {unknown}."

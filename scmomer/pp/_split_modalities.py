@@ -14,6 +14,7 @@ from scmomer._constants import FEATURE_NAMES
 from scmomer.data import (
     Layers,
     check_container,
+    check_unique,
     describe,
     layers_by_modality,
     looks_like,
@@ -71,6 +72,7 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
             "split already."
         )
         raise TypeError(msg)
+    check_unique(adata.obs_names, "adata.obs_names")  # by which a MuData matches cells
     if adata.isbacked:
         adata = adata.to_memory()
     counts = read_counts(adata, layer, "adata").tocsc()
@@ -130,12 +132,13 @@ def drop_unmeasured(data: Container, **layers: Unpack[Layers]) -> Container:
     check_container(data)
     named = layers_by_modality(data, layers)
     if isinstance(data, AnnData):
-        return data[_has_counts(data, layers.get("layer"), "adata")].copy()
+        adata = data.to_memory() if data.isbacked else data
+        return adata[_has_counts(adata, layers.get("layer"), "adata")].copy()
     found = {}
     for key, adata in data.mod.items():
         modality = modality_named(key) or looks_like(adata)
         has = _has_counts(adata, named.get(modality), f"mdata[{key!r}]", f"{modality}_layer")
-        found[key] = adata[has].copy()
+        found[key] = adata[has].to_memory() if adata.isbacked else adata[has].copy()
     return _joined(found, data)
 
 

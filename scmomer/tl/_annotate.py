@@ -16,7 +16,7 @@ from scmomer._constants import RNA
 from scmomer.data import Layers, called, check_container, columns_of, find_parts, reference_layers
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.annotation import UNKNOWN, CellTypeClassifier, shared_genes
-from scmomer.tl._copy import Container, copied
+from scmomer.tl._copy import Container, own
 from scmomer.tl._record import record
 
 KEY = "scmomer_label"
@@ -122,7 +122,7 @@ def annotate(
         classifier = _fitted(query, reference, labels_key, resolve_model(model), fit)
     threshold = classifier.threshold(unknown_threshold)
     probabilities, novelty = classifier.annotate(query, batch_size=batch_size, **layers)
-    query = copied(query) if copy else query
+    query = own(query, copy)
     labels = classifier.name(probabilities.to_numpy(), unknown_threshold, novelty)
     _write(query, classifier, probabilities, novelty, labels, key_added)
     record(

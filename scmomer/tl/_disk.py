@@ -31,6 +31,7 @@ def write_translation(
 
     There is no ``layers["scmomer"]``: anndata reads layers into memory when it opens a file.
     """
+    _check_path(path, data)
     translation = model._translation(
         data,
         to,
@@ -45,8 +46,16 @@ def write_translation(
     empty = sp.csr_matrix(shape, dtype=np.float32)
     frame = AnnData(empty, obs=data.obs.copy(), var=var, obsm=dict(data.obsm))
     record(frame, model, f"translate_{to}", **options)
-    frame.write_h5ad(path)
-    chunk = (min(shape[0], 256), min(shape[1], 1024))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.write_h5ad(path)
+    except OSError as error:
+        msg = (
+            f"Expected a file that can be written in path={str(path)!r}, found: {error}. If it is "
+            "open as an AnnData, close that (`adata.file.close()`), or name another file."
+        )
+        raise OSError(msg) from error
+    chunk = (min(shape[0], 256), min(shape[1], 1024)) if min(shape) else None
     with h5py.File(path, "r+") as file:
         del file["X"]
         dataset = _create(file, "X", shape, chunk)
@@ -60,9 +69,20 @@ def write_translation(
     return anndata.read_h5ad(path, backed="r")
 
 
+def _check_path(path: Path, data: AnnData) -> None:
+    """Raise if this is no name of a new .h5ad file."""
+    own_file = data.isbacked and Path(data.file.filename).resolve() == path.resolve()
+    if path.suffix == ".h5ad" and not path.is_dir() and not own_file:
+        return
+    found = "the file of the data themselves" if own_file else repr(str(path))
+    msg = f"Expected a file in path= that ends in .h5ad, found {found}. Name another file."
+    raise ValueError(msg)
+
+
 def _create(
-    group: h5py.Group, name: str, shape: tuple[int, int], chunk: tuple[int, int]
+    group: h5py.Group, name: str, shape: tuple[int, int], chunk: tuple[int, int] | None
 ) -> h5py.Dataset:
-    dataset = group.create_dataset(name, shape, np.float32, chunks=chunk, compression="lzf")
+    compression = None if chunk is None else "lzf"
+    dataset = group.create_dataset(name, shape, np.float32, chunks=chunk, compression=compression)
     dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     return dataset

@@ -8,7 +8,7 @@ from typing import Unpack
 from scmomer._constants import KEYS
 from scmomer.data import Layers, check_container
 from scmomer.model import SCMOMER, resolve_model
-from scmomer.tl._copy import Container, copied
+from scmomer.tl._copy import Container, own
 from scmomer.tl._record import record
 
 
@@ -68,7 +68,7 @@ def embed(
     """
     model = resolve_model(model)
     check_container(data)
-    data = copied(data) if copy else data
+    data = own(data, copy)
     found = model._embed(data, None, batch_size, layers)
     data.obsm[key_added] = found.z
     for modality, values in found.single.items():

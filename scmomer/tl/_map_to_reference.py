@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scmomer._constants import KEYS
 from scmomer.data import (
     Layers,
+    as_text,
     called,
     check_container,
     nearest,
@@ -25,9 +26,9 @@ from scmomer.data import (
     with_values,
 )
 from scmomer.model import SCMOMER, resolve_model
-from scmomer.tl._copy import Container, copied
+from scmomer.tl._copy import Container, own
 from scmomer.tl._embed import embed
-from scmomer.tl._record import record
+from scmomer.tl._record import record, records
 
 logger = logging.getLogger(__name__)
 _N_CHECKED = 64  # cells whose stored embedding is compared with the model's
@@ -164,7 +165,7 @@ def map_to_reference(
         known = reference_embedding(
             reference, model, batch_size, reference_layers(reference, reference_layer)
         )
-    query = copied(query) if copy else query
+    query = own(query, copy)
     with called("query"):
         embed(query, model, batch_size=batch_size, **layers)
     z = np.asarray(query.obsm[KEYS.OBSM], np.float64)
@@ -217,10 +218,11 @@ def labels_of(reference: AnnData | MuData, key: str) -> pd.Categorical:
             f"(`{with_values(reference, key)}`) or give them a label."
         )
         raise ValueError(msg)
+    names = column.astype(object).map(as_text)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.remove_unused_categories()  # their order is the user's
-        return pd.Categorical(column.cat.rename_categories(str))
-    return pd.Categorical(column.astype(str))
+        used = column.cat.remove_unused_categories().cat.categories  # their order is the user's
+        return pd.Categorical(names, categories=list(dict.fromkeys(map(as_text, used))))
+    return pd.Categorical(names)
 
 
 def _places(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]:
@@ -238,9 +240,10 @@ def reference_embedding(
     reference: AnnData | MuData, model: SCMOMER, batch_size: int | None, layers: Layers
 ) -> NDArray[np.float64]:
     """Return the embedding of reference cells, ``(n_reference, n_latent)``; kept if there is one."""
-    entry = reference.uns.get(KEYS.UNS, {}).get("embed", {})
-    kept = reference.obsm.get(KEYS.OBSM) if entry.get("model_id") == model.id else None
-    if kept is not None:
+    entry = records(reference).get("embed")
+    by_model = isinstance(entry, Mapping) and entry.get("model_id") == model.id
+    if by_model and KEYS.OBSM in reference.obsm:
+        kept = np.asarray(reference.obsm[KEYS.OBSM])  # perhaps a data frame by now
         some = np.unique(np.linspace(0, reference.n_obs - 1, _N_CHECKED).astype(int))
         now = model.get_latent_representation(
             reference, indices=some, batch_size=batch_size, **layers

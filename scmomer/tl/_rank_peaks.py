@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from scmomer.data import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of, where_of
-from scmomer.tl._copy import Container, copied
+from scmomer.tl._copy import Container, own
 
 Method = Literal["proportions", "wilcoxon", "t-test", "t-test_overestim_var", "logreg"]
 
@@ -130,7 +130,7 @@ def rank_peaks(
         "layer": layer,
         "corr_method": "benjamini-hochberg",
     }
-    data = copied(data) if copy else data
+    data = own(data, copy)
     peaks_of(data).uns[key_added] = {"params": params, **result}
     return data if copy else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scvi import settings
 
 from scmomer._constants import KEYS
 from scmomer.model import SCMOMER
@@ -29,4 +32,17 @@ def as_stored(value: Any) -> Any:
 def record(data: AnnData | MuData, model: SCMOMER, verb: str, **params: Any) -> None:
     """Write ``uns["scmomer"][verb]``: parameters and model id, as a file keeps them."""
     entry = {"model_id": model.id, "params": as_stored(params)}
-    data.uns[KEYS.UNS] = {**data.uns.get(KEYS.UNS, {}), verb: entry}
+    if KEYS.UNS in data.uns and not isinstance(data.uns[KEYS.UNS], Mapping):
+        warnings.warn(
+            f"uns[{KEYS.UNS!r}] holds no record of scmomer but a "
+            f"{type(data.uns[KEYS.UNS]).__name__}, which is replaced. Keep it under another key.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
+    data.uns[KEYS.UNS] = {**records(data), verb: entry}
+
+
+def records(data: AnnData | MuData) -> dict[str, Any]:
+    """Return ``uns["scmomer"]``; nothing if that is something else."""
+    found = data.uns.get(KEYS.UNS)
+    return dict(found) if isinstance(found, Mapping) else {}

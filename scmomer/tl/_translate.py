@@ -14,8 +14,8 @@ from mudata import MuData
 
 from scmomer._constants import ATAC, KEYS, PROTEIN, RNA, Modality
 from scmomer.data import Layers, check_container, keys_in
-from scmomer.model import SCMOMER, resolve_model
-from scmomer.tl._copy import copied
+from scmomer.model import SCMOMER, feature_index, resolve_model
+from scmomer.tl._copy import own
 from scmomer.tl._disk import write_translation
 from scmomer.tl._record import record
 
@@ -221,6 +221,8 @@ def _translate(
 ) -> AnnData | MuData | None:
     check_container(data)
     model._check_can_translate(to)
+    if options["features"] is not None:
+        options["features"] = feature_index(options["features"])  # once: it may be a generator
     if isinstance(data, MuData):
         if path is not None:
             msg = (
@@ -228,7 +230,7 @@ def _translate(
                 f"from{_from(data, model, to)}."
             )
             raise ValueError(msg)
-        data = copied(data) if copy else data
+        data = own(data, copy)
         _write_layer(data, model, to, options, layers)
         record(data, model, f"translate_{to}", **options)
         return data if copy else None

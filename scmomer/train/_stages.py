@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from scvi import settings
 from scvi.train import TrainRunner
 
+from scmomer._checks import whole_number
 from scmomer._constants import MODALITIES, RNA, STAGES
 from scmomer.data import Cells, SparseDataSplitter, Split
 from scmomer.module import SCMOMERModule, StageConfig
@@ -109,13 +110,18 @@ def configure(
     get more epochs (``min_steps``), with as much more patience.
     """
     wishes: dict[str, Any] = dict(plan_kwargs or {})
+    if unknown := sorted(set(wishes) - {f.name for f in fields(StageConfig)}):
+        known = ["lr", "weight_decay", "patience", "warmup"]
+        msg = f"Expected plan_kwargs among {known}, found {unknown}. Use these names."
+        raise ValueError(msg)
     if n_tokens > 0 and stage in ("rna", "fusion"):
         fits = max(_MIN_BATCH, int(_TOKENS_PER_BATCH / n_tokens))
         wishes["batch_size"] = min(config.batch_size, fits)
     for name, value in (("max_epochs", max_epochs), ("batch_size", batch_size)):
         value = value.get(stage) if isinstance(value, dict) else value
         if value is not None:
-            wishes[name] = value
+            remedy = " To run some stages only, name these in stages=."
+            wishes[name] = whole_number(name, value, remedy if name == "max_epochs" else "")
     chosen = replace(config, **wishes)
     if "max_epochs" in wishes or not n_cells:
         return chosen

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scmomer._constants import RNA
-from scmomer.data import examples
+from scmomer.data import examples, prefix_to_drop
 from scmomer.pp.features._features import Features, check_anndata, feature_names
 from scmomer.pp.features._match_genes import GeneMatch, match_genes, match_through
 from scmomer.pp.features._remap import remap
@@ -71,7 +71,8 @@ def align_genes(
 
     Notes
     -----
-    A name matches as it is written, else without the version of an Ensembl id, else in upper case.
+    A name matches as it is written, else without spaces around it and the version of an Ensembl id,
+    else in upper case.
     An entry with a match of one kind takes none of the next: with GAD1 in the vocabulary and both
     GAD1 and Gad1 in the data, Gad1 is left out. Several genes that match one entry in the same way
     (two versions of an id, a symbol that several ids share) are summed; a gene that fits several
@@ -157,6 +158,8 @@ def _nothing_in_common(
     better = [f"gene_key={key!r} ({n} match)" for key, n in shared.items() if n]
     if better:
         return text + f"Pass {' or '.join(better)}."
+    if line := prefix_to_drop(found, names, where):
+        return text + f"Names of one side begin with a prefix: run {line}."
     return text + "Check species (orthologues=) and naming (symbols or Ensembl ids, gene_key=)."
 
 

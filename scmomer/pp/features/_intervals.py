@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from scmomer.data import PeakPositions
+from scmomer.data import PeakPositions, plain_chromosomes
 
 MOVE = 1_000_000  # bp: far enough that peaks of one assembly overlap by chance only
 
@@ -41,7 +41,7 @@ class Pairs(NamedTuple):
 
 def on_one_line(query: PeakPositions, target: PeakPositions) -> tuple[Spans, Spans]:
     """Lay both out on one line; ``chr1`` is ``1``, and ``M`` is ``MT``."""
-    names = [*_plain(query.chromosomes), *_plain(target.chromosomes)]
+    names = [*plain_chromosomes(query.chromosomes), *plain_chromosomes(target.chromosomes)]
     codes = pd.factorize(np.array(names, dtype=object))[0].astype(np.int64)
     length = max(query.end.max(), target.end.max()) + MOVE
     offset = {"query": codes[: len(query.chromosomes)], "target": codes[len(query.chromosomes) :]}
@@ -55,12 +55,11 @@ def on_one_line(query: PeakPositions, target: PeakPositions) -> tuple[Spans, Spa
 
 def shared_chromosomes(query: PeakPositions, target: PeakPositions) -> pd.Index:
     """Return the chromosomes that both have, without ``chr``."""
-    return _plain(query.chromosomes).unique().intersection(_plain(target.chromosomes))
-
-
-def _plain(chromosomes: pd.Index) -> pd.Index:
-    plain = chromosomes.str.replace(r"^chr", "", case=False, regex=True)
-    return plain.where(plain != "M", "MT")
+    return (
+        plain_chromosomes(query.chromosomes)
+        .unique()
+        .intersection(plain_chromosomes(target.chromosomes))
+    )
 
 
 def overlapping(query: Spans, target: Spans, min_overlap: int = 1) -> Pairs:

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scmomer.data import loosely
 from scmomer.pp.features._remap import incidence
-
-_VERSION = r"^(ENS[A-Z]*\d+)\.\d+(?:_PAR_Y)?$"  # symbols such as AC012345.2 keep their end
 
 
 class GeneMatch(NamedTuple):
@@ -23,7 +22,7 @@ class GeneMatch(NamedTuple):
 
 
 def match_genes(found: pd.Index, vocabulary: pd.Index) -> GeneMatch:
-    """Match as written, else without the version of an Ensembl id, else in any case.
+    """Match as written, else without spaces and the version of an Ensembl id, else in any case.
 
     An entry that has a match of one kind takes none of the next. Genes that match one entry in the
     same way all count in it; a gene that fits several entries in the same way counts in none.
@@ -68,8 +67,8 @@ def match_through(found: pd.Index, vocabulary: pd.Index, table: pd.DataFrame) ->
 
 
 def _ever_looser(a: pd.Index, b: pd.Index) -> list[tuple[pd.Index, pd.Index]]:
-    """Return both lists of names as written, without versions, and in upper case."""
-    plain_a, plain_b = (x.str.replace(_VERSION, r"\1", case=False, regex=True) for x in (a, b))
+    """Return both lists of names as written, without spaces and versions, and in upper case."""
+    plain_a, plain_b = loosely(a), loosely(b)
     return [(a, b), (plain_a, plain_b), (plain_a.str.upper(), plain_b.str.upper())]
 
 

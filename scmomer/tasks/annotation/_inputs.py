@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.data import assigned, obs_column
+from scmomer.data import as_text, assigned, examples, obs_column
 from scmomer.inference import Inference
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 
@@ -48,6 +48,28 @@ def read_labels(data: AnnData | MuData, labels_key: str) -> np.ndarray:
     return column.astype(object).where(column.notna(), None).to_numpy()
 
 
+def labels_by_cell(labels: pd.Series, cells: pd.Index) -> np.ndarray:
+    """Return labels in the order of `cells`: by name if the series has these, else as they come.
+
+    Raises
+    ------
+    ValueError
+        If the series names other cells.
+    """
+    names = labels.index
+    if isinstance(names, pd.RangeIndex) or names.equals(cells):
+        return labels.to_numpy(object)
+    if names.is_unique and cells.isin(names).all():
+        return labels.astype(object).reindex(cells).to_numpy()
+    lacking = cells[~cells.isin(names)]
+    msg = (
+        f"Expected labels of the cells of the reference, found none of {len(lacking)} cells, such "
+        f"as {examples(lacking)} (the index has {examples(names)}). If labels are in the order of "
+        "the cells, pass labels.to_numpy()."
+    )
+    raise ValueError(msg)
+
+
 def check_labels(
     labels: Sequence[str] | np.ndarray, n_cells: int, drop: str | None = None
 ) -> np.ndarray:
@@ -70,7 +92,7 @@ def check_labels(
             f"missing (NaN). Drop these cells{f': `{drop}`' if drop else ' and their labels'}."
         )
         raise ValueError(msg)
-    array = array.astype(str)
+    array = np.array([as_text(value) for value in array], dtype=str)
     names, counts = np.unique(array, return_counts=True)
     if len(names) < 2:
         msg = (

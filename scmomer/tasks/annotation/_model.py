@@ -15,7 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.data import Cells, Layers, called, check_container, with_values
+from scmomer.data import Cells, Layers, called, check_container, examples, with_values
 from scmomer.model import resolve_model
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._fine_tuning import detached, fine_tuned
@@ -30,6 +30,7 @@ from scmomer.tasks.annotation._inputs import (
     Inputs,
     cell_inputs,
     check_labels,
+    labels_by_cell,
     read_labels,
     restrict,
 )
@@ -166,10 +167,12 @@ class CellTypeClassifier(NamesCells):
         with called("reference", keep=True):
             check_container(reference)
             given = read_labels(reference, labels) if isinstance(labels, str) else labels
+            if isinstance(given, pd.Series):
+                given = labels_by_cell(given, reference.obs_names)
             drop = with_values(reference, labels) if isinstance(labels, str) else None
             names = check_labels(given, reference.n_obs, drop)
             self.mode, self._network = mode, self.model
-            self.genes_ = None if genes is None else pd.Index(genes)
+            self.genes_ = None if genes is None else self._known_genes(genes)
             cells = self._read(reference, layers)
         self.modalities_ = self._checked(modalities, cells)
         self.classes_, codes = np.unique(names, return_inverse=True)
@@ -201,9 +204,22 @@ class CellTypeClassifier(NamesCells):
         self.centres_ = ClassCentres.of(found.z, codes)
         return self
 
+    def _known_genes(self, genes: Sequence[str] | pd.Index) -> pd.Index:
+        """Return genes to read; raise if the model has none of them."""
+        names, known = pd.Index([genes] if isinstance(genes, str) else genes), self.model.spec
+        of_model = known.features.get(RNA, pd.Index([]))
+        if not names.isin(of_model).any():
+            msg = (
+                f"Expected genes= among those of the model ({examples(of_model)}), found none among "
+                f"{len(names)} ({examples(names)}). Pass names in model.spec.features['rna']."
+            )
+            raise ValueError(msg)
+        return names
+
     def _checked(self, modalities: Sequence[str] | None, cells: Cells) -> tuple[str, ...]:
         there = tuple(cells.counts)
-        chosen = there if modalities is None else tuple(modalities)
+        given = (modalities,) if isinstance(modalities, str) else modalities
+        chosen = there if given is None else tuple(given)
         if not chosen or set(chosen) - set(there):
             msg = f"Expected modalities of the reference, among {list(there)}, found {modalities}."
             raise ValueError(msg)

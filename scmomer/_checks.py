@@ -1,0 +1,27 @@
+"""Checks of arguments that several verbs share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def whole_number(name: str, value: object, remedy: str = "") -> int:
+    """Return a whole number above 0, perhaps given as a float such as 64.0.
+
+    Parameters
+    ----------
+    name, value
+        The argument.
+    remedy
+        What else a message says.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or value != int(value) or value < 1:  # type: ignore[call-overload, arg-type, operator]
+        msg = f"Expected {name} of at least 1, a whole number, found {value!r}.{remedy}"
+        raise ValueError(msg)
+    return int(value)  # type: ignore[call-overload]
