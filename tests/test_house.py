@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "scmomer"
 # Each may import those before it; `metrics` and `datasets` stand alone.
 ORDER = [
-    {"_constants", "_compat", "_logging"},
+    {"_checks", "_compat", "_constants", "_logging"},
     {"metrics", "datasets", "nn"},
     {"module"},
     {"data"},

@@ -27,6 +27,7 @@ from scmomer.data._layers import Layers, layers_by_modality, reference_layers
 from scmomer.data._loader import cell_loader
 from scmomer.data._names import FEW_MATCHES, check_unique, examples, loosely, prefix_to_drop
 from scmomer.data._neighbors import nearest
+from scmomer.data._parts import MuDataParts
 from scmomer.data._peaks import PeakPositions, parse_peaks, plain_chromosomes
 from scmomer.data._pseudobulk import (
     Pseudobulk,
@@ -58,6 +59,7 @@ __all__ = [
     "FEW_MATCHES",
     "Layers",
     "ModelSpec",
+    "MuDataParts",
     "PeakPositions",
     "Pseudobulk",
     "SparseDataSplitter",

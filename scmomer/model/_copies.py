@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._compat import keep_obs
+from scmomer.data import MuDataParts
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,26 +18,6 @@ if TYPE_CHECKING:
 # Neither can be copied: Lightning's trainer, which holds functions, and what scvi-tools knows of the
 # data, which holds classes that it makes on the way.
 _TRAINER, _MANAGER = "trainer", "_adata_manager"
-_MAPPINGS = ("obsm", "obsp", "obsmap", "varm", "varp", "varmap", "uns")
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A MuData as its parts: mudata 0.3 and 0.4 write pickles that they cannot read."""
-
-    mod: dict[str, AnnData]
-    further: dict[str, Any]
-
-    @classmethod
-    def of(cls, mdata: MuData) -> _Parts:
-        mappings = {name: dict(getattr(mdata, name)) for name in _MAPPINGS}
-        return cls(
-            dict(mdata.mod), {"obs": mdata.obs, "var": mdata.var, "axis": mdata.axis, **mappings}
-        )
-
-    def joined(self) -> MuData:
-        with keep_obs():
-            return MuData(self.mod, **self.further)
 
 
 class CopiesMixin:
@@ -53,13 +32,13 @@ class CopiesMixin:
         if _MANAGER in state:
             state[_MANAGER] = None
         if isinstance(self._adata, MuData):
-            state["_adata"] = _Parts.of(self._adata)
+            state["_adata"] = MuDataParts.of(self._adata)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what :meth:`__getstate__` gave."""
         vars(self).update(state)
-        if isinstance(self._adata, _Parts):
+        if isinstance(self._adata, MuDataParts):
             self._adata = self._adata.joined()
 
     def __copy__(self) -> Self:

@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._compat import keep_obs
-from scmomer.model._copies import _Parts
+from scmomer.data import MuDataParts
 
 Container = TypeVar("Container", AnnData, MuData)
 
@@ -25,7 +25,7 @@ def copied(data: Container) -> Container:
         if not data.isbacked:
             return data.copy()
         in_memory = {key: adata.to_memory() for key, adata in data.mod.items()}
-        return MuData(in_memory, **_Parts.of(data).further)
+        return MuData(in_memory, **MuDataParts.of(data).further)
 
 
 def own(data: Container, copy: bool) -> Container:
