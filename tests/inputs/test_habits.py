@@ -85,7 +85,7 @@ def test_a_view_as_modality_is_named(mdata, name):
 
 def test_a_view_is_named(mdata):
     view = mdata["rna"][:50]
-    with pytest.raises(ValueError, match=r"`data = data\.copy\(\)`"):
+    with pytest.raises(ValueError, match=r"`adata = adata\.copy\(\)`"):
         scmomer.pp.setup_anndata(view)
 
 

@@ -21,11 +21,11 @@ COLUMNS = ["scmomer_label", "scmomer_label_entropy", "scmomer_label_novelty"]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch, seed):
     """Small heads, few epochs."""
-    from scmomer.model import _classifier
+    from scmomer.tasks.annotation import _model
     from scmomer.tasks.annotation._module import ClassifierConfig
 
     small = lambda: ClassifierConfig(n_members=2, hidden=16, max_epochs=20)
-    monkeypatch.setattr(_classifier, "ClassifierConfig", small)
+    monkeypatch.setattr(_model, "ClassifierConfig", small)
     with seed(0):
         yield
 
