@@ -45,6 +45,11 @@ def write_model(file: ModelFile, path: Path, overwrite: bool) -> None:
     _FOLDER.write(path, tensors, meta, overwrite)
 
 
+def damage_message(path: Path, error: Exception) -> str:
+    """Return the message for a folder whose parts do not make a model."""
+    return _FOLDER.damaged(path, error)
+
+
 def read_model(path: Path) -> ModelFile:
     """Read a model folder.
 
@@ -55,7 +60,7 @@ def read_model(path: Path) -> ModelFile:
     ValueError
         If the folder is damaged or was not written by scmomer.
     """
-    meta = _FOLDER.read_meta(path)
+    meta, tensors = _FOLDER.read_meta(path), _FOLDER.read_tensors(path)
     try:
         split = meta.get("split")
         tables = {stage: pd.DataFrame(table) for stage, table in meta["history"].items()}
@@ -66,9 +71,9 @@ def read_model(path: Path) -> ModelFile:
             tuple(meta["stages"]),
             None if split is None else SplitRecord.from_dict(split),
             {stage: table.set_index("epoch") for stage, table in tables.items()},
-            _FOLDER.read_tensors(path),
+            tensors,
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(_FOLDER.damaged(path, error)) from error
 
 

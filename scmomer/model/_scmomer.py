@@ -30,7 +30,14 @@ from scmomer.data import (
     resolve_modalities,
 )
 from scmomer.model._copies import CopiesMixin
-from scmomer.model._io import ModelFile, load_weights, make_ready, read_model, write_model
+from scmomer.model._io import (
+    ModelFile,
+    damage_message,
+    load_weights,
+    make_ready,
+    read_model,
+    write_model,
+)
 from scmomer.model._load_query import LoadQueryMixin
 from scmomer.model._pretraining import PretrainingMixin
 from scmomer.model._registration import anndata_fields, detect_modality, make_manager, mudata_fields
@@ -271,7 +278,10 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         """Load a model folder; the same as :func:`scmomer.load`."""
         path = Path(path).expanduser()
         file = read_model(path)
-        model = cls._from_spec(file.spec, file.config)
+        try:
+            model = cls._from_spec(file.spec, file.config)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(damage_message(path, error)) from error
         model.id, model.stages_, model.history_ = file.model_id, file.stages, file.history
         model._split = file.split
         load_weights(model.module, file.tensors, path)

@@ -243,7 +243,9 @@ def test_a_pickle_of_another_package_is_not_opened(tmp_path, refuses):
             return (os.mkdir, (str(tmp_path / "executed"),))
 
     torch.save({"model_state_dict": {}, "attr_dict": Bomb()}, tmp_path / "model.pt")
-    with refuses(FileNotFoundError, f"{META} and {WEIGHTS}", "['model.pt']", "other packages"):
+    with refuses(
+        FileNotFoundError, f"{META} and {WEIGHTS}", "['model.pt']", "that model.save(path) wrote"
+    ):
         scmomer.load(tmp_path)
     torch.save(Bomb(), tmp_path / WEIGHTS)
     torch.save(Bomb(), tmp_path / META)
@@ -347,10 +349,10 @@ def test_weights_of_another_model_are_refused(folder, trained_rna, tmp_path, ref
 
 
 def test_a_failed_load_leaves_the_current_model(folder, trained):
-    from scmomer.model import _current
+    from scmomer.model import _current, resolve_model
 
     _current.set_current(trained)
     (folder / META).write_text("{")
     with pytest.raises(ValueError, match="damage"):
         scmomer.load(folder)
-    assert _current.resolve_model(None) is trained
+    assert resolve_model(None) is trained

@@ -170,7 +170,9 @@ def test_a_result_that_does_not_fit_is_refused(trained, mdata, monkeypatch, refu
     memory = namedtuple("memory", "available")
     needed = 120 * 200 * 4
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory(needed - 1))
-    with refuses(MemoryError, "120 cells x 200 features", " GB", "indices=", "features=", "path="):
+    with refuses(
+        MemoryError, "120 cells x 200 features", " GB", "features=", "fewer cells", "path="
+    ):
         trained.get_translated(mdata)
     for smaller in ({"indices": range(119)}, {"features": mdata["atac"].var_names[1:]}):
         assert np.isfinite(trained.get_translated(mdata, **smaller)).all()
