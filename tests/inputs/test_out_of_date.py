@@ -43,7 +43,7 @@ def test_set_up_asks_for_an_update(mdata, refuses):
     ids=["latent", "embed", "translate", "annotate", "map", "rank", "drop"],
 )
 def test_no_verb_reads_it_half(trained, mdata, refuses, call):
-    with refuses(ValueError, "30 cells", "mdata.update()"):
+    with refuses(ValueError, "30 cells", ".update()` first"):
         call(trained, filtered(mdata, BOTH))
 
 
