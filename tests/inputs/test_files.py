@@ -130,7 +130,11 @@ def test_of_ranked_peaks(odd, tmp_path, method, form):
         {k: v for k, v in back.uns["rank_peaks"].items() if k != "params"},
         {k: v for k, v in atac.uns["rank_peaks"].items() if k != "params"},
     )
-    assert_equal(back.uns["rank_peaks"]["params"], atac.uns["rank_peaks"]["params"])
+    back_params, params = (  # anndata 0.11 writes no None
+        {k: v for k, v in d.uns["rank_peaks"]["params"].items() if v is not None}
+        for d in (back, atac)
+    )
+    assert_equal(back_params, params)
 
 
 @pytest.mark.parametrize(
