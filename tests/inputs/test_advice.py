@@ -248,7 +248,7 @@ def test_cells_without_a_value_are_dropped(follow, trained, make_unseen, place):
 
 
 def test_labels_without_a_column_are_dropped_by_hand(trained, mdata, refuses):
-    labels = mdata.obs["cell_type"].astype(object).to_numpy()
+    labels = mdata.obs["cell_type"].astype(object).to_numpy(copy=True)
     labels[0] = None
     with refuses(ValueError, "1 of 120 missing", "Drop these cells and their labels."):
         scmomer.CellTypeClassifier(trained).fit(mdata, labels)
