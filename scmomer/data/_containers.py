@@ -13,7 +13,7 @@ from scvi import settings
 
 from scmomer._constants import FEATURE_NAMES, MODALITIES, PROTEIN, RNA
 from scmomer.data._evidence import looks_like, modality_named
-from scmomer.data._names import check_unique
+from scmomer.data._names import check_unique, examples
 from scmomer.data._texts import name_of
 
 _MODALITY_KEYS = (*(f"{m}_layer" for m in MODALITIES), "batch_key", "labels_key")
@@ -62,10 +62,9 @@ def _check_up_to_date(mdata: MuData) -> None:
     ):
         stray = these[~these.isin(those)]
         if len(stray):
-            examples = ", ".join(repr(str(name)) for name in stray[:3])
             msg = (
                 f"Expected a MuData with the cells of its modalities, found {len(stray)} {text}, "
-                f"such as {examples}: a modality was filtered or replaced. Run "
+                f"such as {examples(stray)}: a modality was filtered or replaced. Run "
                 f"`{name_of(mdata)}.update()` first."
             )
             raise ValueError(msg)
