@@ -12,17 +12,11 @@ Modality = Literal["rna", "atac", "protein"]
 RNA: Final = "rna"
 ATAC: Final = "atac"
 PROTEIN: Final = "protein"
-MODALITIES: Final[tuple[Modality, ...]] = (RNA, ATAC, PROTEIN)
-"""In the order in which everything of several modalities is listed."""
-FEATURE_NAMES: Final[dict[str, str]] = {RNA: "genes", ATAC: "peaks", PROTEIN: "proteins"}
 
 
 class _RegistryKeys(NamedTuple):
     """Names under which fields are registered with :class:`~scvi.data.AnnDataManager`."""
 
-    RNA: str = REGISTRY_KEYS.X_KEY
-    ATAC: str = REGISTRY_KEYS.ATAC_X_KEY
-    PROTEIN: str = REGISTRY_KEYS.PROTEIN_EXP_KEY
     BATCH: str = REGISTRY_KEYS.BATCH_KEY
     LABELS: str = REGISTRY_KEYS.LABELS_KEY
 
@@ -38,9 +32,6 @@ class _Keys(NamedTuple):
 
 FIELDS: Final = _RegistryKeys()
 KEYS: Final = _Keys()
-
-STAGES: Final[tuple[str, ...]] = (*MODALITIES, "fusion", "bridge")
-"""Training stages in order: stage 1 is each modality alone, stage 2 ``fusion``, 3 ``bridge``."""
 
 INTEGRATION_KEY = "integration_report"
 INTEGRATION_BIO: dict[str, str] = {

@@ -28,7 +28,6 @@ from scmomer.data._loader import cell_loader
 from scmomer.data._names import FEW_MATCHES, check_unique, examples, loosely, prefix_to_drop
 from scmomer.data._neighbors import nearest
 from scmomer.data._parts import MuDataParts
-from scmomer.data._peaks import PeakPositions, parse_peaks, plain_chromosomes
 from scmomer.data._pseudobulk import (
     Pseudobulk,
     Values,
@@ -42,12 +41,12 @@ from scmomer.data._read import find_parts, keys_in, read_cells
 from scmomer.data._spec import ModelSpec
 from scmomer.data._split import SparseDataSplitter, Split, SplitRecord, split_cells
 from scmomer.data._texts import assigned, called, name_of
+from scmomer.module import PeakPositions, parse_peaks, plain_chromosomes
 
 __all__ = [
     "named_otherwise",
     "loosely",
     "as_text",
-    "plain_chromosomes",
     "prefix_to_drop",
     "columns_of",
     "where_of",
@@ -60,7 +59,6 @@ __all__ = [
     "Layers",
     "ModelSpec",
     "MuDataParts",
-    "PeakPositions",
     "Pseudobulk",
     "SparseDataSplitter",
     "Split",
@@ -83,9 +81,11 @@ __all__ = [
     "layers_by_modality",
     "looks_like",
     "modality_named",
+    "PeakPositions",
     "nearest",
-    "obs_column",
     "parse_peaks",
+    "plain_chromosomes",
+    "obs_column",
     "parts_of",
     "peaks_of",
     "pseudobulk",

@@ -28,7 +28,7 @@ class Cells:
     labels: np.ndarray | None = None
     """Label code, ``(n_cells,)`` int64."""
     embeddings: dict[str, torch.Tensor] = field(default_factory=dict)
-    """Cached outputs of frozen encoders by key (``"z_rna"``), ``(n_cells, n_latent)``."""
+    """Cached outputs of frozen encoders by modality, ``(n_cells, n_latent)``."""
 
     @property
     def n_cells(self) -> int:
@@ -59,8 +59,8 @@ class Cells:
 
         What encoders made of its own counts stays with them.
         """
-        key = f"z_{modality}"
-        known = {key: self.embeddings[key]} if key in self.embeddings and counts is None else {}
+        cached = self.embeddings if counts is None else {}
+        known = {modality: cached[modality]} if modality in cached else {}
         counts = self.counts[modality] if counts is None else counts
         measured = {modality: self.measured[modality]}
         return Cells({modality: counts}, measured, embeddings=known)
@@ -71,10 +71,14 @@ class Cells:
 
     def minibatch(self, cells: Sequence[int] | np.ndarray, modalities: Sequence[str]) -> CellBatch:
         """Return some cells as tensors; only the `modalities` asked for."""
-        tensors: dict[str, object] = {m: to_rows(self.counts[m][cells]) for m in modalities}
         index = torch.from_numpy(np.array(cells, np.int64))
-        for name, codes in (("batch", self.batch), ("labels", self.labels)):
-            if codes is not None:
-                tensors[name] = torch.from_numpy(codes)[index]
-        tensors.update({key: values[index] for key, values in self.embeddings.items()})
-        return tensors  # type: ignore[return-value]
+        batch, labels = (
+            None if codes is None else torch.from_numpy(codes)[index]
+            for codes in (self.batch, self.labels)
+        )
+        return CellBatch(
+            {m: to_rows(self.counts[m][cells]) for m in modalities},
+            {m: self.embeddings[m][index] for m in modalities if m in self.embeddings},
+            batch,
+            labels,
+        )

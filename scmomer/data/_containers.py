@@ -11,12 +11,11 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import settings
 
-from scmomer._constants import FEATURE_NAMES, MODALITIES, PROTEIN, RNA
+from scmomer._constants import PROTEIN, RNA
 from scmomer.data._evidence import looks_like, modality_named
 from scmomer.data._names import check_unique, examples
 from scmomer.data._texts import name_of
-
-_MODALITY_KEYS = (*(f"{m}_layer" for m in MODALITIES), "batch_key", "labels_key")
+from scmomer.module import MODALITY_TYPES
 
 
 def check_container(data: object) -> None:
@@ -105,20 +104,20 @@ def resolve_modalities(
         If a modality is left unused that looks like one that was not found.
     """
     names = dict(modalities or {})
-    allowed = {*_MODALITY_KEYS, *MODALITIES}
+    allowed = {*(f"{m}_layer" for m in MODALITY_TYPES), *MODALITY_TYPES, "batch_key", "labels_key"}
     if unknown := sorted(set(names) - allowed):
         msg = f"Expected keys of modalities among {sorted(allowed)}, found {unknown}."
         raise ValueError(msg)
     named: dict[str, str | None] = {
-        m: names.get(m, names.get(f"{m}_layer")) for m in MODALITIES if _is_named(m, names)
+        m: names.get(m, names.get(f"{m}_layer")) for m in MODALITY_TYPES if _is_named(m, names)
     }
     chosen: dict[str, str] = {
-        m: key for m in MODALITIES if (key := _key_of(mdata, m, named)) is not None
+        m: key for m in MODALITY_TYPES if (key := _key_of(mdata, m, named)) is not None
     }
     missing = [key for key in chosen.values() if key not in mdata.mod]
     unused = _look_alikes(mdata, chosen, named)
     if missing or len(chosen) < 2:
-        expected = sorted(chosen.values()) if missing else f"at least two of {list(MODALITIES)}"
+        expected = sorted(chosen.values()) if missing else f"at least two of {list(MODALITY_TYPES)}"
         there = {m: key for m, key in chosen.items() if key in mdata.mod}
         msg = (
             f"Expected {expected} in the MuData, found {sorted(mdata.mod)}. Name them in "
@@ -165,7 +164,7 @@ def _key_of(mdata: MuData, modality: str, named: Mapping[str, str | None]) -> st
     keys = [key for key in usual_keys(mdata, modality) if key not in named.values()]
     if len(keys) > 1:
         msg = (
-            f"Expected one modality of {FEATURE_NAMES[modality]} in the MuData, found {keys}. Name "
+            f"Expected one modality of {MODALITY_TYPES[modality].feature_name} in the MuData, found {keys}. Name "
             f"the one to use: modalities={_by_argument(named, {modality: keys[0]})}."
         )
         raise ValueError(msg)
@@ -187,7 +186,7 @@ def _look_alikes(
 
 def _warn_unused(key: str, modality: str, remedy: str) -> None:
     warnings.warn(
-        f"mdata[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}. If it is "
+        f"mdata[{key!r}] is not used, although it looks like {MODALITY_TYPES[modality].feature_name}. If it is "
         f"to be used, pass {remedy}; with {modality}_layer None it is left out without this warning.",
         UserWarning,
         stacklevel=settings.warnings_stacklevel,

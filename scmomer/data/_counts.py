@@ -14,8 +14,8 @@ from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
 from scvi import settings
 
-from scmomer._constants import FEATURE_NAMES
 from scmomer.data._texts import assigned, option
+from scmomer.module import MODALITY_TYPES
 
 _CELLS_TO_LOOK_AT: Final = 200  # where an error looks for counts elsewhere
 
@@ -233,7 +233,7 @@ def warn_empty(
     name = where.split("[")[0]
     options = "".join(f", {k}={v!r}" for k, v in layers.items() if v is not None)
     warnings.warn(
-        f"{int(empty.sum())} of {len(empty)} cells in {where} have no {FEATURE_NAMES[modality]} "
+        f"{int(empty.sum())} of {len(empty)} cells in {where} have no {MODALITY_TYPES[modality].feature_name} "
         "with counts and are taken as measured. If zeros stand for 'not measured', run "
         f"`{name} = scmomer.pp.drop_unmeasured({name}{options})`.",
         UserWarning,

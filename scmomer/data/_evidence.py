@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scmomer._constants import ATAC, FEATURE_NAMES, MODALITIES, PROTEIN, RNA, Modality
-from scmomer.data._peaks import are_peaks, looks_like_peaks
+from scmomer._constants import ATAC, RNA, Modality
 from scmomer.data._texts import assigned
+from scmomer.module import MODALITY_TYPES, are_peaks, looks_like_peaks
 
-_USUAL_NAMES: Final[dict[Modality, str]] = {
-    RNA: "rna|gex|gene expression|genes?|expression|mrna|transcriptome|(sc|sn)rna( seq)?|rna seq",
-    ATAC: "atac|peaks?|chromatin( accessibility)?|accessibility|(sc|sn)atac( seq)?|atac seq",
-    PROTEIN: "proteins?|prot|adts?|antibody capture|antibody|antibodies|surface proteins?",
-}
 _COLUMNS: Final = ("feature_types", "feature_type", "modality")
 # Fewer features of a second kind are oddities of one modality, not another one.
 _MIN_FEATURES = 20
@@ -26,7 +21,8 @@ _MIN_FEATURES = 20
 def modality_named(name: object) -> Modality | None:
     """Return the modality that a usual name stands for, in any case: GEX, Peaks, ADT, ..."""
     plain = re.sub(r"[\W_]+", " ", str(name)).strip().lower()
-    return next((m for m in MODALITIES if re.fullmatch(_USUAL_NAMES[m], plain)), None)
+    found = (m for m, kind in MODALITY_TYPES.items() if re.fullmatch(kind.usual_names, plain))
+    return cast(Modality | None, next(found, None))
 
 
 def declared_modalities(adata: AnnData) -> np.ndarray | None:
@@ -58,20 +54,20 @@ def parts_of(adata: AnnData) -> dict[str, np.ndarray]:
             modality = ATAC if n_peaks > n_others else RNA
             return {modality: np.ones(adata.n_vars, bool)}
         return {RNA: ~peaks, ATAC: peaks}
-    return {m: declared == m for m in MODALITIES if (declared == m).any()}
+    return {m: declared == m for m in MODALITY_TYPES if (declared == m).any()}
 
 
 def looks_like(adata: AnnData) -> Modality:
     """Return the modality that an AnnData seems to hold: that of most of its features."""
     declared = declared_modalities(adata)
     if declared is not None:
-        return max(MODALITIES, key=lambda m: (declared == m).sum())
+        return cast(Modality, max(MODALITY_TYPES, key=lambda m: int((declared == m).sum())))
     return ATAC if looks_like_peaks(adata.var_names) else RNA
 
 
 def describe(parts: dict[str, np.ndarray]) -> str:
     """Return what an AnnData holds, for messages: ``800 genes and 600 peaks``."""
-    counts = [f"{int(mask.sum())} {FEATURE_NAMES[m]}" for m, mask in parts.items()]
+    counts = [f"{int(mask.sum())} {MODALITY_TYPES[m].feature_name}" for m, mask in parts.items()]
     return " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
 
 

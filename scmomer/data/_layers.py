@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import MODALITIES
+from scmomer.module import MODALITY_TYPES
 
 
 class Layers(TypedDict, total=False):
@@ -37,7 +37,7 @@ def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict
     TypeError
         If an argument is unknown, or ``layer=`` comes with a MuData.
     """
-    known = {f"{m}_layer": m for m in MODALITIES}
+    known = {f"{m}_layer": m for m in MODALITY_TYPES}
     if unknown := [name for name in given if name not in {"layer", *known}]:
         msg = f"Expected keyword arguments that exist, found {unknown}. Check their spelling."
         raise TypeError(msg)
@@ -52,7 +52,7 @@ def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict
             f"rna_layer={layer!r}."
         )
         raise TypeError(msg)
-    return {**dict.fromkeys(MODALITIES, layer), **chosen}
+    return {**dict.fromkeys(MODALITY_TYPES, layer), **chosen}
 
 
 def reference_layers(reference: AnnData | MuData, given: str | Mapping[str, str] | None) -> Layers:
@@ -73,8 +73,8 @@ def reference_layers(reference: AnnData | MuData, given: str | Mapping[str, str]
             )
             raise TypeError(msg)
         return {"layer": given}
-    unknown = sorted(set(given) - set(MODALITIES))
+    unknown = sorted(set(given) - set(MODALITY_TYPES))
     if unknown:
-        msg = f"Expected modalities among {list(MODALITIES)} in reference_layer=, found {unknown}."
+        msg = f"Expected modalities among {list(MODALITY_TYPES)} in reference_layer=, found {unknown}."
         raise TypeError(msg)
     return {f"{modality}_layer": name for modality, name in given.items()}  # type: ignore[return-value]

@@ -95,17 +95,17 @@ def cell_loader(
     """
     indices = np.asarray(indices)
     lengths = cells.lengths(modalities[0])[indices]
-    if f"z_{modalities[0]}" in cells.embeddings:
+    if modalities[0] in cells.embeddings:
         # No encoder reads these cells, so nothing is padded: batches may be as random as can be.
         lengths = np.zeros_like(lengths)
     return DataLoader(
         _CellDataset(cells, indices, modalities, with_position),
         sampler=BucketSampler(lengths, batch_size, shuffle, cells.patterns(indices, modalities)),
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_identity_collate,
     )
 
 
-def _as_it_is(item: Any) -> Any:
+def _identity_collate(item: Any) -> Any:
     """Keep torch from converting what is a minibatch already."""
     return item

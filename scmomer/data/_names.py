@@ -13,8 +13,8 @@ import pandas as pd
 import scipy.sparse as sp
 from scvi import settings
 
-from scmomer.data._peaks import looks_like_peaks, peaks_in_one_notation
 from scmomer.data._texts import assigned
+from scmomer.module import looks_like_peaks, peaks_in_one_notation
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,6 @@ from anndata import AnnData
 from mudata import MuData
 from scvi import settings
 
-from scmomer._constants import FEATURE_NAMES
 from scmomer.data import Cells
 from scmomer.data._containers import (
     check_container,
@@ -31,6 +30,7 @@ from scmomer.data._evidence import declared_modalities, describe, looks_like, pa
 from scmomer.data._names import advice, align_by_name, check_unique, examples
 from scmomer.data._spec import ModelSpec
 from scmomer.data._texts import layer_argument, name_of
+from scmomer.module import MODALITY_TYPES
 
 logger = logging.getLogger(__name__)
 _MIN_SHARE: Final = 0.1  # of a modality's features, for an AnnData without feature_types to hold it
@@ -76,9 +76,9 @@ def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
         modality = looks_like(adata) if key not in keys.values() else None
         if modality is not None and modality in spec.features and modality not in keys:
             warnings.warn(
-                f"{name}[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}: none "
+                f"{name}[{key!r}] is not used, although it looks like {MODALITY_TYPES[modality].feature_name}: none "
                 f"of its names is one of the model's. "
-                f"{advice(FEATURE_NAMES[modality], f'{name}[{key!r}]')}",
+                f"{advice(MODALITY_TYPES[modality].feature_name, f'{name}[{key!r}]')}",
                 UserWarning,
                 stacklevel=settings.warnings_stacklevel,
             )
@@ -245,7 +245,11 @@ def read_cells(
             matrix = read[layer][:, np.flatnonzero(part.columns)]
         empty = np.diff(matrix.indptr) == 0
         matrix = align_by_name(
-            matrix, part.names, spec.features[modality], FEATURE_NAMES[modality], part.where
+            matrix,
+            part.names,
+            spec.features[modality],
+            MODALITY_TYPES[modality].feature_name,
+            part.where,
         )
         names = part.adata.obs_names
         counts[modality], has = _on_all_cells(matrix, names, data.obs_names, part.where)
@@ -255,7 +259,7 @@ def read_cells(
                 "%d of %d cells have no counts of %s: read as not measured.",
                 int(empty.sum()),
                 len(empty),
-                FEATURE_NAMES[modality],
+                MODALITY_TYPES[modality].feature_name,
             )
         elif check:
             warn_empty(empty, modality, part.where, options)

@@ -1,15 +1,15 @@
-"""What a model knows of its data: features, batches, labels, where things were registered."""
+"""Features, batches and labels of a model, and where they were registered."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from scmomer._constants import ATAC, PROTEIN, RNA
-from scmomer.data._peaks import parse_peaks
-from scmomer.module import ModuleConfig, PatchLayout, SCMOMERModule, patch_layout
+from scmomer.module import Encoder, ModuleConfig, SCMOMERModule
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ModelSpec:
 
     @property
     def all_batches(self) -> list[str]:
-        """Names of all batches to speak in, in the order of their codes."""
+        """Names of all batches, in the order of their codes."""
         return [*self.batches, *self.query_batches]
 
     @property
@@ -44,18 +44,11 @@ class ModelSpec:
         """Modalities of the model, RNA first."""
         return tuple(self.features)
 
-    def layout(self, config: ModuleConfig) -> PatchLayout | None:
-        """Return the genomic patches of the peaks; None without ATAC."""
-        if ATAC not in self.features:
-            return None
-        peaks = parse_peaks(self.features[ATAC])
-        return patch_layout(peaks.chromosome, peaks.start, config.atac.n_patches)
-
-    def build_module(self, config: ModuleConfig) -> SCMOMERModule:
+    def build_module(
+        self, config: ModuleConfig, encoders: Mapping[str, Encoder] = MappingProxyType({})
+    ) -> SCMOMERModule:
         """Return an untrained network for these features."""
-        n_genes, n_proteins = (len(self.features.get(m, ())) for m in (RNA, PROTEIN))
-        layout, n_batches = self.layout(config), len(self.batches)
-        module = SCMOMERModule(n_genes, layout, n_batches, config, self.bridged, n_proteins)
+        module = SCMOMERModule(self.features, len(self.batches), config, self.bridged, encoders)
         if self.query_batches:
             module.add_query_batches(len(self.query_batches))
         return module

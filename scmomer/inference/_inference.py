@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,10 +12,9 @@ from scvi import settings
 from torch import Tensor
 
 from scmomer._checks import whole_number
-from scmomer._constants import ATAC, RNA
+from scmomer._constants import RNA
 from scmomer.data import Cells, cell_loader
-from scmomer.inference._translation import head_embeddings, opinions
-from scmomer.module import KINDS, SCMOMERModule
+from scmomer.module import SCMOMERModule
 from scmomer.nn import CellBatch, SparseRows
 
 Depth = Literal["predicted", "mean"] | float
@@ -24,18 +23,21 @@ _TOKENS_AT_ONCE = 2**19  # 400 MB for each copy of the residual stream at the pu
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of the same cells, each of shape ``(n_cells, n_latent)``, float32."""
+    """Embeddings of the same cells, float32."""
 
+    latent: np.ndarray
+    """Fused, for users, ``(n_cells, n_latent)``."""
     z: np.ndarray
-    """Fused."""
+    """Fused, in the units that decoders read, ``(n_cells, n_latent)``."""
     single: dict[str, np.ndarray]
-    """Of each modality: measured, or predicted from others; not a number where neither can be."""
-    depth: dict[str, np.ndarray] = field(default_factory=dict)
-    """Predicted depth of each modality that has one, standardised log, ``(n_cells,)``; zero for
+    """Of each modality, ``(n_cells, n_latent)``: measured, or predicted from others; NaN where
+    neither is possible."""
+    depth: dict[str, np.ndarray]
+    """Predicted depth of each modality that has one, standardized log, ``(n_cells,)``; zero for
     cells without RNA."""
-    heads: dict[str, np.ndarray] = field(default_factory=dict)
-    """Embeddings of the translation heads of each modality, ``(n_cells, n_heads, n_latent)``; not a
-    number for cells that lack it. Empty unless asked for."""
+    heads: dict[str, np.ndarray]
+    """Of the translation heads of each modality, ``(n_cells, n_heads, n_latent)``; NaN for cells
+    that lack it. Empty unless asked for."""
 
 
 def to_device(rows: SparseRows, device: torch.device) -> SparseRows:
@@ -105,13 +107,10 @@ class Inference:
 
     def _cells_at_a_time(self, indices: np.ndarray, modalities: tuple[str, ...]) -> int:
         """Return the batch size, made smaller where cells have so many tokens that memory counts."""
-        rna = self.module.config.rna
-        if RNA not in modalities or rna.encoder != "performer" or not len(indices):
-            return self.batch_size
-        if rna.tokens == "all":
-            longest = self.cells.counts[RNA].shape[1]
-        else:
-            longest = max(1, int(self.cells.lengths(RNA)[indices].max()))
+        longest = 1
+        for m in modalities if len(indices) else ():
+            n = self.module.modality(m).encoder.n_tokens(self.cells.lengths(m)[indices])
+            longest = longest if n is None else max(longest, int(n.max()))
         return min(self.batch_size, max(1, _TOKENS_AT_ONCE // longest))
 
     @torch.no_grad()
@@ -123,53 +122,44 @@ class Inference:
         """
         n, width = len(self.indices), self.module.config.n_latent
         z = np.zeros((n, width), np.float32)
-        single = {m: np.full((n, width), np.nan, np.float32) for m in self.module.modalities}
+        single = {m: np.full((n, width), np.nan, np.float32) for m in self.module.fused_modalities}
         deep = self.module.depth_heads if self.module.paired else ()
         depth = {m: np.zeros(n, np.float32) for m in deep}
         heads = {
             m: np.full((n, k, width), np.nan, np.float32)
-            for m in self.module.encoders
-            if to is not None and m != to and self.module.knows(m, to)
+            for m in self.module.modalities
+            if to is not None and m != to and self.module.has_bridge(m, to)
             for k in [len(self.module.heads_from(m))]
             if k
         }
-        into: dict[str, np.ndarray] = {"z": z, **{f"z_{m}": values for m, values in single.items()}}
-        into |= {f"depth_{m}": values for m, values in depth.items()}
-        into |= {f"heads_{m}": values for m, values in heads.items()}
         for available, members in cells_by_pattern(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
-            for position, tensors in self._batches(self.indices[members], chosen):
-                for key, value in self._embed_batch(tensors, chosen, tuple(heads)).items():
-                    into[key][members[position]] = value.float().cpu().numpy()
-        return Embeddings(z, single, depth, heads)
+            for position, cells in self._batches(self.indices[members], chosen):
+                rows = members[position]
+                counts = self._counts(cells)
+                encoded = {m: known.to(self.device) for m, known in cells.encoded.items()}
+                found = self.module.embed(counts, encoded, tuple(heads))
+                z[rows] = _to_numpy(found.z)
+                for into, values in ((single, found.single), (heads, found.heads)):
+                    for m, part in values.items():
+                        into[m][rows] = _to_numpy(part)
+                for m in deep if RNA in counts else ():
+                    depth[m][rows] = _to_numpy(self.module.predict_depth(found.z, counts[RNA], m))
+        return Embeddings(z @ _to_numpy(self.module.basis), z, single, depth, heads)
 
     @torch.no_grad()
     def encode(self, modality: str) -> np.ndarray:
         """Return what the encoder of one modality gives, ``(n, n_latent)``."""
+        kind = self.module.modality(modality)
         out = np.zeros((len(self.indices), self.module.config.n_latent), np.float32)
-        for position, tensors in self._batches(self.indices, (modality,)):
-            counts = self._counts(tensors, (modality,))[modality]
-            encoded = self.module.encode(modality, counts)
-            out[position] = encoded.cell.float().cpu().numpy()
+        for position, cells in self._batches(self.indices, (modality,)):
+            features = kind.normalize(self._counts(cells)[modality])
+            out[position] = _to_numpy(kind.encoder(features).cell)
         return out
 
-    def _counts(self, tensors: CellBatch, modalities: tuple[str, ...]) -> dict[str, SparseRows]:
+    def _counts(self, cells: CellBatch) -> dict[str, SparseRows]:
         """Return the counts of a minibatch on the device."""
-        return {m: to_device(tensors[m], self.device) for m in modalities}  # type: ignore[literal-required]
-
-    def _embed_batch(
-        self, tensors: CellBatch, chosen: tuple[str, ...], heads_of: tuple[str, ...]
-    ) -> dict[str, Tensor]:
-        module, counts = self.module, self._counts(tensors, chosen)
-        cached = (f"z_{m}" for m in chosen)  # by stage 3, which leaves encoders as they are
-        known = {k: tensors[k].to(self.device) for k in cached if k in tensors}  # type: ignore[literal-required]
-        result = module.inference(**counts, **known)
-        for m in (m for m in heads_of if m in counts):
-            result[f"heads_{m}"] = head_embeddings(module, m, result[f"z_{m}"], counts[m])
-        if RNA in counts and module.paired:
-            for m in module.depth_heads:
-                result[f"depth_{m}"] = module.predict_depth(result["z"], counts[RNA], m)
-        return result
+        return {m: to_device(rows, self.device) for m, rows in cells.counts.items()}
 
     @torch.no_grad()
     def decode(
@@ -181,51 +171,67 @@ class Inference:
         batch: int | None,
         columns: np.ndarray | None = None,
         spread: bool = False,
-        at_own_depth: bool = True,
+        use_depth_free: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Decode some cells to expression or probabilities, ``(n, n_columns)`` float32.
+        """Decode some cells to expression, probabilities or counts, ``(n, n_columns)`` float32.
 
-        Opinions of decoder and heads are averaged as logits, logs or expression. With `spread`,
-        return also the standard deviation of the single opinions around the result. Without
-        `at_own_depth`, heads that see no depth are left out.
+        Predictions of the decoder and the heads are averaged as logits, logs or expression. With
+        `spread`, return also the standard deviation of the single predictions around the result.
+        Without `use_depth_free`, heads without a depth term are left out: they predict at no depth
+        that could be asked for.
         """
-        z = torch.from_numpy(embeddings.z[rows]).to(self.device)
-        heads = embeddings.heads.items()
-        said = opinions(
-            self.module,
-            to,
-            z,
-            {m: torch.from_numpy(own[rows]).to(self.device) for m, own in heads},
-            None if batch is None else torch.full((len(z),), batch, device=self.device),
-            None if depth is None else torch.from_numpy(depth[rows]).to(self.device),
-            slice(None) if columns is None else torch.from_numpy(columns).to(self.device),
-            at_own_depth,
-        )
-        finish = KINDS[to].finish
-        every = list(said) if spread else None
-        n, total = z.new_zeros(len(z), 1), torch.zeros((), device=self.device)
-        for values in said if every is None else every:
-            n = n + ~values[:, :1].isnan()  # cells whose head this is: not all have all
-            total = total + values.nan_to_num()
-        result = finish(total / n)
-        if every is None:
-            return result.float().cpu().numpy(), None
-        apart = torch.stack([(finish(v) - result).square().nan_to_num() for v in every]).sum(0)
-        deviation = (apart / (n - 1).clamp_min(1)).sqrt()
-        return result.float().cpu().numpy(), deviation.float().cpu().numpy()
+        module, kind = self.module, self.module.modality(to)
 
-    def depths(self, embeddings: Embeddings, depth: Depth, to: str) -> np.ndarray | None:
-        """Return the standardised log depth to speak at, ``(n,)``; None for the mean."""
-        row = KINDS[to].depth_row
-        if row is None:
+        def on_device(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(values).to(self.device)
+
+        z = on_device(embeddings.z[rows])
+        codes = None if batch is None else torch.full((len(z),), batch, device=self.device)
+        log_depth = None if depth is None else on_device(depth[rows])
+        wanted = slice(None) if columns is None else on_device(columns)
+
+        def predictions() -> Iterator[Tensor]:
+            yield kind.decoder(z, codes, log_depth, wanted)
+            for source, own in embeddings.heads.items():
+                # NaN for cells that lack the source.
+                own_z = on_device(own[rows])
+                for k, head in enumerate(module.heads_from(source)):
+                    decoder = head.decoder(to)
+                    free = decoder.depth_slope is None and kind.decoder.depth_slope is not None
+                    if use_depth_free or not free:
+                        yield decoder(own_z[:, k], codes, log_depth, wanted)
+
+        every = list(predictions()) if spread else None
+        n, total = z.new_zeros(len(z), 1), torch.zeros((), device=self.device)
+        for values in predictions() if every is None else every:
+            n = n + ~values[:, :1].isnan()  # not all cells have all heads
+            total = total + values.nan_to_num()
+        result = kind.to_output(total / n)
+        if every is None:
+            return _to_numpy(result), None
+        apart = [(kind.to_output(v) - result).square().nan_to_num() for v in every]
+        return _to_numpy(result), _to_numpy((sum(apart) / (n - 1).clamp_min(1)).sqrt())
+
+    def depths(
+        self, embeddings: Embeddings, depth: Depth, to: str, share: float | None = None
+    ) -> np.ndarray | None:
+        """Return the standardized log depth to translate at, ``(n,)``; None for the mean.
+
+        `share` is that of the predicted deviation from the mean; None for the modality's default.
+        """
+        kind = self.module.modality(to)
+        if not kind.has_depth:
             return None
         if isinstance(depth, str):
             predicted = embeddings.depth.get(to) if depth == "predicted" else None
-            # In antibody counts depth is mostly the cell's size, which RNA knows well.
-            share = self.module.config.depth_share if to == ATAC else 1.0
-            return None if predicted is None else share * predicted
-        mean, std = self.module.size_stats[row].tolist()
-        return np.full(len(embeddings.z), (np.log1p(depth) - mean) / std, np.float32)
+            share = kind.depth_share if share is None else share
+            return None if predicted is None else np.float32(share) * predicted
+        log_depth = (np.log1p(depth) - float(kind.depth_mean)) / float(kind.depth_std)
+        return np.full(len(embeddings.z), log_depth, np.float32)
+
+
+def _to_numpy(values: Tensor) -> np.ndarray:
+    return values.float().cpu().numpy()
 
 
 def check_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> np.ndarray:

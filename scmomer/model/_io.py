@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from scmomer.data import ModelSpec, SplitRecord
 from scmomer.model._current import set_current
 from scmomer.model._folder import WEIGHTS, Folder
-from scmomer.module import ModuleConfig
+from scmomer.module import ModuleConfig, config_from_dict, config_to_dict, former_state
 
 _FOLDER = Folder("model")
 
@@ -37,7 +37,7 @@ def write_model(file: ModelFile, path: Path, overwrite: bool) -> None:
     meta = {
         "model_id": file.model_id,
         "spec": file.spec.to_dict(),
-        "config": file.config.to_dict(),
+        "config": config_to_dict(file.config),
         "stages": list(file.stages),
         "split": None if file.split is None else asdict(file.split),
         "history": {s: t.reset_index().to_dict("list") for s, t in file.history.items()},
@@ -67,11 +67,11 @@ def read_model(path: Path) -> ModelFile:
         return ModelFile(
             meta["model_id"],
             ModelSpec.from_dict(meta["spec"]),
-            ModuleConfig.from_dict(meta["config"]),
+            config_from_dict(meta["config"]),
             tuple(meta["stages"]),
             None if split is None else SplitRecord.from_dict(split),
             {stage: table.set_index("epoch") for stage, table in tables.items()},
-            tensors,
+            former_state(tensors),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(_FOLDER.damaged(path, error)) from error

@@ -119,7 +119,7 @@ class LoadQueryMixin(ResultsMixin):
         """Return a copy without data, whose decoders have further batches."""
         this: Any = self  # the class that this is mixed into
         spec = replace(this.spec, query_batches=[*this.spec.query_batches, *names])
-        model = type(this)._from_spec(spec, this.config)
+        model = type(this)._from_spec(spec, this.config, this.module.custom_encoders())
         model.module = deepcopy(this.module)
         model.module.add_query_batches(len(names))
         model.module.eval()
@@ -154,7 +154,7 @@ def _readers(
     """
     source = tuple(m for m in cells.counts if m != to) or None
     found = Inference(module, cells, rows, batch_size).embed(source, to)
-    readers = [(module.decoder(to), found.z)]
+    readers = [(module.modality(to).decoder, found.z)]
     for other, read in found.heads.items():
         heads = enumerate(module.heads_from(other))
         readers += [(head.decoder(to), read[:, k]) for k, head in heads]

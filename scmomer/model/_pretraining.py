@@ -9,7 +9,7 @@ from anndata import AnnData
 from scmomer._constants import RNA, Modality
 from scmomer.data import Cells, SplitRecord, read_cells, split_cells
 from scmomer.model._training import TrainingMixin
-from scmomer.train import RunOptions, configure, typical_tokens
+from scmomer.train import RunOptions, configure, tokens_per_cell
 
 
 class PretrainingMixin(TrainingMixin):
@@ -89,7 +89,7 @@ class PretrainingMixin(TrainingMixin):
             max_epochs=max_epochs,
             batch_size=batch_size,
             plan_kwargs=plan_kwargs,
-            n_tokens=typical_tokens(self.module, cells),
+            n_tokens=tokens_per_cell(self.module, cells),
             n_cells=len(split[0]),
         )
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)

@@ -14,7 +14,7 @@ from scvi import settings
 from scvi.data import AnnDataManager, fields
 from scvi.data._manager import AnnDataManagerValidationCheck
 
-from scmomer._constants import ATAC, FIELDS, MODALITIES, PROTEIN, RNA, Modality
+from scmomer._constants import FIELDS, Modality
 from scmomer.data import (
     assigned,
     check_container,
@@ -26,13 +26,11 @@ from scmomer.data import (
     looks_like,
     name_of,
     named_otherwise,
-    parse_peaks,
     read_column,
     resolve_modalities,
     warn_empty,
 )
-
-_FIELD_OF = {RNA: FIELDS.RNA, ATAC: FIELDS.ATAC, PROTEIN: FIELDS.PROTEIN}
+from scmomer.module import MODALITY_TYPES
 
 
 def check_modality(
@@ -54,8 +52,7 @@ def check_modality(
         raise ValueError(msg)
     check_unique(adata.var_names, f"{where}.var_names")
     check_unique(adata.obs_names, f"{where}.obs_names")
-    if modality == ATAC:
-        parse_peaks(adata.var_names, f"{where}.var_names", var=adata.var)
+    MODALITY_TYPES[modality].check_names(adata.var_names, f"{where}.var_names", adata.var)
     # Also scmomer.load comes here, which has no such argument.
     verb = "setup_anndata" if argument == "layer" else "setup_mudata"
     counts = get_counts(adata, layer, where, f"{argument}={{}} to scmomer.pp.{verb}")
@@ -138,7 +135,7 @@ def mudata_fields(
     return [
         *(
             fields.MuDataLayerField(
-                _FIELD_OF[modality],
+                MODALITY_TYPES[modality].registry_key,
                 layers[modality],
                 mod_key=keys[modality],
                 is_count_data=False,  # checked above, with better messages
@@ -202,7 +199,10 @@ def anndata_fields(
         check_column(adata, key, {})
     return [
         fields.LayerField(
-            _FIELD_OF[modality], layer, is_count_data=False, correct_data_format=False
+            MODALITY_TYPES[modality].registry_key,
+            layer,
+            is_count_data=False,
+            correct_data_format=False,
         ),
         fields.CategoricalObsField(FIELDS.BATCH, batch_key),
         fields.CategoricalObsField(FIELDS.LABELS, labels_key),
@@ -214,8 +214,8 @@ def detect_modality(adata: AnnData, modality: str | None, layer: str | None = No
     if modality is None:
         check_one_modality(adata, layer=layer)
         return looks_like(adata)
-    if modality not in MODALITIES:
-        msg = f"Expected modality to be one of {list(MODALITIES)} or None, found {modality!r}."
+    if modality not in MODALITY_TYPES:
+        msg = f"Expected modality to be one of {list(MODALITY_TYPES)} or None, found {modality!r}."
         raise ValueError(msg)
     return modality  # type: ignore[return-value]
 

@@ -12,9 +12,11 @@ import psutil
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import FEATURE_NAMES, MODALITIES, STAGES, Modality
+from scmomer._constants import Modality
 from scmomer.data import Layers, as_text, check_container, layers_by_modality, read_cells
 from scmomer.inference import Depth, Embeddings, Inference
+from scmomer.module import MODALITY_TYPES
+from scmomer.train import possible_stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,9 +87,9 @@ class ResultsMixin:
         """
         embeddings = self._embed(adata, indices, batch_size, layers)
         if modality == "joint":
-            return embeddings.z
-        if modality not in MODALITIES:
-            msg = f"Expected modality among {['joint', *MODALITIES]}, found {modality!r}."
+            return embeddings.latent
+        if modality not in MODALITY_TYPES:
+            msg = f"Expected modality among {['joint', *MODALITY_TYPES]}, found {modality!r}."
             raise ValueError(msg)
         found = embeddings.single.get(modality)
         if found is None:
@@ -103,6 +105,7 @@ class ResultsMixin:
         features: Sequence[str] | None = None,
         indices: Sequence[int] | np.ndarray | None = None,
         depth: Depth = "predicted",
+        depth_share: float | None = None,
         batch: str | None = None,
         batch_size: int | None = None,
         uncertainty: bool = False,
@@ -127,11 +130,13 @@ class ResultsMixin:
             Cells to use; None for all.
         depth
             At which sequencing depth accessibility or protein is stated: ``"predicted"`` from RNA
-            for each cell (of accessibility a share of the deviation from the mean, ``depth_share`` of
-            the configuration), ``"mean"`` of the training cells, or a number: of open peaks, of protein
+            for each cell, ``"mean"`` of the training cells, or a number of open peaks or protein
             counts. Take ``"mean"`` to cluster or compare cells: depth is the largest difference
-            between them. Translation heads that see no depth (``depth_free_heads``) have a say only
-            at the predicted one.
+            between them. Translation heads without a depth term are averaged in only at the
+            predicted depth.
+        depth_share
+            With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
+            to 1. None: 0.7 for accessibility, whose depth RNA predicts roughly, else 1.
         batch
             Name of a training batch, or of one that :meth:`load_query` added, to speak in; None
             averages over those of training.
@@ -158,7 +163,7 @@ class ResultsMixin:
             If the model, or the stage that this needs, is not trained.
         """
         translation = self._translation(
-            adata, to, features, indices, depth, batch, batch_size, layers
+            adata, to, features, indices, depth, batch, batch_size, layers, depth_share
         )
         _check_fits(translation.shape, 1 + uncertainty, to)
         out = np.empty(translation.shape, np.float32)
@@ -190,9 +195,11 @@ class ResultsMixin:
         batch: str | None,
         batch_size: int | None,
         layers: Mapping[str, Any] = MappingProxyType({}),
+        depth_share: float | None = None,
     ) -> Translation:
         self._check_can_translate(to)
         _check_depth(depth)
+        _check_share(depth_share)
         columns = self._columns(to, features)
         code = self._batch_code(batch)
         cells = self._cells_of(data, layers)
@@ -200,7 +207,10 @@ class ResultsMixin:
         run = Inference(self.module, cells, indices, batch_size)
         source = tuple(m for m in cells.counts if m != to) or None
         found = run.embed(source, to)
-        return Translation(run, found, to, columns, depth, code, len(self.spec.features[to]))
+        log_depth = run.depths(found, depth, to, depth_share)
+        # Heads without a depth term predict at no depth that could be asked for.
+        free, n = depth == "predicted", len(self.spec.features[to])
+        return Translation(run, found, to, columns, log_depth, free, code, n)
 
     def _check_can_translate(self, to: str) -> None:
         self._check_trained()
@@ -210,9 +220,9 @@ class ResultsMixin:
             f"Expected a modality of the model to translate into, one of {list(self.spec.modalities)}, "
             f"found {to!r}. "
         )
-        if to in MODALITIES:
+        if to in MODALITY_TYPES:
             msg += (
-                f"A model learns to predict {FEATURE_NAMES[to]} from cells that have them: train "
+                f"A model learns to predict {MODALITY_TYPES[to].feature_name} from cells that have them: train "
                 "one on a MuData with this modality (scmomer.pp.setup_mudata), or load one that was."
             )
         raise ValueError(msg)
@@ -242,7 +252,7 @@ class ResultsMixin:
         needed = {*cells.counts, "fusion"}
         if translate or not cells.paired.all() or len(cells.counts) < len(self.spec.modalities):
             needed |= {"bridge"}
-        missing = [s for s in STAGES if s in needed - {*self.stages_}]
+        missing = [s for s in possible_stages(self.module) if s in needed - {*self.stages_}]
         if missing:
             load = "" if getattr(self, "adata", None) is not None else _WITH_DATA
             msg = (
@@ -288,14 +298,13 @@ class Translation:
         embeddings: Embeddings,
         to: str,
         columns: np.ndarray | None,
-        depth: Depth,
+        depth: np.ndarray | None,
+        use_depth_free: bool,
         batch: int | None,
         n_features: int,
     ):
         self.run, self.embeddings, self.to, self.columns = run, embeddings, to, columns
-        self.depth = run.depths(embeddings, depth, to)
-        self.at_own_depth = depth == "predicted"
-        self.batch = batch
+        self.depth, self.use_depth_free, self.batch = depth, use_depth_free, batch
         n = len(embeddings.z)
         self.shape = (n, n_features if columns is None else len(columns))
 
@@ -311,7 +320,7 @@ class Translation:
                 self.batch,
                 self.columns,
                 spread,
-                self.at_own_depth,
+                self.use_depth_free,
             )
             yield rows, values, deviation
 
@@ -345,6 +354,13 @@ def _check_depth(depth: Depth) -> None:
     if not one or not np.isfinite(depth) or depth < 0:  # type: ignore[operator, arg-type]
         msg = f"Expected depth 'predicted', 'mean' or a number of counts, the same for all cells, found {depth!r}."
         raise ValueError(msg)
+
+
+def _check_share(share: float | None) -> None:
+    if share is None or (np.ndim(share) == 0 and 0 <= float(share) <= 1):
+        return
+    msg = f"Expected depth_share None or a number from 0 to 1, found {share!r}."
+    raise ValueError(msg)
 
 
 def _check_fits(shape: tuple[int, int], n_results: int, to: str) -> None:

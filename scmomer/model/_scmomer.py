@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from mudata import MuData
 from scvi import settings
 from scvi.model.base import BaseModelClass
 
-from scmomer._constants import ATAC, FEATURE_NAMES, PROTEIN, RNA, Modality
+from scmomer._constants import ATAC, PROTEIN, RNA, Modality
 from scmomer.data import (
     Cells,
     ModelSpec,
@@ -42,7 +43,14 @@ from scmomer.model._load_query import LoadQueryMixin
 from scmomer.model._pretraining import PretrainingMixin
 from scmomer.model._registration import anndata_fields, detect_modality, make_manager, mudata_fields
 from scmomer.model._results import ResultsMixin
-from scmomer.module import ModuleConfig, SCMOMERModule, get_config, resolve_attention
+from scmomer.module import (
+    MODALITY_TYPES,
+    Encoder,
+    ModuleConfig,
+    SCMOMERModule,
+    get_config,
+    resolve_attention,
+)
 
 _NO_DATA_REGISTRY: dict[str, Any] = {
     "model_name": "SCMOMER",
@@ -115,6 +123,12 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         if data is None:
             return
         self.init_params_ = self._get_init_params(locals())
+        encoders = {
+            m: options.pop(f"{m}_encoder")
+            for m in MODALITY_TYPES
+            if isinstance(options.get(f"{m}_encoder"), Encoder)
+        }
+        options |= {f"{m}_encoder": "custom" for m in encoders}
         config = get_config(size, has_gpu=torch.cuda.is_available(), **options)
         spec = _spec_of(data, self.registry["setup_args"])
         if RNA in spec.features:
@@ -122,16 +136,18 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             with called(argument=None):
                 lengths = read_cells(data, rna, check=False).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
-        self._build(spec, config)
+        self._build(spec, config, encoders)
 
-    def _build(self, spec: ModelSpec, config: ModuleConfig) -> None:
+    def _build(
+        self, spec: ModelSpec, config: ModuleConfig, encoders: Mapping[str, Encoder]
+    ) -> None:
         self.spec, self.config = spec, config
         if settings.seed is not None:
             torch.manual_seed(settings.seed)
-        self.module = spec.build_module(config)
+        self.module = spec.build_module(config, encoders)
         n_parameters = sum(p.numel() for p in self.module.parameters())
         features = ", ".join(
-            f"{len(names)} {FEATURE_NAMES[m]}" for m, names in spec.features.items()
+            f"{len(names)} {MODALITY_TYPES[m].feature_name}" for m, names in spec.features.items()
         )
         self._model_summary_string = (
             f"scMomer model: {features}, {len(spec.batches)} named batches, "
@@ -139,10 +155,15 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         )
 
     @classmethod
-    def _from_spec(cls, spec: ModelSpec, config: ModuleConfig) -> SCMOMER:
+    def _from_spec(
+        cls,
+        spec: ModelSpec,
+        config: ModuleConfig,
+        encoders: Mapping[str, Encoder] = MappingProxyType({}),
+    ) -> SCMOMER:
         """Build an untrained model without data."""
         model = cls(registry=dict(_NO_DATA_REGISTRY))
-        model._build(spec, config)
+        model._build(spec, config, encoders)
         return model
 
     # -- registration
@@ -235,8 +256,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
 
     @property
     def target_sum(self) -> float:
-        """Counts per cell after normalisation, before the logarithm."""
-        return float(self.module.target_sum)
+        """RNA counts per cell after normalization, before the logarithm."""
+        return float(self.module.rna.target_sum)
 
     # -- saving
 
@@ -322,7 +343,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             if not names.isin(there).all():
                 missing = names[~names.isin(there)]
                 msg = (
-                    f"Expected data with all {len(names)} {FEATURE_NAMES[modality]} of the model to "
+                    f"Expected data with all {len(names)} {MODALITY_TYPES[modality].feature_name} of the model to "
                     f"load it with, found {len(missing)} missing, such as {examples(missing)}. Load "
                     "the model without data, and pass these to its methods: features that they "
                     "lack count as zero there."
@@ -334,7 +355,7 @@ def _spec_of(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
     """Read features, batches and labels of registered data."""
     if isinstance(data, MuData):
         keys = resolve_modalities(data, setup_args["modalities"])
-        layers = {m: setup_args[f"{m}_layer"] for m in keys}
+        layers = {m: setup_args.get(f"{m}_layer") for m in keys}
         features = {m: pd.Index(data[key].var_names.astype(str)) for m, key in keys.items()}
     else:
         keys, modality = {}, setup_args["modality"]

@@ -9,32 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scvi import settings
 
-from scmomer._constants import ATAC, RNA
 from scmomer.data import Cells, Split, SplitRecord
-from scmomer.inference import Inference
 from scmomer.model._current import set_current
 from scmomer.train import (
     Interrupted,
     RunOptions,
     StageProgress,
     Terminated,
+    clone_state,
     configure,
-    copied_weights,
     ends_on_sigterm,
-    fit_depth_heads,
-    measure_by_expression,
+    init_from_data,
+    invalidated_stages,
     n_steps,
     possible_stages,
+    run_after,
+    run_before,
     run_stage,
     seed_stage,
-    set_even_depth,
     stage_cells,
-    typical_tokens,
-    warm_start,
-    with_later_stages,
+    tokens_per_cell,
 )
 
 if TYPE_CHECKING:
@@ -150,7 +146,7 @@ class TrainingMixin:
             record = self._split  # an unseeded draw would differ
         split = record.draw(cells.n_cells)
         self._split = record
-        n_tokens = typical_tokens(self.module, cells)
+        n_tokens = tokens_per_cell(self.module, cells)
         configs = {
             stage: configure(
                 self.config.stages[stage],
@@ -159,7 +155,9 @@ class TrainingMixin:
                 batch_size=batch_size,
                 plan_kwargs=plan_kwargs,
                 n_tokens=n_tokens,
-                n_cells=len(stage_cells(stage, cells, split, self.config.bridge_unpaired)[0]),
+                n_cells=len(
+                    stage_cells(stage, cells, split, self.config.bridge.use_unpaired_rna)[0]
+                ),
             )
             for stage in wanted
             if stage not in done
@@ -173,7 +171,7 @@ class TrainingMixin:
     def _start_warm(self, cells: Cells, train: np.ndarray) -> None:
         """Set statistics and start values from the registered training cells, once."""
         if not self._is_warm:
-            warm_start(self.module, cells, train)
+            init_from_data(self.module, cells, train)
             self._is_warm = True
 
     def _wanted_stages(self, stages: Sequence[str] | None, *per_stage: Any) -> list[str]:
@@ -197,13 +195,13 @@ class TrainingMixin:
         again: str = "model.train(resume=True)",
     ) -> None:
         steps = {
-            stage: n_steps(stage, cells, split, config, self.config.bridge_unpaired)
+            stage: n_steps(stage, cells, split, config, self.config.bridge.use_unpaired_rna)
             for stage, config in configs.items()
         }
         progress = StageProgress(steps, enabled=show)
-        outdated = with_later_stages(configs)
+        outdated = invalidated_stages(configs)
         # Stages, their history and the weights change together, so that they fit at any moment.
-        kept = self.stages_, dict(self.history_ or {}), copied_weights(self.module)
+        kept = self.stages_, dict(self.history_ or {}), clone_state(self.module)
         stage = ""
         with ends_on_sigterm() as sigterm:
             try:
@@ -217,7 +215,7 @@ class TrainingMixin:
                     kept = (
                         self._in_order(done),
                         {**kept[1], stage: table},
-                        copied_weights(self.module),
+                        clone_state(self.module),
                     )
             except BaseException as stop:
                 sigterm.wait()
@@ -255,37 +253,10 @@ class TrainingMixin:
         progress: StageProgress,
         options: RunOptions,
     ) -> pd.DataFrame:
-        """Train one stage and what belongs to it; return its history."""
+        """Train one stage with the fits that belong to it; return its history."""
         seed_stage(stage)
-        if stage == "bridge":
-            self._cache_encoders(cells)
-            self._note_pairs(cells, split[0])
-        elif self.module.paired:
-            self.module.even_depth.zero_()  # was told by encoders that change now
-        if self.module.refines is not None:
-            self.module.refines.fill_(stage == "bridge")
+        seed = settings.seed or 0
+        run_before(stage, self.module, cells, split, seed)
         table = run_stage(self, cells, split, stage, config, progress, options)
-        if stage == "bridge":
-            fit_depth_heads(self.module, cells, split[0])
-            if self.config.expression_metric:
-                measure_by_expression(self.module)
-        weighs = self.config.measured_gain and {RNA, ATAC} <= cells.counts.keys()
-        if stage == "bridge" and weighs and self.module.knows(RNA, ATAC):
-            set_even_depth(self.module, cells, *split[:2], settings.seed or 0)
+        run_after(stage, self.module, cells, split, seed)
         return table
-
-    @torch.no_grad()
-    def _cache_encoders(self, cells: Cells) -> None:
-        """Run the frozen encoders once, for stage 3."""
-        found = {}
-        for modality in cells.counts:
-            encoded = Inference(self.module, cells.only(modality)).encode(modality)
-            found[f"z_{modality}"] = torch.from_numpy(encoded)
-        cells.embeddings = found
-
-    def _note_pairs(self, cells: Cells, train: np.ndarray) -> None:
-        """Tell a network of three modalities which of them training cells had together."""
-        known = self.module.measured_together
-        for i, one in enumerate(self.module.modalities if known is not None else ()):
-            for j, other in enumerate(self.module.modalities):
-                torch.as_tensor(known)[i, j] = bool(cells.have(one, other)[train].any())

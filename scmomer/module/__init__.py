@@ -1,36 +1,64 @@
-"""The network: modalities, bridges, fusion, decoders. Pure torch; no AnnData here."""
+"""The network: modalities, bridges, fusion, decoders. No AnnData here."""
 
-from scmomer.module._bridge import Bridge, TranslationHead
-from scmomer.module._config import (
+from scmomer.module._bridge import Bridge
+from scmomer.module._config import BridgeConfig, ModuleConfig, StageConfig
+from scmomer.module._decoder import Decoder
+from scmomer.module._former import former_state
+from scmomer.module._module import CellEmbeddings, SCMOMERModule, average_predictions
+from scmomer.module._presets import config_from_dict, config_to_dict, get_config
+from scmomer.module.modalities import MODALITY_TYPES, Encoded, Encoder, ModalityModule
+from scmomer.module.modalities.atac import (
     ATACConfig,
-    ModuleConfig,
+    PatchLayout,
+    PeakPositions,
+    ViTEncoder,
+    are_peaks,
+    looks_like_peaks,
+    parse_peaks,
+    patch_layout,
+    peaks_in_one_notation,
+    plain_chromosomes,
+)
+from scmomer.module.modalities.protein import ProteinConfig, ProteinDecoder, ProteinEncoder
+from scmomer.module.modalities.rna import (
+    PerformerEncoder,
     RNAConfig,
-    StageConfig,
-    get_config,
+    RNAModality,
     resolve_attention,
 )
-from scmomer.module._decoder import Decoder
-from scmomer.module._module import SCMOMERModule
-from scmomer.module.modalities import KINDS
-from scmomer.module.modalities.atac._encoder import ViTEncoder
-from scmomer.module.modalities.atac._patches import PatchLayout, patch_layout
-from scmomer.module.modalities.protein._encoder import ProteinDecoder, ProteinEncoder
 
 __all__ = [
+    "MODALITY_TYPES",
     "ATACConfig",
     "Bridge",
+    "BridgeConfig",
+    "CellEmbeddings",
     "Decoder",
-    "KINDS",
+    "Encoded",
+    "Encoder",
+    "ModalityModule",
     "ModuleConfig",
     "PatchLayout",
+    "PeakPositions",
+    "PerformerEncoder",
+    "ProteinConfig",
     "ProteinDecoder",
     "ProteinEncoder",
     "RNAConfig",
+    "RNAModality",
     "SCMOMERModule",
     "StageConfig",
-    "TranslationHead",
     "ViTEncoder",
+    "are_peaks",
+    "average_predictions",
+    "config_from_dict",
+    "config_to_dict",
+    "former_state",
     "get_config",
+    "looks_like_peaks",
+    "parse_peaks",
     "patch_layout",
+    "peaks_in_one_notation",
+    "plain_chromosomes",
     "resolve_attention",
 ]

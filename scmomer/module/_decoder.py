@@ -10,8 +10,8 @@ class Decoder(nn.Module):
     """One linear map from the fused embedding to all features, as published.
 
     Added are a bias for each batch and, for accessibility, a slope on the cell's depth, so that
-    the embedding need not carry either. All terms are one product: ``augment(z) @ weights().T``.
-    With ``scaled`` parameters are in units of each feature's spread (:meth:`start_at`): otherwise a
+    the embedding need not carry either. All terms are one product: ``design_matrix(z) @ weights().T``.
+    With ``scaled`` parameters are in units of each feature's spread (:meth:`init_mean`): otherwise a
     step of the optimiser moves a rare gene twenty times as far as a common one.
 
     Batches that a query adds later (:meth:`add_query_batches`) have their biases apart from those of
@@ -33,7 +33,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.linear = nn.Linear(n_latent, n_features)
         nn.init.normal_(self.linear.weight, std=0.1 / n_latent**0.5)
-        self.n_named = n_batches  # a single batch has a name, but no bias of its own
+        self.n_train_batches = n_batches  # a single batch has no bias of its own
         self.n_batches = n_batches if n_batches > 1 else 0
         self.batch_bias = nn.Parameter(torch.zeros(n_features, self.n_batches))
         self.depth_slope = nn.Parameter(torch.ones(n_features, 1)) if depth_term else None
@@ -41,7 +41,7 @@ class Decoder(nn.Module):
         self.register_buffer("query_bias", None)
 
     def add_query_batches(self, n: int) -> None:
-        """Add `n` batches that speak as the average one until they are fitted.
+        """Add `n` batches that equal the average one until they are fitted.
 
         Their codes follow those of the batches of training.
         """
@@ -51,7 +51,7 @@ class Decoder(nn.Module):
         self.query_bias = torch.cat([*before, added], dim=-1).detach()
 
     @torch.no_grad()
-    def start_at(self, mean: Tensor, spread: Tensor | None = None) -> None:
+    def init_mean(self, mean: Tensor, spread: Tensor | None = None) -> None:
         """Start at the mean profile, ``(n_features,)`` values or logits, and set the units."""
         if self.scale is not None and spread is not None:
             self.scale.copy_(spread[:, None])
@@ -63,12 +63,7 @@ class Decoder(nn.Module):
         weights = self.linear.weight.detach()
         return weights if self.scale is None else weights * self.scale
 
-    @torch.no_grad()
-    def change_basis(self, inverse: Tensor) -> None:
-        """Read embeddings ``z @ basis`` as those before, given the inverse of the basis."""
-        self.linear.weight.copy_(self.linear.weight @ inverse.T)
-
-    def augment(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
+    def design_matrix(self, z: Tensor, batch: Tensor | None, depth: Tensor | None) -> Tensor:
         """Append one, depth and batch to `z`.
 
         A batch that is missing, negative or added later is the average one here.
@@ -86,7 +81,7 @@ class Decoder(nn.Module):
         return torch.cat(parts, dim=-1)  # (n, n_latent + 1 [+ 1] [+ n_batches])
 
     def weights(self, columns: slice | Tensor = slice(None)) -> Tensor:
-        """Return the weights that belong to :meth:`augment`, ``(n_columns, ...)``."""
+        """Return the weights that belong to :meth:`design_matrix`, ``(n_columns, ...)``."""
         parts = [self.linear.weight[columns], self.linear.bias[columns, None]]
         if self.depth_slope is not None:
             parts.append(self.depth_slope[columns])
@@ -101,10 +96,10 @@ class Decoder(nn.Module):
         columns: slice | Tensor = slice(None),
     ) -> Tensor:
         """Return values or logits of the features in `columns`, ``(n, n_columns)``."""
-        values = self.augment(z, batch, depth) @ self.weights(columns).T
+        values = self.design_matrix(z, batch, depth) @ self.weights(columns).T
         if self.query_bias is None or batch is None:
             return values
         bias = self.query_bias if self.scale is None else self.query_bias * self.scale
-        is_added = batch >= self.n_named
-        added = bias[columns].T[(batch - self.n_named) * is_added]  # (n, n_columns)
+        is_added = batch >= self.n_train_batches
+        added = bias[columns].T[(batch - self.n_train_batches) * is_added]  # (n, n_columns)
         return values + added * is_added[:, None]

@@ -1,12 +1,12 @@
-"""How deep a modality that was not measured would have been, from RNA."""
+"""Depth of a modality that was not measured, predicted from RNA."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-_MOST = 3.0  # standard deviations of a size that count; beyond, squares would run away
-_BOUND = 4.0  # of what is predicted
+_MAX_SIZE = 3.0  # standard deviations of log library size; beyond, squares would run away
+_MAX_DEPTH = 4.0  # standard deviations of the predicted log depth
 
 
 class DepthHead(nn.Module):
@@ -37,18 +37,12 @@ class DepthHead(nn.Module):
         sizes
             Standardised logs of RNA counts and of expressed genes, ``(n, 2)``.
         """
-        sizes = sizes.clamp(-_MOST, _MOST)
+        sizes = sizes.clamp(-_MAX_SIZE, _MAX_SIZE)
         counts, genes = sizes[:, :1], sizes[:, 1:]  # (n, 1) each
         products = [counts * genes, counts.square(), genes.square(), z * genes]
         return torch.cat([z, sizes, *products], -1)
 
-    def change_basis(self, inverse: Tensor) -> None:
-        """Read embeddings ``z @ basis`` as those before, given the inverse of the basis."""
-        n = len(inverse)
-        for part in (self.weight[:n], self.weight[-n:]):  # z, and z times the expressed genes
-            part.copy_(inverse @ part)
-
     def forward(self, z: Tensor, sizes: Tensor) -> Tensor:
         """Return the standardised log depth, ``(n,)``; see :meth:`features`."""
         depth = self.features(z, sizes) @ self.weight + self.bias
-        return depth.clamp(-_BOUND, _BOUND)
+        return depth.clamp(-_MAX_DEPTH, _MAX_DEPTH)

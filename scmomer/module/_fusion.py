@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -23,13 +21,7 @@ class Fusion(nn.Module):
         return self.to_out(torch.cat([second, first, *others], dim=-1))
 
     @torch.no_grad()
-    def change_basis(self, basis: Tensor) -> None:
-        """Make the output ``z @ basis`` from now on, ``(n_latent, n_latent)``."""
-        for part in (self.to_out.weight, self.to_out.bias):
-            part.copy_(basis.T @ part)
-
-    @torch.no_grad()
-    def keep_leading_parts(self) -> None:
+    def init_concatenation(self) -> None:
         """Start as a concatenation: an equal part of the output is each input's leading part."""
         n, k = self.to_out.out_features, self.n_modalities
         part = n // k
@@ -48,12 +40,6 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(
             first, nn.Dropout(0.2), nn.ReLU(), nn.Linear(_DISCRIMINATOR_HIDDEN, 2)
         )
-
-    @torch.no_grad()
-    def change_basis(self, inverse: Tensor) -> None:
-        """Read embeddings ``z @ basis`` as those before, given the inverse of the basis."""
-        first = cast(nn.Linear, self.layers[0])
-        first.weight.copy_(first.weight @ inverse.T)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return logits, ``(n, 2)``."""

@@ -9,6 +9,7 @@ from scmomer.nn._rows import (
     log_normalize,
     row_sums,
     sparse_linear,
+    to_csr,
     to_dense,
     to_rows,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "row_sums",
     "sparse_linear",
     "sparse_mse",
+    "to_csr",
     "to_dense",
     "to_rows",
 ]

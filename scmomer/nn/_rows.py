@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -88,17 +88,22 @@ def sparse_linear(rows: SparseRows, weight: Tensor) -> Tensor:
     )
 
 
-class CellBatch(TypedDict, total=False):
-    """A minibatch; absent keys are modalities or columns that were not measured."""
+class CellBatch(NamedTuple):
+    """A minibatch of cells with the same modalities."""
 
-    rna: SparseRows
-    atac: SparseRows
-    protein: SparseRows
-    batch: Tensor
-    labels: Tensor
-    z_rna: Tensor
-    z_atac: Tensor
-    z_protein: Tensor
+    counts: dict[str, SparseRows]
+    """Raw counts of each modality that the cells have."""
+    encoded: dict[str, Tensor] = {}
+    """Cached cell embeddings of frozen encoders, ``(n, n_latent)``."""
+    batch: Tensor | None = None
+    """Batch code, ``(n,)`` int64, -1 for a batch that the model does not have."""
+    labels: Tensor | None = None
+    """Label code, ``(n,)`` int64."""
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return next(iter(self.counts.values())).n_rows
 
 
 def to_rows(matrix: sp.csr_matrix) -> SparseRows:
@@ -108,3 +113,9 @@ def to_rows(matrix: sp.csr_matrix) -> SparseRows:
         torch.from_numpy(matrix.indices.astype(np.int64)),
         torch.from_numpy(matrix.data.astype(np.float32)),
     )
+
+
+def to_csr(rows: SparseRows, n_features: int) -> sp.csr_matrix:
+    """Return tensors as a CSR matrix, ``(n_cells, n_features)``."""
+    parts = (t.cpu().numpy() for t in (rows.values, rows.indices, rows.indptr))
+    return sp.csr_matrix(tuple(parts), shape=(rows.n_rows, n_features))

@@ -10,7 +10,6 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._compat import keep_obs
-from scmomer._constants import FEATURE_NAMES
 from scmomer.data import (
     Layers,
     check_container,
@@ -22,6 +21,7 @@ from scmomer.data import (
     parts_of,
     read_counts,
 )
+from scmomer.module import MODALITY_TYPES
 
 logger = logging.getLogger(__name__)
 Container = TypeVar("Container", AnnData, MuData)
@@ -86,7 +86,7 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
                 "%d of %d cells have no counts of %s and are left out there.",
                 int((~has).sum()),
                 adata.n_obs,
-                FEATURE_NAMES[modality],
+                MODALITY_TYPES[modality].feature_name,
             )
         found[modality] = _without_registration(adata[has, columns].copy())
     n_others = adata.n_vars - int(np.sum(list(parts.values())))

@@ -17,8 +17,18 @@ from scmomer.module import get_config
 from scmomer.pretrained._checkpoint import Plan, translate
 from scmomer.pretrained._performer import published
 
-STATISTICS = ("target_sum", "gene_weight", "baseline", "count_baseline", "size_stats")
-"""Buffers that training sets from its cells; no checkpoint has them."""
+_STATISTICS = (
+    "target_sum",
+    "gene_weight",
+    "baseline",
+    "count_baseline",
+    "library_mean",
+    "library_std",
+    "depth_mean",
+    "depth_std",
+)
+UNTRAINED = ("basis", "modalities.rna.decoder.", *(f"modalities.rna.{s}" for s in _STATISTICS))
+"""The decoder, and buffers that training sets from its cells; no checkpoint has them."""
 logger = logging.getLogger(__name__)
 
 

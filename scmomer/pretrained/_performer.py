@@ -52,8 +52,8 @@ def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> 
     return {
         "rna_n_bins": n_tokens - 2,
         "rna_dim": dim,
-        "rna_depth": depth,
-        "rna_heads": shapes["queries"][0] // dim_head,
+        "rna_n_layers": depth,
+        "rna_n_heads": shapes["queries"][0] // dim_head,
         "rna_dim_head": dim_head,
         "rna_n_features": n_features,
         "rna_ff_mult": shapes["hidden"][0] // dim,
@@ -65,7 +65,7 @@ def performer_plan(prefix: str, depth: int) -> dict[str, Target | LeftOut]:
     names = ["token_emb.weight", "pos_emb.emb.weight", "norm.weight", "norm.bias"]
     names += [f"performer.net.layers.{i}.{name}" for i in range(depth) for name in _LAYER]
     plan: dict[str, Target | LeftOut] = {
-        f"{prefix}{name}": Target(f"encoders.rna.model.{name}") for name in names
+        f"{prefix}{name}": Target(f"modalities.rna.encoder.model.{name}") for name in names
     }
     plan[f"{prefix}performer.calls_since_last_redraw"] = LeftOut(
         "random features are drawn once and kept"

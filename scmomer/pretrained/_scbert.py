@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scmomer.model import SCMOMER
-from scmomer.pretrained._build import STATISTICS, build
+from scmomer.pretrained._build import UNTRAINED, build
 from scmomer.pretrained._checkpoint import Target, read_tensors
 from scmomer.pretrained._performer import performer_plan, performer_sizes, vocabulary
 
@@ -43,7 +43,7 @@ def load_scbert(
         Where to put the model, as in :func:`scmomer.load`.
     options
         Fields of :class:`scmomer.module.ModuleConfig` to replace; for example
-        ``rna_stabiliser="cell"``, the published scripts' numerics at batch size 1, instead of
+        ``rna_stabilizer="cell"``, the published scripts' numerics at batch size 1, instead of
         performer-pytorch 1.1.4's.
 
     Returns
@@ -62,9 +62,10 @@ def load_scbert(
     tensors = read_tensors(path)
     sizes = performer_sizes(tensors, "", _SOURCE)
     index = vocabulary(genes, tensors, "pos_emb.emb.weight", _SOURCE)
-    plan = performer_plan("", sizes["rna_depth"])
+    plan = performer_plan("", sizes["rna_n_layers"])
     plan |= {
-        f"to_out.{kind}": Target(f"encoders.rna.model.to_out.{kind}") for kind in ("weight", "bias")
+        f"to_out.{kind}": Target(f"modalities.rna.encoder.model.to_out.{kind}")
+        for kind in ("weight", "bias")
     }
     defaults = {
         "rna_binning": "log2_floor",
@@ -78,7 +79,7 @@ def load_scbert(
         index,
         options={**sizes, **defaults, **options},
         bridged=False,
-        untrained=("decoders.", *STATISTICS),
+        untrained=UNTRAINED,
         source=_SOURCE,
         path=path,
         accelerator=accelerator,

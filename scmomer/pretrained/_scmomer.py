@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scmomer.model import SCMOMER
-from scmomer.pretrained._build import STATISTICS, build
+from scmomer.pretrained._build import UNTRAINED, build
 from scmomer.pretrained._checkpoint import LeftOut, Target, read_tensors
 from scmomer.pretrained._performer import performer_plan, performer_sizes, vocabulary
 
@@ -45,7 +45,7 @@ def load_scmomer(
         Where to put the model, as in :func:`scmomer.load`.
     options
         Fields of :class:`scmomer.module.ModuleConfig` to replace; for example
-        ``rna_stabiliser="cell"``, the published scripts' numerics at batch size 1, instead of
+        ``rna_stabilizer="cell"``, the published scripts' numerics at batch size 1, instead of
         performer-pytorch 1.1.4's.
 
     Returns
@@ -69,16 +69,15 @@ def load_scmomer(
         sizes |= {"n_latent": len(projection), "bridge_hidden": len(hidden)}
     return build(
         tensors,
-        _plan(sizes["rna_depth"]),
+        _plan(sizes["rna_n_layers"]),
         index,
-        options={**sizes, "bridge_input": "expression", **options},
+        options={**sizes, **options},
         bridged=True,
         untrained=(
-            "decoders.",
-            "encoders.rna.model.to_out.",  # of masked modelling; the release has the pooler's
-            "bridges.rna.scale",
-            "bridges.rna.shift",
-            *STATISTICS,
+            "modalities.rna.encoder.model.to_out.",  # of masked modelling; the release has the pooler's
+            "bridges.rna.0.scale",
+            "bridges.rna.0.shift",
+            *UNTRAINED,
         ),
         source=_SOURCE,
         path=path,
@@ -93,18 +92,18 @@ def _plan(depth: int) -> dict[str, Target | LeftOut]:
     plan |= {
         # A 2D convolution with one filter as wide as a token is a linear map.
         f"{_PREFIX}to_out.conv1.weight": Target(
-            "encoders.rna.pool.conv1.weight", lambda w: w[:, 0, 0]
+            "modalities.rna.encoder.pool.conv1.weight", lambda w: w[:, 0, 0]
         ),
-        f"{_PREFIX}to_out.conv1.bias": Target("encoders.rna.pool.conv1.bias"),
-        "rna_projection.weight": Target("encoders.rna.pool.projection", lambda w: w.T),
-        "encoder.encoder.0.weight": Target("bridges.rna.features", lambda w: w.T),
-        "encoder.encoder.0.bias": Target("bridges.rna.bias"),
+        f"{_PREFIX}to_out.conv1.bias": Target("modalities.rna.encoder.pool.conv1.bias"),
+        "rna_projection.weight": Target("modalities.rna.encoder.pool.projection", lambda w: w.T),
+        "encoder.encoder.0.weight": Target("bridges.rna.0.features", lambda w: w.T),
+        "encoder.encoder.0.bias": Target("bridges.rna.0.bias"),
     }
     for kind in _KINDS:
         plan |= {
-            f"rna_ln.{kind}": Target(f"encoders.rna.norm.ln.{kind}"),
-            f"encoder.encoder.1.{kind}": Target(f"bridges.rna.rest.0.{kind}"),
-            f"encoder.encoder.4.{kind}": Target(f"bridges.rna.rest.3.{kind}"),
+            f"rna_ln.{kind}": Target(f"modalities.rna.encoder.norm.ln.{kind}"),
+            f"encoder.encoder.1.{kind}": Target(f"bridges.rna.0.0.rest.0.{kind}"),
+            f"encoder.encoder.4.{kind}": Target(f"bridges.rna.0.0.rest.3.{kind}"),
             f"to_out.{kind}": Target(f"fusion.to_out.{kind}"),
             f"atac_ln.{kind}": LeftOut("normalises the embedding of an ATAC encoder not released"),
         }

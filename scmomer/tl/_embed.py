@@ -70,7 +70,7 @@ def embed(
     check_container(data)
     data = own(data, copy)
     found = model._embed(data, None, batch_size, layers)
-    data.obsm[key_added] = found.z
+    data.obsm[key_added] = found.latent
     for modality, values in found.single.items():
         data.obsm[f"{key_added}_{modality}"] = values
     record(data, model, "embed", key_added=key_added)

@@ -1,24 +1,23 @@
 """Training: stages, their objectives, callbacks, and the closed-form fits before and after."""
 
-from scmomer.train._callbacks import StageProgress, copied_weights
+from scmomer.train._callbacks import StageProgress, clone_state
 from scmomer.train._stages import (
     RunOptions,
     configure,
+    invalidated_stages,
     n_steps,
     possible_stages,
     run_stage,
     seed_stage,
     stage_cells,
-    typical_tokens,
-    with_later_stages,
+    tokens_per_cell,
 )
 from scmomer.train._stop import Interrupted, Terminated, ends_on_sigterm
 from scmomer.train.fits import (
-    fit_depth_heads,
     fit_query_bias,
-    measure_by_expression,
-    set_even_depth,
-    warm_start,
+    init_from_data,
+    run_after,
+    run_before,
 )
 
 __all__ = [
@@ -27,18 +26,17 @@ __all__ = [
     "StageProgress",
     "Terminated",
     "configure",
-    "copied_weights",
+    "clone_state",
     "ends_on_sigterm",
-    "fit_depth_heads",
     "fit_query_bias",
-    "measure_by_expression",
+    "init_from_data",
     "n_steps",
     "possible_stages",
+    "run_after",
+    "run_before",
     "run_stage",
     "seed_stage",
-    "set_even_depth",
     "stage_cells",
-    "typical_tokens",
-    "warm_start",
-    "with_later_stages",
+    "tokens_per_cell",
+    "invalidated_stages",
 ]

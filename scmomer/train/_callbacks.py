@@ -10,21 +10,23 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from scmomer._constants import MODALITIES
+from scmomer.module import MODALITY_TYPES
 
 VALIDATION_LOSS = "validation_loss"
 # What the loss of a stage is of; see scmomer.train._objectives.
 _LOSS = {
-    "rna": "hidden genes + profile",
-    "atac": "hidden peaks + profile",
-    "protein": "hidden + all proteins",
     "fusion": "rebuilt profiles + pairs",
     "bridge": "translated profiles",
 }
-_NUMBER: dict[str, int] = {**dict.fromkeys(MODALITIES, 1), "fusion": 2, "bridge": 3}
+_NUMBER = {"fusion": 2, "bridge": 3}  # of other stages 1
 
 
-def copied_weights(module: torch.nn.Module) -> dict[str, Tensor]:
+def _loss_of(stage: str) -> str:
+    kind = MODALITY_TYPES.get(stage)
+    return _LOSS[stage] if kind is None else f"hidden {kind.feature_name} + profile"
+
+
+def clone_state(module: torch.nn.Module) -> dict[str, Tensor]:
     """Return a copy of a module's state that training does not change."""
     return {k: v.detach().clone() for k, v in module.state_dict().items()}
 
@@ -47,7 +49,7 @@ class KeepBest(pl.Callback):
         if loss is None or trainer.sanity_checking or not float(loss) < self.best_loss:
             return
         self.best_loss, self.best_epoch = float(loss), trainer.current_epoch
-        self._weights = copied_weights(_module(pl_module))
+        self._weights = clone_state(_module(pl_module))
 
     def restore(self, module: torch.nn.Module) -> None:
         """Load the remembered weights into `module`."""
@@ -97,8 +99,8 @@ class StageProgress(pl.Callback):
 
     def start(self, stage: str) -> None:
         """Name the stage that begins."""
-        self._prefix = f"stage {_NUMBER[stage]}/3 ({stage})"
-        self._loss, self._lowest = _LOSS[stage], float("inf")
+        self._prefix = f"stage {_NUMBER.get(stage, 1)}/3 ({stage})"
+        self._loss, self._lowest = _loss_of(stage), float("inf")
         self._bar.set_postfix_str("", refresh=False)  # the loss there is of the stage before
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scmomer.module import SCMOMERModule, StageConfig
 from scmomer.nn import CellBatch
-from scmomer.train._objectives import counts_of, stage_loss
+from scmomer.train._objectives import stage_loss
 
 _WARM_LR = 0.05  # learning rate of warm-started maps, relative to the rest
 _VALIDATION_SEED = 0  # the same genes and patches are hidden in every validation epoch
@@ -35,7 +35,7 @@ class StagePlan(pl.LightningModule):
     module
         The network.
     stage
-        ``"rna"``, ``"atac"``, ``"fusion"`` or ``"bridge"``.
+        A modality (stage 1), ``"fusion"`` or ``"bridge"``.
     config
         Learning rate, weight decay, warm-up.
     n_steps
@@ -52,9 +52,8 @@ class StagePlan(pl.LightningModule):
         loss, terms = stage_loss(self.module, self.stage, batch)
         metrics = {f"{split}_loss": loss}
         metrics |= {f"{name}_{split}": value for name, value in terms.items()}
-        n = next(iter(counts_of(batch).values())).n_rows
         # self.log_dict tracks epoch means; no value leaves the device within a step.
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=n)
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=batch.n_cells)
         return loss
 
     def training_step(self, batch: CellBatch, batch_idx: int) -> Tensor:
@@ -91,8 +90,8 @@ class StagePlan(pl.LightningModule):
         }
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Matrices decay, other parameters do not; warm-started maps learn slowly."""
-        slow = {id(p) for p in self.module.warm_parameters(self.stage)}
+        """Matrices decay, other parameters do not; warm-started maps move slowly up to stage 3."""
+        slow = set() if self.stage == "bridge" else set(map(id, self.module.slow_parameters()))
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for p in self.module.stage_parameters(self.stage):
             groups.setdefault((p.ndim >= 2, id(p) in slow), []).append(p)

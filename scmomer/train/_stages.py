@@ -17,17 +17,17 @@ from scvi import settings
 from scvi.train import TrainRunner
 
 from scmomer._checks import whole_number
-from scmomer._constants import MODALITIES, RNA, STAGES
+from scmomer._constants import RNA
 from scmomer.data import Cells, SparseDataSplitter, Split
-from scmomer.module import SCMOMERModule, StageConfig
+from scmomer.module import MODALITY_TYPES, SCMOMERModule, StageConfig
 from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
 from scmomer.train._plan import StagePlan
 from scmomer.train._stop import own_stops, run_quietly
 
 _TOKENS_PER_BATCH = 2**15  # about 1.5 GB of activations in the small size
 _MIN_BATCH = 4
-# A new stage goes to the end, so that runs of others repeat.
-_SEEDS = ("rna", "atac", "fusion", "bridge", "protein")
+# Stages of further modalities follow, so that runs of these repeat.
+_SEEDS = ("rna", "atac", "fusion", "bridge")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RunOptions:
 
 def stage_modalities(stage: str, cells: Cells) -> tuple[str, ...]:
     """Return the modalities that a stage reads."""
-    return (stage,) if stage in MODALITIES else tuple(cells.counts)
+    return (stage,) if stage in MODALITY_TYPES else tuple(cells.counts)
 
 
 def stage_cells(stage: str, cells: Cells, split: Split, unpaired: bool = True) -> Split:
@@ -51,7 +51,7 @@ def stage_cells(stage: str, cells: Cells, split: Split, unpaired: bool = True) -
     Stage 1 needs its modality, stage 2 two of them. In stage 3 cells with RNA alone take part, if
     `unpaired`, for what it rebuilds of itself.
     """
-    if stage in MODALITIES:
+    if stage in MODALITY_TYPES:
         needed = cells.measured[stage]
     else:
         needed = cells.n_measured > 1
@@ -68,27 +68,21 @@ def n_steps(stage: str, cells: Cells, split: Split, config: StageConfig, unpaire
     return config.max_epochs * int((-(-n_cells // config.batch_size)).sum())
 
 
-def typical_tokens(module: SCMOMERModule, cells: Cells) -> float:
-    """Return the tokens of a typical cell in the RNA transformer; 0 without one."""
-    rna = module.config.rna
-    if "rna" not in cells.counts or rna.encoder != "performer":
-        return 0.0
-    if rna.tokens == "all":
-        return float(cells.counts["rna"].shape[1])
-    return float(np.quantile(cells.lengths("rna"), 0.9))
+def tokens_per_cell(module: SCMOMERModule, cells: Cells) -> float:
+    """Return the tokens of a typical cell in a transformer; 0 if they are always few."""
+    found = (module.modality(m).encoder.n_tokens(cells.lengths(m)) for m in cells.counts)
+    return max((float(np.quantile(n, 0.9)) for n in found if n is not None), default=0.0)
 
 
 def possible_stages(module: SCMOMERModule) -> tuple[str, ...]:
     """Return the stages that a model of these modalities has."""
-    return tuple(
-        s for s in STAGES if s in module.encoders or (module.paired and s not in MODALITIES)
-    )
+    return (*module.modalities, *(("fusion", "bridge") if module.paired else ()))
 
 
-def with_later_stages(stages: Iterable[str]) -> set[str]:
+def invalidated_stages(stages: Iterable[str]) -> set[str]:
     """Return some stages and all that build on them."""
     found = set(stages)
-    if found & {*MODALITIES}:
+    if found & {*MODALITY_TYPES}:
         found.add("fusion")
     return found | {"bridge"} if "fusion" in found else found
 
@@ -103,33 +97,33 @@ def configure(
     n_tokens: float = 0.0,
     n_cells: int | None = None,
 ) -> StageConfig:
-    """Return a stage's configuration with the user's wishes; dictionaries name stages.
+    """Return a stage's configuration with the user's overrides; dictionaries name stages.
 
-    Without a wish the batch is made smaller where cells have many tokens (`n_tokens` of a
+    By default the batch is made smaller where cells have many tokens (`n_tokens` of a
     typical cell), because training memory grows with both; and small data, `n_cells` to train on,
     get more epochs (``min_steps``), with as much more patience.
     """
-    wishes: dict[str, Any] = dict(plan_kwargs or {})
-    if unknown := sorted(set(wishes) - {f.name for f in fields(StageConfig)}):
+    overrides: dict[str, Any] = dict(plan_kwargs or {})
+    if unknown := sorted(set(overrides) - {f.name for f in fields(StageConfig)}):
         known = ["lr", "weight_decay", "patience", "warmup"]
         msg = f"Expected plan_kwargs among {known}, found {unknown}. Use these names."
         raise ValueError(msg)
-    if n_tokens > 0 and stage in ("rna", "fusion"):
+    if n_tokens > 0 and stage != "bridge":
         fits = max(_MIN_BATCH, int(_TOKENS_PER_BATCH / n_tokens))
-        wishes["batch_size"] = min(config.batch_size, fits)
+        overrides["batch_size"] = min(config.batch_size, fits)
     for name, value in (("max_epochs", max_epochs), ("batch_size", batch_size)):
         value = value.get(stage) if isinstance(value, dict) else value
         if value is not None:
             remedy = " To run some stages only, name these in stages=."
-            wishes[name] = whole_number(name, value, remedy if name == "max_epochs" else "")
-    chosen = replace(config, **wishes)
-    if "max_epochs" in wishes or not n_cells:
+            overrides[name] = whole_number(name, value, remedy if name == "max_epochs" else "")
+    chosen = replace(config, **overrides)
+    if "max_epochs" in overrides or not n_cells:
         return chosen
     needed = -(-chosen.min_steps // -(-n_cells // chosen.batch_size))
     if needed <= chosen.max_epochs:
         return chosen
     patience = chosen.patience
-    if "patience" not in wishes:
+    if "patience" not in overrides:
         patience = -(-patience * needed // chosen.max_epochs)
     return replace(chosen, max_epochs=needed, patience=patience)
 
@@ -156,7 +150,7 @@ def run_stage(
     """
     data = SparseDataSplitter(
         cells,
-        stage_cells(stage, cells, split, model.module.config.bridge_unpaired),
+        stage_cells(stage, cells, split, model.module.config.bridge.use_unpaired_rna),
         modalities=stage_modalities(stage, cells),
         batch_size=config.batch_size,
     )
@@ -165,7 +159,7 @@ def run_stage(
     best = KeepBest()
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
     model.module.train()  # Lightning keeps the mode that it finds
-    with only_trains(model.module, stage), _quiet_lightning(), own_stops():
+    with freeze_except(model.module, stage), _quiet_lightning(), own_stops():
         runner = TrainRunner(
             model,
             plan,
@@ -186,10 +180,10 @@ def run_stage(
 def _trainer_kwargs(
     options: RunOptions, config: StageConfig, callbacks: list[Callback], *, validates: bool
 ) -> dict[str, Any]:
-    """Return what the Trainer gets: the stage's needs, the user's wishes above them."""
-    wishes = dict(options.trainer_kwargs)
-    patience = wishes.pop("early_stopping_patience", config.patience)
-    min_delta = wishes.pop("early_stopping_min_delta", 0.0)
+    """Return what the Trainer gets: the stage's needs, then the user's overrides."""
+    overrides = dict(options.trainer_kwargs)
+    patience = overrides.pop("early_stopping_patience", config.patience)
+    min_delta = overrides.pop("early_stopping_min_delta", 0.0)
     if options.early_stopping and validates:
         # Not scvi-tools' own, which prints into the progress bar.
         callbacks = [*callbacks, EarlyStopping(VALIDATION_LOSS, min_delta, patience)]
@@ -197,15 +191,15 @@ def _trainer_kwargs(
         "gradient_clip_val": 5.0,
         "check_val_every_n_epoch": 1 if validates else None,
         "log_every_n_steps": 1,
-        **wishes,
+        **overrides,
         "enable_progress_bar": False,
         "simple_progress_bar": False,
-        "callbacks": [*callbacks, *wishes.get("callbacks", [])],
+        "callbacks": [*callbacks, *overrides.get("callbacks", [])],
     }
 
 
 @contextmanager
-def only_trains(module: SCMOMERModule, stage: str) -> Iterator[None]:
+def freeze_except(module: SCMOMERModule, stage: str) -> Iterator[None]:
     """Freeze what the stage does not train, and thaw it afterwards."""
     trained = {id(p) for p in module.stage_parameters(stage)}
     frozen = [p for p in module.parameters() if p.requires_grad and id(p) not in trained]
@@ -245,4 +239,5 @@ def _as_table(history: dict[str, pd.DataFrame] | None) -> pd.DataFrame:
 def seed_stage(stage: str) -> None:
     """Seed a stage from :attr:`scvi.settings.seed`, so that it does not depend on those before."""
     if settings.seed is not None:
-        torch.manual_seed(settings.seed + _SEEDS.index(stage))
+        stages = [*_SEEDS, *(m for m in MODALITY_TYPES if m not in _SEEDS)]
+        torch.manual_seed(settings.seed + stages.index(stage))

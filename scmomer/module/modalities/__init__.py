@@ -1,11 +1,14 @@
-"""The modalities. A further one is a folder beside these and a line in :data:`KINDS`."""
+"""The modalities. A further one is a folder beside these and a line in :data:`MODALITY_TYPES`."""
 
-from scmomer.module.modalities._base import Features, ModalityKind, n_features
-from scmomer.module.modalities.atac._kind import ATACKind
-from scmomer.module.modalities.protein._kind import ProteinKind
-from scmomer.module.modalities.rna._kind import RNAKind
+from scmomer.module.modalities._base import ModalityModule
+from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm, MLPEncoder
+from scmomer.module.modalities.atac import ATACModality
+from scmomer.module.modalities.protein import ProteinModality
+from scmomer.module.modalities.rna import RNAModality
 
-KINDS: dict[str, ModalityKind] = {k.name: k for k in (RNAKind(), ATACKind(), ProteinKind())}
-"""All modalities by name, in the order of :data:`scmomer._constants.MODALITIES`."""
+MODALITY_TYPES: dict[str, type[ModalityModule]] = {
+    kind.name: kind for kind in (RNAModality, ATACModality, ProteinModality)
+}
+"""All modalities by name, in the order in which everything of several modalities is listed."""
 
-__all__ = ["KINDS", "Features", "ModalityKind", "n_features"]
+__all__ = ["MODALITY_TYPES", "Encoded", "Encoder", "LatentNorm", "MLPEncoder", "ModalityModule"]

@@ -1,88 +1,169 @@
-"""What a modality is: from counts to an embedding and back."""
+"""What a modality is: from counts to an embedding and back, with all of its own state."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, Literal
 
+import pandas as pd
+import scipy.sparse as sp
+import torch
 from torch import Tensor, nn
 
-from scmomer._constants import ATAC
-from scmomer.module._config import BridgeInput, ModuleConfig
+from scmomer.module._bridge import Bridge
+from scmomer.module._config import ModuleConfig, Reads, StageConfig
 from scmomer.module._decoder import Decoder
-from scmomer.module.modalities.atac._patches import PatchLayout
+from scmomer.module.modalities._encoders import Encoder
 from scmomer.nn import SparseRows, drop_entries, row_sums
 
-Features = int | PatchLayout
-"""Number of features, or where peaks lie in the genome."""
+MIN_BASELINE: Final = 1e-6
+_MIN_DEPTH_STD = 1e-3  # of log depth
 
 
-class Network(Protocol):
-    """What a modality reads of the network that it is part of."""
+class ModalityModule(nn.Module, ABC):
+    """One kind of measurement: encoder, decoder, normalization, loss and statistics.
 
-    config: ModuleConfig
-    sizes: dict[str, int]
-    target_sum: Tensor
-    gene_weight: Tensor
-
-    def depth(self, counts: SparseRows, modality: str = ATAC) -> Tensor:
-        """Return the standardised log depth of cells."""
-        ...
-
-
-class ModalityKind(ABC):
-    """One kind of measurement: from counts to an embedding and back."""
+    Parameters
+    ----------
+    features
+        Names of the features, in the order of the counts' columns.
+    n_batches
+        Batches seen in training.
+    config
+        Of the whole network; this modality's own is in ``config.modalities``.
+    encoder
+        An encoder to use instead of the one that the configuration names.
+    """
 
     name: ClassVar[str]
-    depth_row: ClassVar[int | None] = None
-    """Row of the module's ``size_stats`` that describes the depth decoders see; None: no depth."""
+    """Key of the modality everywhere."""
+    feature_name: ClassVar[str]
+    """What messages call its features: ``"genes"``."""
+    usual_names: ClassVar[str]
+    """Regular expression of lower-case names under which a MuData may hold it."""
+    registry_key: ClassVar[str]
+    """Key under which scvi-tools registers its counts."""
+    config_type: ClassVar[type]
+    """Its configuration, a frozen dataclass."""
+    has_depth: ClassVar[bool] = False
+    """Whether decoders read the cell's depth."""
+    depth_share: ClassVar[float] = 1.0
+    """Share of the predicted deviation from the mean depth at which it is translated."""
+    bridge_reads: ClassVar[Reads] = "both"
+    """What its bridge reads; further heads read ``head_reads``."""
+    head_reads: ClassVar[Reads] = "features"
+    centers_inputs: ClassVar[bool] = True
+    """Whether bridges may subtract the mean of its features, which makes them dense."""
+    translates_to: ClassVar[str] = "values"
+    """What a translation into it is, for messages and docs."""
+
+    baseline: Tensor
+    depth_mean: Tensor
+    depth_std: Tensor
+
+    def __init__(
+        self,
+        features: pd.Index,
+        n_batches: int,
+        config: ModuleConfig,
+        encoder: Encoder | None = None,
+    ):
+        super().__init__()
+        self.n_features, self.n_batches = len(features), n_batches
+        self.n_latent = config.n_latent
+        self.config: Any = config.modalities[self.name]
+        self.encoder = self.make_encoder(features, config) if encoder is None else encoder
+        self.decoder = self.make_decoder()
+        # Loss of the train mean, so that 1.0 means "no better than the mean" in each modality.
+        self.register_buffer("baseline", torch.tensor(1.0))
+        # Of the log depth of training cells.
+        self.register_buffer("depth_mean", torch.tensor(0.0))
+        self.register_buffer("depth_std", torch.tensor(1.0))
+
+    @classmethod
+    def preset(cls, size: Literal["small", "base", "paper"] | str) -> tuple[Any, StageConfig]:
+        """Return the configuration of a size, and that of stage 1."""
+        return cls.config_type(), StageConfig()
+
+    @classmethod
+    def check_names(cls, names: pd.Index, where: str, var: pd.DataFrame) -> None:
+        """Raise if feature names cannot be of this modality; `where` names them in messages."""
 
     @abstractmethod
-    def encoder(self, features: Features, config: ModuleConfig) -> nn.Module:
+    def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return an untrained encoder."""
 
-    @abstractmethod
-    def decoder(self, config: ModuleConfig, n_features: int, n_batches: int) -> Decoder:
-        """Return an untrained decoder."""
+    def make_decoder(self, sees_depth: bool = True) -> Decoder:
+        """Return an untrained decoder; without `sees_depth` it has no depth term."""
+        return Decoder(self.n_latent, self.n_features, self.n_batches, False)
 
     @abstractmethod
-    def bridge_input(self, config: ModuleConfig) -> BridgeInput:
-        """Return what bridges from this modality read."""
-
-    @abstractmethod
-    def normalize(self, network: Network, counts: SparseRows) -> SparseRows:
+    def normalize(self, counts: SparseRows) -> SparseRows:
         """Return what encoders and bridges read."""
 
     @abstractmethod
     def error(
-        self,
-        network: Network,
-        decoder: Decoder,
-        z: Tensor,
-        counts: SparseRows,
-        batch: Tensor | None,
+        self, decoder: Decoder, z: Tensor, counts: SparseRows, batch: Tensor | None
     ) -> Tensor:
-        """Return the weighted error of decoding `counts` from ``(n, n_latent)``."""
+        """Return the error of decoding `counts` from ``(n, n_latent)``, a mean over cells."""
 
     @abstractmethod
     def derivatives(
-        self, network: Network, decoder: Decoder, values: Tensor, counts: SparseRows
+        self, decoder: Decoder, values: Tensor, counts: SparseRows
     ) -> tuple[Tensor, Tensor]:
         """Return first and second derivative of each value's error, ``(n, n_features)``."""
 
-    @abstractmethod
-    def finish(self, values: Tensor) -> Tensor:
-        """Turn what decoders say into what users read."""
+    def to_output(self, values: Tensor) -> Tensor:
+        """Turn decoded values into what users read."""
+        return values
 
-    def sizes(self, counts: SparseRows) -> Tensor:
-        """Return the depth of each cell, ``(n,)``."""
-        return row_sums(counts)
-
-    def hide(self, counts: SparseRows, fraction: float) -> SparseRows:
+    def mask_inputs(self, counts: SparseRows, fraction: float) -> SparseRows:
         """Return counts with some hidden from the encoder."""
         return drop_entries(counts, fraction)
 
+    @abstractmethod
+    def init_from_data(
+        self,
+        counts: sp.csr_matrix,
+        decoders: Sequence[Decoder],
+        bridges: Sequence[Bridge],
+        warm_start: bool,
+    ) -> None:
+        """Set statistics and start values from the counts of training cells, in place.
 
-def n_features(features: Features) -> int:
-    """Return the number of features."""
-    return features.n_peaks if isinstance(features, PatchLayout) else features
+        Parameters
+        ----------
+        counts
+            Of training cells that have the modality, ``(n_cells, n_features)``.
+        decoders
+            All decoders into the modality, its own first.
+        bridges
+            All bridges from it.
+        warm_start
+            Whether the encoder begins at a linear map that is computed here.
+        """
+
+    # -- depth
+
+    def total(self, counts: SparseRows) -> Tensor:
+        """Return the depth of each cell before the logarithm, ``(n,)``."""
+        return row_sums(counts)
+
+    def depth(self, counts: SparseRows) -> Tensor:
+        """Return the standardized log depth of each cell, ``(n,)``."""
+        logs = torch.log1p(self.total(counts).to(self.depth_mean.dtype))
+        return (logs - self.depth_mean) / self.depth_std
+
+    def set_depth(self, totals: Any) -> None:
+        """Set mean and deviation of the log depth from totals of training cells, ``(n,)``."""
+        logs = torch.as_tensor(totals, dtype=torch.float64).log1p()
+        self.depth_mean.fill_(float(logs.mean()))
+        self.depth_std.fill_(max(float(logs.std(correction=0)), _MIN_DEPTH_STD))
+
+    def relative_error(
+        self, z: Tensor, counts: SparseRows, batch: Tensor | None, decoder: Decoder | None = None
+    ) -> Tensor:
+        """Return :meth:`error` relative to that of the train mean, by the own decoder if None."""
+        decoder = self.decoder if decoder is None else decoder
+        return self.error(decoder, z, counts, batch) / self.baseline

@@ -1,9 +1,11 @@
-"""What every encoder gives and takes, and the plain MLP encoder."""
+"""What every encoder reads and returns, and the plain MLP encoder."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,27 +22,47 @@ class Encoded(NamedTuple):
     """Contextual token embeddings (genes, patches), ``(n, length, dim)``; None without tokens."""
 
 
-class Encoder(Protocol):
-    """Maps a minibatch of normalised features to cell and token embeddings.
+class Encoder(nn.Module, ABC):
+    """Maps a minibatch of normalized features to cell and token embeddings.
 
-    Genes come as log expression, peaks as ones (:meth:`SCMOMERModule.normalize`).
+    Features are what :meth:`ModalityModule.normalize` returns: log expression of genes, ones at
+    open peaks. Subclass it to use an encoder of your own: ``SCMOMER(mdata, rna_encoder=MyEncoder())``.
+    Only :meth:`forward` is required.
     """
 
-    def __call__(self, features: SparseRows) -> Encoded:
+    @abstractmethod
+    def forward(self, features: SparseRows) -> Encoded:
         """Encode a minibatch."""
-        ...
 
     def masked(self, features: SparseRows, fraction: float) -> tuple[Encoded, Tensor]:
-        """Encode with a `fraction` hidden; return also the loss of predicting what was hidden."""
-        ...
+        """Encode with a `fraction` hidden; return also the loss of predicting what was hidden.
 
-    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+        Without tokens there is nothing to predict: the loss is zero.
+        """
+        encoded = self(drop_entries(features, fraction))
+        return encoded, encoded.cell.new_zeros(())
+
+    def init_linear(self, weights: Tensor, bias: Tensor | None = None) -> None:
         """Begin near a linear map from features, ``(n_features, k)`` and ``(k,)``, if possible."""
-        ...
+
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """Return parameters that :meth:`init_linear` sets; they move slowly up to stage 3."""
+        return []
+
+    def trainable_layers(self) -> list[nn.Module]:
+        """Return what fine-tuning trains, as published: the last block and final norms."""
+        return [self]
+
+    def n_tokens(self, lengths: np.ndarray) -> np.ndarray | None:
+        """Return the tokens of cells with so many stored counts; None if they are always few.
+
+        Minibatches are made smaller where cells have many.
+        """
+        return None
 
 
 class LatentNorm(nn.Module):
-    """Published normalisation of a cell embedding: L2, then layer norm; or none.
+    """Published normalization of a cell embedding: L2, then layer norm; or none.
 
     A layer norm puts all cells at one distance from the origin, which costs rare cell types
     their distance from the others; the default sizes leave it out.
@@ -51,14 +73,14 @@ class LatentNorm(nn.Module):
         self.ln = nn.LayerNorm(n_latent) if kind == "layer" else None
 
     def forward(self, cell: Tensor) -> Tensor:
-        """Normalise ``(n, n_latent)``; a zero vector stays finite."""
+        """Normalize ``(n, n_latent)``; a zero vector stays finite."""
         if self.ln is None:
             return cell
         return self.ln(F.normalize(cell, dim=-1, eps=1e-8))
 
 
-class MLPEncoder(nn.Module):
-    """Two-layer perceptron on normalised features; the baseline, and the choice for tiny data.
+class MLPEncoder(Encoder):
+    """Two-layer perceptron on normalized features; the baseline, and the choice for tiny data.
 
     Parameters
     ----------
@@ -71,7 +93,7 @@ class MLPEncoder(nn.Module):
     dropout
         Share of the hidden units dropped in training.
     norm
-        Normalisation of the embedding.
+        Normalization of the embedding.
     """
 
     def __init__(
@@ -89,15 +111,11 @@ class MLPEncoder(nn.Module):
         )
         self.norm = LatentNorm(n_latent, norm)
 
-    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
-        """Ignore a linear start: the hidden layer has no place for one."""
-
     def forward(self, features: SparseRows) -> Encoded:
-        """Encode normalised rows."""
+        """Encode normalized rows."""
         hidden = sparse_linear(features, self.first)  # (n, hidden)
         return Encoded(self.norm(self.rest(hidden)), None)
 
-    def masked(self, features: SparseRows, fraction: float) -> tuple[Encoded, Tensor]:
-        """Encode with features hidden; there are no tokens to predict, so the loss is zero."""
-        encoded = self(drop_entries(features, fraction))
-        return encoded, encoded.cell.new_zeros(())
+    def trainable_layers(self) -> list[nn.Module]:
+        """Return all behind the first layer."""
+        return [self.rest, self.norm]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scmomer._constants import RNA
 from scmomer.data import Cells, cell_loader
-from scmomer.inference import cells_by_pattern, head_embeddings, to_device
+from scmomer.inference import cells_by_pattern, to_device
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._inputs import components
 from scmomer.tasks.annotation._module import (
@@ -20,7 +20,6 @@ from scmomer.tasks.annotation._module import (
     ClassifierModule,
     class_weights,
     head_loss,
-    last_parts,
 )
 from scmomer.tasks.annotation._train import best_epoch, seeded, validation_score
 
@@ -41,19 +40,18 @@ def detached(model: SCMOMER) -> SCMOMER:
 
 def batch_inputs(module: SCMOMERModule, counts: dict[str, SparseRows], embedding: bool) -> Tensor:
     """Return what :func:`cell_inputs` returns of a minibatch, ``(n, n_inputs)``, with gradients."""
-    found = module.inference(**counts)  # type: ignore[arg-type]
+    heads = module.heads_from(RNA) if RNA in module.modalities else []
+    found = module.embed(counts, heads_of=[RNA] if heads and not embedding else [])
+    z = found.z @ module.basis
     if embedding:
-        return found["z"]
-    blocks = [found["z"]]
-    if module.fused and "z_rna" in found:
-        blocks.append(found["z_rna"])
-    heads = module.heads_from(RNA) if RNA in module.encoders else []
-    if heads and RNA in counts:
-        blocks.append(head_embeddings(module, RNA, found["z_rna"], counts[RNA]).flatten(1))
+        return z
+    blocks = [z]
+    if module.fused and RNA in found.single:
+        blocks.append(found.single[RNA])
+    if RNA in found.heads:
+        blocks.append(found.heads[RNA].flatten(1))
     elif heads:
-        blocks.append(
-            found["z"].new_full((len(found["z"]), len(heads) * len(found["z"][0])), torch.nan)
-        )
+        blocks.append(z.new_full((len(z), len(heads) * z.shape[1]), torch.nan))
     return torch.cat(blocks, -1)
 
 
@@ -114,7 +112,7 @@ def fine_tuned(
     tuned = detached(model)
     both = _Tuning(tuned.module, heads, embedding)
     both.requires_grad_(False)
-    parts = [heads, *last_parts(tuned.module.encoders[RNA])]
+    parts = [heads, *tuned.module.rna.encoder.trainable_layers()]
     trained = [p for part in parts for p in part.parameters()]
     for parameter in trained:
         parameter.requires_grad_(True)
@@ -170,4 +168,4 @@ def _minibatches(
         )
         for position, tensors in loader:
             index = torch.from_numpy(some[position])
-            yield index, {m: tensors[m] for m in chosen}
+            yield index, tensors.counts

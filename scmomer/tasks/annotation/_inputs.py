@@ -180,20 +180,22 @@ def cell_inputs(
     """
     model._require_stages_for(cells)
     run = Inference(model.module, cells, None, batch_size)
-    other = next((m for m in model.module.encoders if m != RNA), None)  # what heads translate into
+    other = next(
+        (m for m in model.module.modalities if m != RNA), None
+    )  # what heads translate into
     found = run.embed(use, other)
     if inputs == "embedding":
-        return CellInputs(found.z, found.z.shape[1], found.z)
-    blocks = [found.z]
+        return CellInputs(found.latent, found.latent.shape[1], found.latent)
+    blocks = [found.latent]
     if model.module.fused and RNA in found.single:
         blocks.append(found.single[RNA])
     n_sure = sum(block.shape[1] for block in blocks)
     if RNA in found.heads:
         n_heads, width = found.heads[RNA].shape[1:]
-        blocks.append(found.heads[RNA].reshape(len(found.z), n_heads * width))
+        blocks.append(found.heads[RNA].reshape(len(found.latent), n_heads * width))
     if pcs is not None:
         blocks.append(components(pcs, cells, use))
-    return CellInputs(np.hstack(blocks), n_sure, found.z)
+    return CellInputs(np.hstack(blocks), n_sure, found.latent)
 
 
 def components(pcs: ExpressionPCs, cells: Cells, use: tuple[str, ...] | None) -> np.ndarray:

@@ -123,15 +123,3 @@ def class_weights(codes: Tensor, n_classes: int, power: float) -> Tensor:
 def head_loss(logits: Tensor, codes: Tensor, weights: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return weighted cross-entropy of ``(n, n_classes)`` logits."""
     return F.cross_entropy(logits, codes, weight=weights, label_smoothing=smoothing)
-
-
-def last_parts(encoder: nn.Module) -> list[nn.Module]:
-    """Return what fine-tuning trains of an encoder: final norms and the last block.
-
-    As published. Of an encoder without blocks, all behind its first layer.
-    """
-    performer = getattr(encoder, "model", None)
-    norms = [part for part in (getattr(encoder, "norm", None),) if part is not None]
-    if performer is None:
-        return [encoder.rest, *norms]  # type: ignore[list-item]
-    return [performer.performer.net.layers[-1], performer.norm, *norms]

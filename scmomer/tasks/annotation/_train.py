@@ -19,7 +19,7 @@ from scmomer.tasks.annotation._module import (
     class_weights,
     head_loss,
 )
-from scmomer.train import copied_weights
+from scmomer.train import clone_state
 
 _STEPS = 16  # at least so many steps an epoch, by smaller batches where there are few cells
 _LEAST_BATCH = 16
@@ -150,13 +150,13 @@ def best_epoch(
 
     With `at_start` the weights before the first epoch, number 0, count too.
     """
-    best, score, kept = 0, -np.inf, copied_weights(module)
+    best, score, kept = 0, -np.inf, clone_state(module)
     if at_start:
         score = validate()
     for epoch in range(1, max_epochs + 1):
         run_epoch()
         if (found := validate()) > score:
-            best, score, kept = epoch, found, copied_weights(module)
+            best, score, kept = epoch, found, clone_state(module)
         elif epoch - best >= patience:
             break
     module.load_state_dict(kept)

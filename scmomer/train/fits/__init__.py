@@ -1,15 +1,59 @@
-"""Closed-form fits: start values before stage 1, and what follows stage 3 or a query."""
+"""Closed-form fits: start values before stage 1, and what precedes and follows stages.
 
+:data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order. After stage 3 the depth
+heads come first; the shrinkage of measured ATAC comes last, because it needs the bridges only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scmomer.data import Cells, Split
+from scmomer.module import SCMOMERModule
 from scmomer.train.fits._depth import fit_depth_heads
-from scmomer.train.fits._latent_basis import measure_by_expression
+from scmomer.train.fits._encoders import cache_encoders
+from scmomer.train.fits._init import init_from_data
+from scmomer.train.fits._latent_basis import fit_latent_basis
+from scmomer.train.fits._pairs import record_co_measured, reset_bridge_fits, start_refining
 from scmomer.train.fits._query_bias import fit_query_bias
-from scmomer.train.fits._shrinkage import set_even_depth
-from scmomer.train.fits._warm_start import warm_start
+from scmomer.train.fits._shrinkage import fit_shrinkage
+
+Fit = Callable[[SCMOMERModule, Cells, Split, int], None]
+"""Changes a network in place, given cells, their split and a seed."""
+
+BEFORE: dict[str, tuple[Fit, ...]] = {
+    "bridge": (cache_encoders, record_co_measured, start_refining),
+}
+AFTER: dict[str, tuple[Fit, ...]] = {
+    "bridge": (fit_depth_heads, fit_latent_basis, fit_shrinkage),
+}
+
+
+def run_before(stage: str, module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
+    """Prepare a stage: drop what an earlier stage 3 left, then the stage's own fits."""
+    for fit in (reset_bridge_fits, *BEFORE.get(stage, ())):
+        fit(module, cells, split, seed)
+
+
+def run_after(stage: str, module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
+    """Fit what follows a stage."""
+    for fit in AFTER.get(stage, ()):
+        fit(module, cells, split, seed)
+
 
 __all__ = [
+    "AFTER",
+    "BEFORE",
+    "Fit",
+    "cache_encoders",
     "fit_depth_heads",
+    "fit_latent_basis",
     "fit_query_bias",
-    "measure_by_expression",
-    "set_even_depth",
-    "warm_start",
+    "fit_shrinkage",
+    "init_from_data",
+    "record_co_measured",
+    "reset_bridge_fits",
+    "run_after",
+    "run_before",
+    "start_refining",
 ]

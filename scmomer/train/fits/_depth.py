@@ -1,4 +1,4 @@
-"""Fits the heads that predict the depth of modalities from RNA, once stage 3 has ended."""
+"""Fits the heads that predict the depth of modalities from RNA."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 from scmomer._constants import RNA
-from scmomer.data import Cells
+from scmomer.data import Cells, Split
 from scmomer.inference import Inference, to_device
 from scmomer.module import SCMOMERModule
 from scmomer.nn import to_rows
 
-_MOST_CELLS = 20_000  # more would not make seventy weights any better
+_MAX_FIT_CELLS = 20_000  # more would not make seventy weights any better
 _STRENGTHS = np.logspace(-2, 4, 7)
 
 
 @torch.no_grad()
-def fit_depth_heads(module: SCMOMERModule, cells: Cells, train: np.ndarray) -> None:
+def fit_depth_heads(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
     """Fit each depth head to training cells with RNA and its modality, in place.
 
-    Ridge regression, its strength by leave-one-out error; in closed form, because the last step of
-    an optimiser would decide where the least error is at hand.
+    Ridge regression, its strength by leave-one-out error; in closed form, so that the result does
+    not depend on where an optimizer stops.
     """
+    train = split[0]
     for modality in module.depth_heads:
         head = module.depth_head(modality)
         chosen = train[cells.have(RNA, modality)[train]]
-        chosen = chosen[:: max(1, -(-len(chosen) // _MOST_CELLS))]
+        chosen = chosen[:: max(1, -(-len(chosen) // _MAX_FIT_CELLS))]
         if len(chosen) < 2:
             continue
         found = Inference(module, cells.only(RNA), chosen).embed()
@@ -34,8 +35,8 @@ def fit_depth_heads(module: SCMOMERModule, cells: Cells, train: np.ndarray) -> N
             to_device(to_rows(cells.counts[m][chosen]), module.device) for m in (RNA, modality)
         )
         z = torch.from_numpy(found.z).to(module.device)
-        x = head.features(z, module.rna_sizes(rna)).double().cpu().numpy()
-        depth = module.depth(other, modality).double().cpu().numpy()
+        x = head.features(z, module.rna.library_size(rna)).double().cpu().numpy()
+        depth = module.modality(modality).depth(other).double().cpu().numpy()
         spread = x.std(0)
         spread[spread < 1e-6] = np.inf  # the same in all cells
         fit = RidgeCV(_STRENGTHS).fit((x - x.mean(0)) / spread, depth)

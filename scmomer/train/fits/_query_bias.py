@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from scmomer.data import Cells
-from scmomer.module import KINDS
 from scmomer.nn import SparseRows, to_rows
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def fit_query_bias(
 
     where the variance :math:`\tau_b^2` is estimated along (expectation maximisation with a Laplace
     approximation: the mean over features of :math:`\beta^2` and its posterior variance). A peak
-    that no cell of a small batch has open so keeps nearly the average bias.
+    that is closed in every cell of a small batch therefore stays close to the average bias.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ def fit_query_bias(
         bias = decoder.query_bias[:, columns]  # (n_features, n_batches)
         precision = curvature + 1 / variance
         step = (slope + bias / variance) / precision
-        bias = bias - step.clamp(-1, 1)  # far from the optimum the curvature says little
+        bias = bias - step.clamp(-1, 1)  # far from the optimum the curvature is no guide
         decoder.query_bias[:, columns] = bias
         before, variance = variance, (bias.square() + 1 / precision).mean(0)
         settled = (variance.sqrt() - before.sqrt()).abs().max() < _TOLERANCE
@@ -89,17 +88,17 @@ def _derivatives(
     member: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return slope and curvature of the loss by bias, each ``(n_features, n_batches)``."""
-    batch = torch.from_numpy(codes + decoder.n_named).to(z.device)
+    batch = torch.from_numpy(codes + decoder.n_train_batches).to(z.device)
     n_features = decoder.linear.out_features
     slope, curvature = z.new_zeros(2, n_features, member.shape[1])
     size = max(1, _ELEMENTS // n_features)
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         counts = SparseRows(*(t.to(z.device) for t in to_rows(cells.counts[modality][rows[part]])))
-        kind = KINDS[modality]
-        depth = None if kind.depth_row is None else module.depth(counts, modality)
+        kind = module.modality(modality)
+        depth = kind.depth(counts) if kind.has_depth else None
         found = decoder(z[part], batch[part], depth)  # (n_part, n_features)
-        first, second = kind.derivatives(module, decoder, found, counts)
+        first, second = kind.derivatives(decoder, found, counts)
         slope += first.T @ member[part]
         curvature += second.T @ member[part]
     unit = 1.0 if decoder.scale is None else decoder.scale

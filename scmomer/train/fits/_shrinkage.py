@@ -1,4 +1,4 @@
-"""How much a measured ATAC embedding says beyond what RNA lets expect, from two halves of it."""
+"""Estimates, by split-half reliability, how far to shrink measured ATAC embeddings."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import scipy.sparse as sp
 import torch
 
 from scmomer._constants import ATAC, RNA
-from scmomer.data import Cells
+from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
 
-_ENOUGH = 100
-_LEAST_SIGNAL = 1e-3  # share of the variance; less cannot be told from none
+_MIN_CELLS = 100
+_LEAST_SIGNAL = 1e-3  # share of the variance; less is not distinguishable from none
 
 
-def set_even_depth(
-    module: SCMOMERModule, cells: Cells, train: np.ndarray, validation: np.ndarray, seed: int
-) -> None:
-    """Set the depth at which measurement and expectation weigh the same, in place.
+def fit_shrinkage(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
+    """Set the depth at which measured and predicted embeddings weigh the same, in place.
 
-    The open peaks of paired `validation` cells, which no encoder was fitted to, are split at
-    random; with those of `train` cells if there are few. What the embeddings of the two halves
-    have in common beyond the bridge's expectation is signal, the rest is noise, which falls with
+    The open peaks of paired validation cells, which no encoder was fitted to, are split at
+    random; with those of training cells if there are few. What the embeddings of the two halves
+    have in common beyond the bridge's prediction is signal, the rest is noise, which falls with
     the number of peaks (split-half reliability).
     """
+    here = {RNA, ATAC} <= cells.counts.keys()
+    if not (module.config.measured_gain and here and module.has_bridge(RNA, ATAC)):
+        return
+    train, validation, _ = split
     both = cells.have(RNA, ATAC)
     paired = validation[both[validation]]
-    if len(paired) < _ENOUGH:  # better from cells that the encoders know than from a handful
+    if len(paired) < _MIN_CELLS:  # better from cells that the encoders know than from a handful
         known = np.sort(np.concatenate([train, validation]))
         paired = known[both[known]]
     halves = [cells.only(ATAC, half) for half in _halves(cells.counts[ATAC], seed)]
@@ -48,7 +50,7 @@ def even_depth(
     first, second
         Embeddings of two halves of the same measurements, ``(n, d)``.
     expected
-        What is expected without them, ``(n, d)``.
+        What RNA predicts, ``(n, d)``.
     depth
         Open peaks of a half, ``(n,)``.
     """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmomer.module._config import ModuleConfig
-from scmomer.module.modalities._encoders import Encoded, LatentNorm, MLPEncoder
+from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm
+from scmomer.module.modalities.atac._config import ATACConfig
 from scmomer.module.modalities.atac._patches import PatchLayout
 from scmomer.module.modalities.atac._vit import ViT
 from scmomer.nn import SparseRows, keep_entries, sparse_linear
@@ -18,7 +20,7 @@ def binarize(counts: SparseRows) -> SparseRows:
     return counts._replace(values=(counts.values > 0).to(counts.values.dtype))
 
 
-def mean_per_peak(open_peaks: SparseRows, prior: Tensor | float = 0.0) -> SparseRows:
+def normalize_depth(open_peaks: SparseRows, prior: Tensor | float = 0.0) -> SparseRows:
     """Return rows that sum to ``n / (n + prior)`` for a cell with ``n`` open peaks.
 
     A cell's depth does not set its scale, and a `prior` keeps cells with few peaks, which are
@@ -56,26 +58,33 @@ class PatchEmbedding(nn.Module):
         return out.view(open_peaks.n_rows, self.n_patches, -1) + self.bias
 
 
-class ViTEncoder(nn.Module):
+class ViTEncoder(Encoder):
     """Patches -> ViT -> trained pooler -> projection -> L2 norm -> layer norm."""
 
-    typical_depth: Tensor
+    median_n_open: Tensor
 
-    def __init__(self, layout: PatchLayout, config: ModuleConfig):
+    def __init__(
+        self,
+        layout: PatchLayout,
+        config: ATACConfig,
+        n_latent: int,
+        latent_norm: Literal["none", "layer"],
+    ):
         super().__init__()
-        atac = config.atac
         self.layout = layout
-        self.patch_embedding = PatchEmbedding(layout, atac.dim, atac.patch_weights == "per_peak")
-        self.mask_token = nn.Parameter(torch.randn(atac.dim) * 0.02)
-        self.vit = ViT(layout.n_patches, atac)
-        self.pooler = nn.Linear(atac.dim, atac.dim)
-        self.projection = nn.Linear(atac.dim, config.n_latent, bias=False)
-        self.decoder_pred = nn.Linear(atac.dim, layout.patch_size)
-        self.register_buffer("typical_depth", torch.tensor(0.0))
+        self.patch_embedding = PatchEmbedding(
+            layout, config.dim, config.patch_weights == "per_peak"
+        )
+        self.mask_token = nn.Parameter(torch.randn(config.dim) * 0.02)
+        self.vit = ViT(layout.n_patches, config)
+        self.pooler = nn.Linear(config.dim, config.dim)
+        self.projection = nn.Linear(config.dim, n_latent, bias=False)
+        self.decoder_pred = nn.Linear(config.dim, layout.patch_size)
+        self.register_buffer("median_n_open", torch.tensor(0.0))
         self.peak_skip: nn.Parameter | None = None
-        if atac.peak_skip:
-            self.peak_skip = nn.Parameter(torch.randn(layout.n_peaks, config.n_latent) * 0.1)
-        self.norm = LatentNorm(config.n_latent, config.latent_norm)
+        if config.peak_skip:
+            self.peak_skip = nn.Parameter(torch.randn(layout.n_peaks, n_latent) * 0.1)
+        self.norm = LatentNorm(n_latent, latent_norm)
 
     def _encode(self, open_peaks: SparseRows, masked: Tensor | None = None) -> Encoded:
         tokens = self.patch_embedding(open_peaks)  # (n, n_patches, dim)
@@ -85,12 +94,12 @@ class ViTEncoder(nn.Module):
         cell = self.projection(torch.tanh(self.pooler(hidden[:, 0])))  # (n, n_latent)
         if self.peak_skip is not None:
             cell = cell + sparse_linear(
-                mean_per_peak(open_peaks, self.typical_depth), self.peak_skip
+                normalize_depth(open_peaks, self.median_n_open), self.peak_skip
             )
         return Encoded(self.norm(cell), hidden[:, 1:])
 
     @torch.no_grad()
-    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+    def init_linear(self, weights: Tensor, bias: Tensor | None = None) -> None:
         """Start at a linear map from the mean of open peaks, ``(n_peaks, k)``; without a bias."""
         if self.peak_skip is not None:
             self.peak_skip.mul_(0.01)
@@ -120,12 +129,10 @@ class ViTEncoder(nn.Module):
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         return encoded, (loss * real).sum() / real.sum().clamp_min(1)
 
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """Return the linear map of open peaks."""
+        return [] if self.peak_skip is None else [self.peak_skip]
 
-def atac_encoder(layout: PatchLayout, config: ModuleConfig) -> ViTEncoder | MLPEncoder:
-    """Build the ATAC encoder that `config` names."""
-    if config.atac.encoder == "mlp":
-        atac = config.atac
-        return MLPEncoder(
-            layout.n_peaks, config.n_latent, atac.mlp_hidden, atac.mlp_dropout, config.latent_norm
-        )
-    return ViTEncoder(layout, config)
+    def trainable_layers(self) -> list[nn.Module]:
+        """Return the last block, what reads its class token, and the final norms."""
+        return [self.vit.layer[-1], self.vit.layernorm, self.pooler, self.projection, self.norm]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmomer.module._config import ATACConfig
+from scmomer.module.modalities.atac._config import ATACConfig
 
 _LN_EPS = 1e-12  # as published
 
@@ -17,7 +17,7 @@ class ViTBlock(nn.Module):
     def __init__(self, config: ATACConfig):
         super().__init__()
         dim = config.dim
-        self.heads = config.heads
+        self.heads = config.n_heads
         self.layernorm_before = nn.LayerNorm(dim, eps=_LN_EPS)
         self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
         self.output = nn.Linear(dim, dim)
@@ -45,7 +45,7 @@ class ViT(nn.Module):
         super().__init__()
         self.cls_token = nn.Parameter(torch.randn(1, 1, config.dim) * 0.02)
         self.position_embeddings = nn.Parameter(torch.randn(1, n_patches + 1, config.dim) * 0.02)
-        self.layer = nn.ModuleList([ViTBlock(config) for _ in range(config.depth)])
+        self.layer = nn.ModuleList([ViTBlock(config) for _ in range(config.n_layers)])
         self.layernorm = nn.LayerNorm(config.dim, eps=_LN_EPS)
 
     def forward(self, patches: Tensor) -> Tensor:

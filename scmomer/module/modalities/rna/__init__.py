@@ -1,1 +1,7 @@
-"""Genes: Performer over expression tokens, or a perceptron."""
+"""RNA: log expression, a Performer over genes."""
+
+from scmomer.module.modalities.rna._config import RNAConfig, resolve_attention
+from scmomer.module.modalities.rna._encoder import PerformerEncoder
+from scmomer.module.modalities.rna._modality import RNAModality
+
+__all__ = ["PerformerEncoder", "RNAConfig", "RNAModality", "resolve_attention"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmomer.module._config import ModuleConfig
-from scmomer.module.modalities._encoders import Encoded, LatentNorm, MLPEncoder
+from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm
+from scmomer.module.modalities.rna._config import RNAConfig
 from scmomer.module.modalities.rna._performer import Performer
 from scmomer.module.modalities.rna._tokens import (
     ExpressionTokens,
@@ -63,29 +66,34 @@ class MeanMaxPooling(nn.Module):
         return torch.cat([mean, top.masked_fill(~keep.any(1), 0.0)], -1)
 
 
-class PerformerEncoder(nn.Module):
+class PerformerEncoder(Encoder):
     """Tokens -> Performer -> pooling -> L2 norm -> layer norm."""
 
-    def __init__(self, n_genes: int, config: ModuleConfig):
+    def __init__(
+        self,
+        n_genes: int,
+        config: RNAConfig,
+        n_latent: int,
+        latent_norm: Literal["none", "layer"],
+    ):
         super().__init__()
-        rna = config.rna
-        self.n_genes, self.rna = n_genes, rna
-        self.model = Performer(n_genes, rna)
+        self.n_genes, self.config = n_genes, config
+        self.model = Performer(n_genes, config)
         self.pool: GenePooling | MeanMaxPooling
-        if rna.pooling == "mean_max":
-            self.pool = MeanMaxPooling(rna.dim, config.n_latent)
+        if config.pooling == "mean_max":
+            self.pool = MeanMaxPooling(config.dim, n_latent)
         else:
-            self.pool = GenePooling(n_genes, rna.dim, config.n_latent, rna.value_skip)
-        self.norm = LatentNorm(config.n_latent, config.latent_norm)
+            self.pool = GenePooling(n_genes, config.dim, n_latent, config.value_skip)
+        self.norm = LatentNorm(n_latent, latent_norm)
 
     def tokenize(self, expression: SparseRows) -> ExpressionTokens:
-        """Return the tokens of log-normalised expression."""
-        if self.rna.binning == "quantile":
-            bins = quantile_bins(expression, self.rna.n_bins)
+        """Return the tokens of log-normalized expression."""
+        if self.config.binning == "quantile":
+            bins = quantile_bins(expression, self.config.n_bins)
         else:
-            floor = self.rna.binning == "log2_floor"
-            bins = log2_bins(expression, self.rna.n_bins, floor)
-        if self.rna.tokens == "all":
+            floor = self.config.binning == "log2_floor"
+            bins = log2_bins(expression, self.config.n_bins, floor)
+        if self.config.tokens == "all":
             return pad_all(expression, bins, self.n_genes)
         return pad_expressed(expression, bins)
 
@@ -94,7 +102,7 @@ class PerformerEncoder(nn.Module):
         return Encoded(self.norm(self.pool(hidden, tokens)), hidden)
 
     @torch.no_grad()
-    def start_at(self, weights: Tensor, bias: Tensor | None = None) -> None:
+    def init_linear(self, weights: Tensor, bias: Tensor | None = None) -> None:
         """Start at a linear map from log expression, ``(n_genes, k)`` and ``(k,)``."""
         if isinstance(self.pool, GenePooling) and self.pool.value_skip:
             k = weights.shape[1]
@@ -104,7 +112,7 @@ class PerformerEncoder(nn.Module):
                 self.pool.bias[:k] = bias
 
     def forward(self, expression: SparseRows) -> Encoded:
-        """Encode log-normalised expression."""
+        """Encode log-normalized expression."""
         return self._encode(self.tokenize(expression))
 
     def masked(self, expression: SparseRows, fraction: float) -> tuple[Encoded, Tensor]:
@@ -115,12 +123,16 @@ class PerformerEncoder(nn.Module):
         hidden = torch.as_tensor(encoded.tokens)
         return encoded, self.model.bin_loss(hidden, tokens.bins, chosen)
 
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """Return the linear map over genes."""
+        if isinstance(self.pool, MeanMaxPooling):
+            return []
+        return [p for p in (self.pool.projection, self.pool.bias) if p is not None]
 
-def rna_encoder(n_genes: int, config: ModuleConfig) -> PerformerEncoder | MLPEncoder:
-    """Build the RNA encoder that `config` names."""
-    if config.rna.encoder == "mlp":
-        rna = config.rna
-        return MLPEncoder(
-            n_genes, config.n_latent, rna.mlp_hidden, rna.mlp_dropout, config.latent_norm
-        )
-    return PerformerEncoder(n_genes, config)
+    def trainable_layers(self) -> list[nn.Module]:
+        """Return the last block and the final norms."""
+        return [self.model.performer.net.layers[-1], self.model.norm, self.norm]
+
+    def n_tokens(self, lengths: np.ndarray) -> np.ndarray:
+        """Return one token for each expressed gene, or for all genes."""
+        return np.full_like(lengths, self.n_genes) if self.config.tokens == "all" else lengths

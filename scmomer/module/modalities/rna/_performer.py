@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmomer.module._config import RNAConfig
+from scmomer.module.modalities.rna._config import RNAConfig
 from scmomer.module.modalities.rna._tokens import ExpressionTokens
 from scmomer.nn.favor import (
     BlockSetting,
@@ -24,14 +24,14 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: RNAConfig):
         super().__init__()
-        inner = config.heads * config.dim_head
-        self.heads = config.heads
+        inner = config.n_heads * config.dim_head
+        self.heads = config.n_heads
         self.fast_attention: FavorAttention | SoftmaxAttention
         if config.attention == "softmax":
             self.fast_attention = SoftmaxAttention(config.dim_head)
         else:
             self.fast_attention = FavorAttention(
-                config.dim_head, config.n_features, over_heads=config.stabiliser == "cell"
+                config.dim_head, config.n_features, over_heads=config.stabilizer == "cell"
             )
         self.to_q = nn.Linear(config.dim, inner, bias=False)
         self.to_k = nn.Linear(config.dim, inner, bias=False)
@@ -132,7 +132,7 @@ def _narrow_type(x: Tensor) -> torch.dtype:
 class _Net(nn.Module):
     def __init__(self, config: RNAConfig):
         super().__init__()
-        self.layers = nn.ModuleList([_Block(config) for _ in range(config.depth)])
+        self.layers = nn.ModuleList([_Block(config) for _ in range(config.n_layers)])
 
 
 class _Stack(nn.Module):

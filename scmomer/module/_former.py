@@ -1,0 +1,61 @@
+"""Weights that were written before modalities held their own state."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+_MODALITIES = ("rna", "atac", "protein")  # in the order of the former ``baseline``
+_DEPTH_ROWS = {"atac": 0, "protein": 3}  # of the former ``size_stats``
+_RENAMED = (
+    (r"^(encoder|decoder)s\.(rna|atac|protein)\.", r"modalities.\2.\1."),
+    (r"^(target_sum|gene_weight|count_baseline)$", r"modalities.rna.\1"),
+    (r"^bridges\.(rna|atac|protein)\.", r"bridges.\1.0."),
+    (r"^rate_decoder\.", "bridges.rna.0.count_decoder."),
+    (r"^measured_together$", "co_measured"),
+    (r"\.encoder\.typical_depth$", ".encoder.median_n_open"),
+)
+
+
+def former_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under today's names, whichever names they have.
+
+    A former embedding was in its final units inside the network: its basis is the identity.
+    """
+    if "size_stats" not in state:
+        return dict(state)
+    state = dict(state)
+    baseline, sizes = state.pop("baseline"), state.pop("size_stats")
+    found = {_present_name(name): value for name, value in state.items()}
+    there = {name.split(".")[1] for name in found if name.startswith("modalities.")}
+    for m in there & {*_MODALITIES}:
+        place = f"modalities.{m}"
+        mean, std = sizes[_DEPTH_ROWS[m]] if m in _DEPTH_ROWS else torch.tensor([0.0, 1.0])
+        found |= {f"{place}.depth_mean": mean.clone(), f"{place}.depth_std": std.clone()}
+        found[f"{place}.baseline"] = baseline[_MODALITIES.index(m)].clone()
+    if "rna" in there:
+        found["modalities.rna.library_mean"] = sizes[1:3, 0].clone()
+        found["modalities.rna.library_std"] = sizes[1:3, 1].clone()
+    else:  # of no use without RNA
+        for name in ("target_sum", "gene_weight", "count_baseline"):
+            found.pop(f"modalities.rna.{name}", None)
+    width = next(
+        v.shape[0] if name.endswith("fusion.to_out.bias") else v.shape[1]
+        for name, v in found.items()
+        if name.endswith(("fusion.to_out.bias", ".decoder.linear.weight"))
+    )
+    return {**found, "basis": torch.eye(width)}
+
+
+def _present_name(name: str) -> str:
+    head = re.match(r"^heads\.(\w+)\.(\d+)\.(.*)$", name)
+    if head is not None:  # heads follow the bridge that fusion reads
+        source, number, rest = head.group(1), int(head.group(2)) + 1, head.group(3)
+        rest = re.sub("^rates", "count_decoder", rest.removeprefix("bridge."))
+        return f"bridges.{source}.{number}.{rest}"
+    for pattern, present in _RENAMED:
+        name = re.sub(pattern, present, name)
+    return name

@@ -1,0 +1,45 @@
+"""Configuration of ATAC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from scmomer.module._config import StageConfig
+
+
+@dataclass(frozen=True)
+class ATACConfig:
+    """ATAC encoder: genomic patches of peaks, ViT blocks, trained pooler."""
+
+    encoder: Literal["vit", "mlp", "custom"] = "vit"
+    n_patches: int = 64  # at least one per chromosome
+    patch_weights: Literal["shared", "per_peak"] = "per_peak"  # "shared" is the published one
+    dim: int = 64
+    n_layers: int = 2
+    n_heads: int = 4
+    mlp_dim: int = 128
+    peak_skip: bool = True  # a linear map of open peaks beside the pooled class token
+    mlp_hidden: int = 256
+    mlp_dropout: float = 0.3
+    pos_weight: float = 1.0  # of open peaks; 1 keeps probabilities calibrated; published: 20, 5, 5
+    depth_term: bool = True  # decoders read the cell's depth
+
+
+PRESETS = {
+    "small": ATACConfig(),
+    "base": ATACConfig(n_patches=128, dim=128, n_layers=4, n_heads=8, mlp_dim=512),
+    "paper": ATACConfig(
+        n_patches=128,
+        patch_weights="shared",
+        dim=512,
+        n_layers=6,
+        n_heads=8,
+        mlp_dim=2048,
+        peak_skip=False,
+        pos_weight=5.0,
+        depth_term=False,
+    ),
+}
+STAGE = StageConfig(min_steps=50)
+PAPER_STAGE = StageConfig(100, 1e-4, batch_size=32, weight_decay=0.0, patience=3)

@@ -1,0 +1,121 @@
+"""ATAC as a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from scvi import REGISTRY_KEYS
+from torch import Tensor
+
+from scmomer.module._bridge import Bridge
+from scmomer.module._config import ModuleConfig, StageConfig
+from scmomer.module._decoder import Decoder
+from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
+from scmomer.module.modalities._encoders import Encoder, MLPEncoder
+from scmomer.module.modalities.atac._config import PAPER_STAGE, PRESETS, STAGE, ATACConfig
+from scmomer.module.modalities.atac._encoder import ViTEncoder, binarize
+from scmomer.module.modalities.atac._patches import patch_layout
+from scmomer.module.modalities.atac._peaks import parse_peaks
+from scmomer.module.modalities.atac._start import semantic_indexing
+from scmomer.nn import SparseRows, linear_bce, to_dense
+
+
+class ATACModality(ModalityModule):
+    """Accessibility: open or not, cross-entropy at the cell's depth."""
+
+    name = "atac"
+    feature_name = "peaks"
+    usual_names = "atac|peaks?|chromatin( accessibility)?|accessibility|(sc|sn)atac( seq)?|atac seq"
+    registry_key = REGISTRY_KEYS.ATAC_X_KEY
+    config_type = ATACConfig
+    has_depth = True
+    depth_share = 0.7  # RNA predicts the ATAC depth of a cell roughly: benchmarks/ablation.py
+    bridge_reads = head_reads = "embedding"  # bridges that read peaks overfit
+    centers_inputs = False
+
+    config: ATACConfig
+
+    @classmethod
+    def preset(cls, size: str) -> tuple[Any, StageConfig]:
+        """Return the configuration of a size, and that of stage 1."""
+        return PRESETS[size], PAPER_STAGE if size == "paper" else STAGE
+
+    @classmethod
+    def check_names(cls, names: pd.Index, where: str, var: pd.DataFrame) -> None:
+        """Raise unless names are genomic intervals."""
+        parse_peaks(names, where, var=var)
+
+    def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
+        """Return a ViT over genomic patches, or a perceptron."""
+        own = self.config
+        if own.encoder == "mlp":
+            return MLPEncoder(
+                len(features), config.n_latent, own.mlp_hidden, own.mlp_dropout, config.latent_norm
+            )
+        peaks = parse_peaks(features)
+        layout = patch_layout(peaks.chromosome, peaks.start, own.n_patches)
+        return ViTEncoder(layout, own, config.n_latent, config.latent_norm)
+
+    def make_decoder(self, sees_depth: bool = True) -> Decoder:
+        """Return a decoder to logits."""
+        depth_term = sees_depth and self.config.depth_term
+        return Decoder(self.n_latent, self.n_features, self.n_batches, depth_term)
+
+    def normalize(self, counts: SparseRows) -> SparseRows:
+        """Return 1 for every open peak."""
+        return binarize(counts)
+
+    def error(
+        self, decoder: Decoder, z: Tensor, counts: SparseRows, batch: Tensor | None
+    ) -> Tensor:
+        """Return the cross-entropy of open peaks."""
+        augmented = decoder.design_matrix(z, batch, self.depth(counts))
+        return linear_bce(augmented, decoder.weights(), counts, self.config.pos_weight)
+
+    def derivatives(
+        self, decoder: Decoder, values: Tensor, counts: SparseRows
+    ) -> tuple[Tensor, Tensor]:
+        """Return those of the cross-entropy."""
+        target = to_dense(binarize(counts), values.shape[1])
+        weight = torch.where(target > 0, self.config.pos_weight, 1.0)
+        probability = values.sigmoid()
+        return weight * (probability - target), weight * probability * (1 - probability)
+
+    def to_output(self, values: Tensor) -> Tensor:
+        """Return probabilities."""
+        return values.sigmoid()
+
+    def total(self, counts: SparseRows) -> Tensor:
+        """Return the number of open peaks of each cell, ``(n,)``."""
+        return counts.lengths
+
+    def init_from_data(
+        self,
+        counts: sp.csr_matrix,
+        decoders: Sequence[Decoder],
+        bridges: Sequence[Bridge],
+        warm_start: bool,
+    ) -> None:
+        """Set statistics, decoders to the mean profile, the encoder to LSI components."""
+        open_peaks = (counts > 0).astype(np.float32).tocsr()
+        n_cells, n_open = open_peaks.shape[0], np.diff(open_peaks.indptr)
+        rate = (np.asarray(open_peaks.sum(0)).ravel() + 0.5) / (n_cells + 1)  # never 0 or 1
+        entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+        self.baseline.fill_(max(float(entropy.sum()), MIN_BASELINE))
+        self.set_depth(n_open)
+        for decoder in decoders:
+            decoder.init_mean(torch.from_numpy(np.log(rate / (1 - rate))))
+            if decoder.depth_slope is not None:  # twice the depth: twice as likely to be open
+                decoder.depth_slope.data.fill_(float(self.depth_std))
+        if warm_start:
+            median = float(np.median(n_open))
+            if isinstance(self.encoder, ViTEncoder):
+                self.encoder.median_n_open.fill_(median)
+            self.encoder.init_linear(
+                semantic_indexing(open_peaks, rate, median, self.n_latent // 2)
+            )

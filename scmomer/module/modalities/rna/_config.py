@@ -1,0 +1,75 @@
+"""Configuration of RNA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from scmomer.module._config import ModuleConfig, StageConfig
+
+_LONG = 400  # expressed genes per cell from which FAVOR+ is faster: benchmarks/attention.py
+Tokens = Literal["expressed", "all"]
+Binning = Literal["log2", "log2_floor", "quantile"]
+
+
+@dataclass(frozen=True)
+class RNAConfig:
+    """RNA encoder: expression tokens, Performer blocks, pooling to one vector per cell."""
+
+    encoder: Literal["performer", "mlp", "custom"] = "performer"
+    tokens: Tokens = "expressed"
+    binning: Binning = "quantile"  # log2 of counts per 10k saturates on shallow assays
+    n_bins: int = 5  # expressed genes fall into bins 1..n_bins, 0 is "not expressed"
+    dim: int = 64
+    n_layers: int = 2
+    n_heads: int = 4
+    dim_head: int = 16
+    ff_mult: int = 2
+    attention: Literal["auto", "favor", "softmax"] = "auto"  # see resolve_attention
+    # Random features of FAVOR+; None: int(d ln d) as performer-pytorch.
+    n_features: int | None = None
+    stabilizer: Literal["head", "cell"] = "head"  # of FAVOR+ keys; see FavorAttention
+    # "genes" is the published conv + linear; "mean_max" has no parameters and 2 * dim outputs
+    pooling: Literal["genes", "mean_max"] = "genes"
+    value_skip: bool = True  # pooled value = expression + the Performer's output for the gene
+    frozen_positions: bool = False  # the published gene2vec table is frozen
+    mlp_hidden: int = 256
+    mlp_dropout: float = 0.3
+    target_sum: float | None = None  # None: median total of the training cells; published: 1e4
+    scale_genes: bool = True  # error in units of each gene's spread; published: unscaled
+
+
+PRESETS = {
+    "small": RNAConfig(),
+    "base": RNAConfig(dim=128, n_layers=4, n_heads=8, ff_mult=4),
+    "paper": RNAConfig(
+        tokens="all",
+        binning="log2",
+        attention="favor",
+        dim=200,
+        n_layers=6,
+        n_heads=10,
+        dim_head=64,
+        ff_mult=4,
+        value_skip=False,
+        frozen_positions=True,
+        target_sum=1e4,
+        scale_genes=False,
+    ),
+}
+STAGE = StageConfig(min_steps=50)
+PAPER_STAGE = StageConfig(100, 1e-4, batch_size=3, weight_decay=0.0, patience=3)
+
+
+def resolve_attention(config: ModuleConfig, n_expressed: float) -> ModuleConfig:
+    """Settle ``attention="auto"`` for cells with `n_expressed` genes in the median.
+
+    Exact softmax attention is faster up to about 400 tokens, FAVOR+ beyond. The choice is made
+    once for a model, never by batch, because the two give different embeddings.
+    """
+    rna: RNAConfig = config.modalities["rna"]
+    if rna.attention != "auto":
+        return config
+    short = rna.tokens == "expressed" and n_expressed <= _LONG
+    rna = replace(rna, attention="softmax" if short else "favor")
+    return replace(config, modalities={**config.modalities, "rna": rna})

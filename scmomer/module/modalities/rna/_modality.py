@@ -1,0 +1,163 @@
+"""RNA as a modality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from scvi import REGISTRY_KEYS
+from torch import Tensor
+
+from scmomer.module._bridge import Bridge
+from scmomer.module._config import ModuleConfig, StageConfig
+from scmomer.module._decoder import Decoder
+from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
+from scmomer.module.modalities._encoders import Encoder, MLPEncoder
+from scmomer.module.modalities.rna._config import PAPER_STAGE, PRESETS, STAGE, RNAConfig
+from scmomer.module.modalities.rna._encoder import PerformerEncoder
+from scmomer.module.modalities.rna._start import principal_components
+from scmomer.nn import (
+    SparseRows,
+    log_normalize,
+    row_sums,
+    sparse_mse,
+    to_csr,
+    to_dense,
+    to_rows,
+)
+
+_MIN_STD = 0.05  # of a gene's log expression; rarer genes would dominate otherwise
+_MIN_LOG_STD = 1e-3  # of log library sizes
+_CLIP = 10.0  # deviations of a scaled gene beyond which its error stops growing
+
+
+class RNAModality(ModalityModule):
+    """Expression: log of normalized counts, squared error in units of each gene's spread."""
+
+    name = "rna"
+    feature_name = "genes"
+    usual_names = (
+        "rna|gex|gene expression|genes?|expression|mrna|transcriptome|(sc|sn)rna( seq)?|rna seq"
+    )
+    registry_key = REGISTRY_KEYS.X_KEY
+    config_type = RNAConfig
+
+    config: RNAConfig
+    target_sum: Tensor
+    gene_weight: Tensor
+    count_baseline: Tensor
+    library_mean: Tensor
+    library_std: Tensor
+
+    def __init__(
+        self,
+        features: pd.Index,
+        n_batches: int,
+        config: ModuleConfig,
+        encoder: Encoder | None = None,
+    ):
+        super().__init__(features, n_batches, config, encoder)
+        # Counts per cell after normalization; the median of the training cells if not configured.
+        self.register_buffer("target_sum", torch.tensor(float(self.config.target_sum or 1e4)))
+        # One over the variance of each gene's log expression, or ones.
+        self.register_buffer("gene_weight", torch.ones(self.n_features))
+        # Multinomial loss of the mean shares of counts.
+        self.register_buffer("count_baseline", torch.tensor(1.0))
+        # Of log counts and log expressed genes of training cells.
+        self.register_buffer("library_mean", torch.zeros(2))
+        self.register_buffer("library_std", torch.ones(2))
+
+    @classmethod
+    def preset(cls, size: str) -> tuple[Any, StageConfig]:
+        """Return the configuration of a size, and that of stage 1."""
+        return PRESETS[size], PAPER_STAGE if size == "paper" else STAGE
+
+    def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
+        """Return a Performer over genes, or a perceptron."""
+        own, n = self.config, len(features)
+        if own.encoder == "mlp":
+            return MLPEncoder(
+                n, config.n_latent, own.mlp_hidden, own.mlp_dropout, config.latent_norm
+            )
+        return PerformerEncoder(n, own, config.n_latent, config.latent_norm)
+
+    def make_decoder(self, sees_depth: bool = True) -> Decoder:
+        """Return a decoder to log2 expression."""
+        return Decoder(
+            self.n_latent, self.n_features, self.n_batches, False, self.config.scale_genes
+        )
+
+    def normalize(self, counts: SparseRows) -> SparseRows:
+        """Return log2 of counts on a common total."""
+        return log_normalize(counts, self.target_sum)
+
+    def error(
+        self, decoder: Decoder, z: Tensor, counts: SparseRows, batch: Tensor | None
+    ) -> Tensor:
+        """Return the squared error of log expression."""
+        target = self.normalize(counts)
+        if self.config.scale_genes:  # one count of a rare gene would outweigh a whole cell
+            limit = _CLIP * self.gene_weight.rsqrt()  # (n_genes,)
+            values = torch.minimum(target.values, limit[target.indices])
+            target = target._replace(values=values)
+        return sparse_mse(decoder(z, batch), target, self.gene_weight)
+
+    def derivatives(
+        self, decoder: Decoder, values: Tensor, counts: SparseRows
+    ) -> tuple[Tensor, Tensor]:
+        """Return those of half the squared error."""
+        target = to_dense(self.normalize(counts), values.shape[1])
+        if self.config.scale_genes:
+            target = torch.minimum(target, _CLIP * self.gene_weight.rsqrt())
+        weight = self.gene_weight.expand_as(values)
+        return weight * (values - target), weight
+
+    def to_output(self, values: Tensor) -> Tensor:
+        """Return log2 expression, which is not below zero."""
+        return values.clamp_min(0)
+
+    def library_size(self, counts: SparseRows) -> Tensor:
+        """Return standardized logs of a cell's counts and of its expressed genes, ``(n, 2)``."""
+        sizes = torch.stack([row_sums(counts), counts.lengths.to(counts.values.dtype)], -1)
+        return (torch.log1p(sizes) - self.library_mean) / self.library_std
+
+    def init_from_data(
+        self,
+        counts: sp.csr_matrix,
+        decoders: Sequence[Decoder],
+        bridges: Sequence[Bridge],
+        warm_start: bool,
+    ) -> None:
+        """Set statistics, decoders to the mean profile, the encoder to principal components."""
+        totals = np.asarray(counts.sum(1)).ravel()
+        if self.config.target_sum is None and totals.any():
+            self.target_sum.fill_(float(np.median(totals[totals > 0])))
+        expression = to_csr(log_normalize(to_rows(counts), self.target_sum.cpu()), counts.shape[1])
+        mean = np.asarray(expression.mean(0, dtype=np.float64)).ravel()
+        squares = np.asarray(expression.power(2).mean(0, dtype=np.float64)).ravel()
+        variance = np.maximum(squares - mean**2, 0)
+        std = np.maximum(np.sqrt(variance), _MIN_STD)
+        if self.config.scale_genes:
+            self.gene_weight.copy_(torch.from_numpy(1 / std**2))
+        weight = self.gene_weight.cpu().numpy()
+        self.baseline.fill_(max(float((variance * weight).sum()), MIN_BASELINE))
+        shares = (np.asarray(counts.sum(0)).ravel() + 0.5) / (counts.sum() + 0.5 * counts.shape[1])
+        self.count_baseline.fill_(max(float(-(counts @ np.log(shares)).mean()), MIN_BASELINE))
+        logs = np.log1p(np.stack([totals, np.diff(counts.indptr)], 1), dtype=np.float64)  # (n, 2)
+        self.library_mean.copy_(torch.from_numpy(logs.mean(0)))
+        self.library_std.copy_(torch.from_numpy(np.maximum(logs.std(0), _MIN_LOG_STD)))
+        for decoder in decoders:
+            decoder.init_mean(torch.from_numpy(mean), torch.from_numpy(std))
+        for bridge in bridges:
+            if bridge.count_decoder is not None:
+                bridge.count_decoder.init_mean(torch.from_numpy(np.log(shares)))
+            if self.config.scale_genes:
+                bridge.standardize(torch.from_numpy(mean), torch.from_numpy(std))
+        if warm_start:
+            self.encoder.init_linear(
+                *principal_components(expression, mean, std, self.n_latent // 2)
+            )

@@ -1,0 +1,33 @@
+"""What stage 3 has to know before it begins, and what it leaves that later training outdates."""
+
+from __future__ import annotations
+
+import torch
+
+from scmomer.data import Cells, Split
+from scmomer.module import SCMOMERModule
+
+
+@torch.no_grad()
+def reset_bridge_fits(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
+    """Drop what was fitted after an earlier stage 3: it describes a network that changes now."""
+    module.basis.copy_(torch.eye(len(module.basis)))
+    if module.paired:
+        module.even_depth.zero_()
+    if module.refines is not None:
+        module.refines.fill_(False)
+
+
+def start_refining(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
+    """Let fusion read the refined source embedding from now on."""
+    if module.refines is not None:
+        module.refines.fill_(True)
+
+
+def record_co_measured(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
+    """Record which of three modalities training cells have together."""
+    if module.co_measured is None:
+        return
+    for i, one in enumerate(module.fused_modalities):
+        for j, other in enumerate(module.fused_modalities):
+            module.co_measured[i, j] = bool(cells.have(one, other)[split[0]].any())
