@@ -43,14 +43,14 @@ LATE: dict[str, dict[str, Any]] = {
     "all heads told the depth": {"depth_free_heads": 0},
     "none of them told": {"depth_free_heads": 3},
     "no further heads": {},
-    "bridge leaves its own embedding": {"bridge_refines": False},
+    "bridge leaves its own embedding": {"bridge_refine_source": False},
     "bridge reads the embedding": {"bridge_input": "embedding"},
     "bridge reads expression": {"bridge_input": "expression"},
-    "bridge not centred": {"bridge_centred": False},
+    "bridge not centred": {"bridge_center_inputs": False},
     "no input dropout": {"bridge_input_dropout": 0.0},
-    "expression not rebuilt": {"bridge_rebuild": 0.0, "bridge_rates": 0.0},
-    "counts not rebuilt": {"bridge_rates": 0.0},
-    "no dropout of embeddings": {"embedding_dropout": 0.0},
+    "expression not rebuilt": {"bridge_self_reconstruction": 0.0, "bridge_count_loss": 0.0},
+    "counts not rebuilt": {"bridge_count_loss": 0.0},
+    "no dropout of embeddings": {"bridge_embedding_dropout": 0.0},
     "no distillation": {"distill_weight": 0.0},
     "measured ATAC taken as it is": {"measured_gain": False},
     "depth share 0": {"depth_share": 0.0},
@@ -68,7 +68,7 @@ EARLY: dict[str, dict[str, Any]] = {
     "log2 bins": {"binning": "log2"},
     "tokens of all genes": {"tokens": "all"},
     "base size": {"size": "base"},
-    "no depth term": {"depth_term": False},
+    "no depth term": {"atac_depth_term": False},
     "without stage 1": {},
     "without stage 2": {},
     "three times the epochs of stages 1 and 2": {},
@@ -83,7 +83,7 @@ def build(train: MuData, name: str, options: dict[str, Any], seed: int) -> scmom
     scvi.settings.seed = seed + (name == "no further heads, another seed")
     batch_key = None if name == "without batch key" else "batch"
     scmomer.pp.setup_mudata(train, batch_key=batch_key)
-    return scmomer.SCMOMER(train, **{"bridge_heads": HEADS.get(name, 0), **options})
+    return scmomer.SCMOMER(train, **{"bridge_n_heads": HEADS.get(name, 0), **options})
 
 
 def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmomer.SCMOMER:

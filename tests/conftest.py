@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import scvi
@@ -29,7 +30,7 @@ from scmomer._compat import keep_obs
 from scmomer.data import Cells
 from scmomer.datasets import synthetic
 from scmomer.model import _current
-from scmomer.module import PatchLayout, SCMOMERModule, get_config, patch_layout
+from scmomer.module import SCMOMERModule, get_config
 from scmomer.nn import SparseRows
 
 torch.set_num_threads(1)
@@ -41,13 +42,13 @@ TINY = {
     "n_latent": 8,
     "rna_encoder": "performer",
     "rna_dim": 8,
-    "rna_depth": 1,
-    "rna_heads": 2,
+    "rna_n_layers": 1,
+    "rna_n_heads": 2,
     "rna_dim_head": 4,
     "atac_encoder": "vit",
     "atac_dim": 8,
-    "atac_depth": 1,
-    "atac_heads": 2,
+    "atac_n_layers": 1,
+    "atac_n_heads": 2,
     "atac_mlp_dim": 8,
     "atac_n_patches": 8,
     "bridge_hidden": 16,
@@ -332,13 +333,13 @@ NETWORK = {
     "n_latent": 8,
     "bridge_hidden": 16,
     "rna_dim": 12,
-    "rna_depth": 2,
-    "rna_heads": 2,
+    "rna_n_layers": 2,
+    "rna_n_heads": 2,
     "rna_dim_head": 8,
     "rna_mlp_hidden": 16,
     "atac_dim": 12,
-    "atac_depth": 1,
-    "atac_heads": 2,
+    "atac_n_layers": 1,
+    "atac_n_heads": 2,
     "atac_mlp_dim": 16,
     "atac_n_patches": 6,
     "atac_mlp_hidden": 16,
@@ -371,28 +372,36 @@ def counts() -> Callable[..., torch.Tensor]:
     return make
 
 
+def feature_names(
+    n_genes: int = 0, n_peaks: int = 0, n_proteins: int = 0, seed: int = 0
+) -> dict[str, pd.Index]:
+    """Names of features; peaks are on three chromosomes, in random order."""
+    rng = np.random.default_rng(seed)
+    chromosomes, starts = rng.integers(0, 3, n_peaks), rng.permutation(n_peaks)
+    peaks = [f"chr{c + 1}:{s}-{s + 1}" for c, s in zip(chromosomes, starts, strict=True)]
+    named = {
+        "rna": [f"gene {i}" for i in range(n_genes)],
+        "atac": peaks,
+        "protein": [f"protein {i}" for i in range(n_proteins)],
+    }
+    return {m: pd.Index(names) for m, names in named.items() if names}
+
+
 @pytest.fixture(scope="session")
-def make_layout() -> Callable[..., PatchLayout]:
-    """Lays out peaks of three chromosomes that are listed in random order."""
-
-    def make(n_peaks: int, n_patches: int = 6, seed: int = 0) -> PatchLayout:
-        rng = np.random.default_rng(seed)
-        return patch_layout(rng.integers(0, 3, n_peaks), rng.permutation(n_peaks), n_patches)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_module(make_layout) -> Callable[..., SCMOMERModule]:
+def make_module() -> Callable[..., SCMOMERModule]:
     """Builds an untrained network of a few thousand parameters."""
 
     def make(
-        n_genes: int = 30, n_peaks: int = 40, n_batches: int = 1, seed: int = 0, **overrides
+        n_genes: int = 30,
+        n_peaks: int = 40,
+        n_batches: int = 1,
+        seed: int = 0,
+        n_proteins: int = 0,
+        **overrides,
     ) -> SCMOMERModule:
         torch.manual_seed(seed)
         config = get_config("small", **{**NETWORK, **overrides})
-        layout = make_layout(n_peaks, config.atac.n_patches) if n_peaks else None
-        return SCMOMERModule(n_genes, layout, n_batches, config)
+        return SCMOMERModule(feature_names(n_genes, n_peaks, n_proteins), n_batches, config)
 
     return make
 

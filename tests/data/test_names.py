@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 from scmomer.data._names import align_by_name, check_unique
-from scmomer.data._peaks import looks_like_peaks, parse_peaks
+from scmomer.module import looks_like_peaks, parse_peaks
 
 COUNTS = sp.csr_matrix(np.array([[1, 2, 3, 4], [0, 5, 0, 6], [0, 0, 0, 0]], np.float32))
 FOUND = pd.Index(["A", "B", "C", "D"])

@@ -16,7 +16,7 @@ from mudata import MuData
 
 import scmomer
 from scmomer._compat import keep_obs
-from scmomer.data._peaks import parse_peaks
+from scmomer.module import parse_peaks
 from scmomer.data._read import read_cells
 
 TR = scmomer.tl.translate_atac
@@ -231,7 +231,7 @@ def test_peaks_that_are_written_otherwise(trained, mdata, form):
 
 
 def test_peaks_of_mitochondria():
-    from scmomer.data._peaks import peaks_in_one_notation
+    from scmomer.module import peaks_in_one_notation
 
     assert peaks_in_one_notation(pd.Index(["chrM:1-2", "MT-1-2"])).tolist() == ["MT:1-2"] * 2
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import scmomer
-from scmomer.data._peaks import are_peaks, parse_peaks, peaks_in_one_notation
+from scmomer.module import are_peaks, parse_peaks, peaks_in_one_notation
 
 FORMS = {
     "colon": "{c}:{s}-{e}",

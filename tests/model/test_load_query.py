@@ -71,7 +71,7 @@ def test_a_new_batch_is_spoken_in(adapted, query):
 
 
 def test_it_learns_what_a_batch_is_like(make_model, train, seed):
-    mdata = synthetic(900, 40, 80, n_batches=3, batch_effect=0.8, rna_depth=300, atac_depth=60)
+    mdata = synthetic(900, 40, 80, n_batches=3, batch_effect=0.8, rna_n_layers=300, atac_n_layers=60)
     held = (mdata.obs["batch"] == "batch3").to_numpy()
     first, query = mdata[~held].copy(), mdata[held].copy()
     with seed(0):
@@ -131,7 +131,7 @@ def test_a_model_without_batches_can_get_some(make_model, train, mdata, query):
     assert not np.allclose(new, average, atol=1e-3)
 
 
-@pytest.mark.parametrize("options", [{"scale_genes": False}, {"bridge_heads": 0}])
+@pytest.mark.parametrize("options", [{"rna_scale_genes": False}, {"bridge_n_heads": 0}])
 def test_other_decoders_are_fitted_too(make_model, train, mdata, query, options):
     mdata.obs["batch"] = "only"
     model = make_model(mdata, {"batch_key": "batch"}, **options)

@@ -28,7 +28,7 @@ SOURCE = {"atac": "rna", "rna": "atac"}
 @pytest.fixture
 def headless(make_model, train, mdata) -> scmomer.SCMOMER:
     """A trained model without translation heads."""
-    model = make_model(mdata, bridge_heads=0)
+    model = make_model(mdata, bridge_n_heads=0)
     train(model)
     return model
 

@@ -18,7 +18,7 @@ def test_round_trip_through_json(size):
 
 
 def test_round_trip_keeps_overrides():
-    config = get_config("small", n_latent=7, rna_dim=20, atac_depth=3, tokens="all")
+    config = get_config("small", n_latent=7, rna_dim=20, atac_n_layers=3, tokens="all")
     again = ModuleConfig.from_dict(config.to_dict())
     assert again == config and again != get_config("small")
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from scmomer.module._bridge import Bridge
 from scmomer.module._decoder import Decoder
 from scmomer.module._fusion import Discriminator, Fusion
-from scmomer.nn._rows import to_dense
+from scmomer.nn import to_dense
 
 
 @pytest.fixture(autouse=True)

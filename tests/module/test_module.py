@@ -65,7 +65,7 @@ def test_any_subset_of_modalities_gives_an_embedding(module, tables, sparse, ava
 
 
 @torch.no_grad()
-def test_a_bridge_refines_its_own_embedding_once_trained(make_module, tables, sparse):
+def test_a_bridge_refine_source_its_own_embedding_once_trained(make_module, tables, sparse):
     module, rna = make_module(n_batches=2).eval(), sparse(tables["rna"])
     cell = module.encode("rna", rna).cell
     said = module.bridge_from("rna")(cell, module.normalize("rna", rna))
@@ -76,7 +76,7 @@ def test_a_bridge_refines_its_own_embedding_once_trained(make_module, tables, sp
     trained = module.bridge("rna", cell, rna)
     assert torch.equal(trained["rna"], said[:, 8:])
     assert torch.equal(trained["atac"], untrained["atac"])
-    plain = make_module(n_batches=2, bridge_refines=False).eval()
+    plain = make_module(n_batches=2, bridge_refine_source=False).eval()
     assert plain.refines is None and "refines" not in plain.state_dict()
     assert torch.equal(plain.bridge("rna", cell, rna)["rna"], cell)
 

@@ -20,8 +20,8 @@ SUBSETS = [s for k in (1, 2, 3) for s in combinations(SIZES, k)]
 def module(make_layout) -> SCMOMERModule:
     """An untrained network of RNA, ATAC and protein."""
     torch.manual_seed(0)
-    options = {"n_latent": 8, "bridge_hidden": 16, "rna_dim": 8, "rna_depth": 1, "rna_heads": 2}
-    options |= {"rna_dim_head": 4, "atac_dim": 8, "atac_depth": 1, "atac_heads": 2}
+    options = {"n_latent": 8, "bridge_hidden": 16, "rna_dim": 8, "rna_n_layers": 1, "rna_n_heads": 2}
+    options |= {"rna_dim_head": 4, "atac_dim": 8, "atac_n_layers": 1, "atac_n_heads": 2}
     config = get_config("small", **options, atac_mlp_dim=8, atac_n_patches=6, protein_hidden=16)
     module = SCMOMERModule(30, make_layout(40, 6), 2, config, n_proteins=12)
     torch.nn.init.normal_(module.absent)
@@ -129,7 +129,7 @@ def test_stage_three_leaves_untrained_pairs_out(module, minibatch):
 
 @pytest.mark.parametrize("missing", ["rna", "atac", "protein"])
 def test_any_two_of_three_make_a_model(make_layout, tables, sparse, missing):
-    config = get_config("small", n_latent=8, rna_dim=8, rna_dim_head=4, atac_dim=8, atac_heads=2)
+    config = get_config("small", n_latent=8, rna_dim=8, rna_dim_head=4, atac_dim=8, atac_n_heads=2)
     layout = None if missing == "atac" else make_layout(40, 64)
     sizes = {m: 0 if m == missing else n for m, n in SIZES.items()}
     module = SCMOMERModule(sizes["rna"], layout, 1, config, n_proteins=sizes["protein"])

@@ -15,7 +15,7 @@ N_FEATURES = {"rna": 30, "atac": 40}
 @pytest.fixture
 def module(make_module) -> SCMOMERModule:
     """An untrained network with three heads in each direction, for two batches."""
-    module = make_module(n_batches=2, bridge_heads=3).eval()
+    module = make_module(n_batches=2, bridge_n_heads=3).eval()
     for parameter in module.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -36,7 +36,7 @@ def say(module, to, z, heads, batch=None, depth=None, columns=slice(None)) -> li
 
 
 def test_heads_share_no_parameters(make_module):
-    module = make_module(bridge_heads=3)
+    module = make_module(bridge_n_heads=3)
     heads = [head for source in ("rna", "atac") for head in module.heads_from(source)]
     assert len(heads) == 6
     own = [module.bridges, module.decoders, module.fusion, module.rate_decoder]
@@ -52,7 +52,7 @@ def test_heads_share_no_parameters(make_module):
 
 
 def test_heads_decode_what_is_missing_and_expression(make_module):
-    module = make_module(n_batches=2, bridge_heads=2)
+    module = make_module(n_batches=2, bridge_n_heads=2)
     for head in module.heads_from("rna"):
         assert set(head.decoders) == {"rna", "atac"} and head.rates is not None
     for head in module.heads_from("atac"):
@@ -63,8 +63,8 @@ def test_heads_decode_what_is_missing_and_expression(make_module):
 
 
 def test_decoders_of_heads_are_like_those_of_the_model(make_module):
-    for options in ({"depth_free_heads": 0}, {"depth_term": False, "scale_genes": False}):
-        module = make_module(n_batches=2, bridge_heads=1, **options)
+    for options in ({"depth_free_heads": 0}, {"atac_depth_term": False, "rna_scale_genes": False}):
+        module = make_module(n_batches=2, bridge_n_heads=1, **options)
         for m in ("rna", "atac"):
             own, *others = module.decoders_of(m)
             expected = {key: value.shape for key, value in own.state_dict().items()}
@@ -73,7 +73,7 @@ def test_decoders_of_heads_are_like_those_of_the_model(make_module):
 
 
 def test_a_model_can_do_without_heads(make_module, counts, sparse, to):
-    module = make_module(bridge_heads=0).eval()
+    module = make_module(bridge_n_heads=0).eval()
     assert not any(key.startswith("heads.") for key in module.state_dict())
     assert module.heads_from("rna") == module.heads_from("atac") == []
     assert [module.decoder(to)] == module.decoders_of(to)
@@ -144,7 +144,7 @@ def test_opinions_are_the_decoders_and_then_those_of_the_heads(module, to, colum
 
 @torch.no_grad()
 def test_heads_that_see_no_depth_speak_at_their_own_only(make_module):
-    module = make_module(bridge_heads=3, depth_free_heads=2).eval()
+    module = make_module(bridge_n_heads=3, depth_free_heads=2).eval()
     told = [head.decoder("atac").depth_slope is not None for head in module.heads_from("rna")]
     assert told == [True, False, False]
     z, heads = torch.randn(5, 8), {"rna": torch.randn(5, 3, 8)}
@@ -162,7 +162,7 @@ def test_heads_that_see_no_depth_speak_at_their_own_only(make_module):
 
 @torch.no_grad()
 def test_without_a_depth_term_all_heads_speak_at_any_depth(make_module):
-    module = make_module(bridge_heads=3, depth_term=False).eval()
+    module = make_module(bridge_n_heads=3, atac_depth_term=False).eval()
     z, heads = torch.randn(5, 8), {"rna": torch.randn(5, 3, 8)}
     assert len(list(opinions(module, "atac", z, heads, None, None, slice(None), False))) == 4
 

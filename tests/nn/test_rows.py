@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scmomer.nn._rows import (
+from scmomer.nn import (
     SparseRows,
     drop_entries,
     keep_entries,

@@ -122,7 +122,7 @@ def test_genes_are_matched_by_name(scbert, genes, cells):
 
 
 def test_the_model_can_be_saved_and_loaded(scbert, genes, cells, tmp_path):
-    model = load_scbert(scbert[0], genes=genes, rna_stabiliser="cell")
+    model = load_scbert(scbert[0], genes=genes, rna_stabilizer="cell")
     model.save(tmp_path / "scbert.scmomer")
     again = scmomer.load(tmp_path / "scbert.scmomer")
     assert again.config.rna.stabiliser == "cell"
@@ -140,7 +140,7 @@ def test_it_becomes_the_current_model(scbert, genes, cells):
 
 def test_the_stabiliser_is_a_choice_of_little_consequence(scbert, genes, cells):
     head = load_scbert(scbert[0], genes=genes).get_latent_representation(cells)
-    cell = load_scbert(scbert[0], genes=genes, rna_stabiliser="cell")
+    cell = load_scbert(scbert[0], genes=genes, rna_stabilizer="cell")
     other = cell.get_latent_representation(cells)
     assert 0 < np.abs(head - other).max() < 0.1 * np.abs(head).max()
 

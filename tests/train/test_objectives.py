@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from scmomer.module import SCMOMERModule
 from scmomer.nn import CellBatch
-from scmomer.nn._rows import to_dense
+from scmomer.nn import to_dense
 from scmomer.train._objectives import (
     OBJECTIVES,
     negatives,
@@ -30,7 +30,7 @@ KINDS = {
         "atac_peak_skip": False,
         "latent_norm": "layer",
         "bridge_input": "expression",
-        "depth_term": False,
+        "atac_depth_term": False,
     },
     "mlp": {"rna_encoder": "mlp", "atac_encoder": "mlp", "bridge_input": "embedding"},
     "other": {"rna_attention": "softmax"},
@@ -275,12 +275,12 @@ def test_stage_two_hides_counts_in_training_only(make_module, paired):
 # -- stage three
 
 
-HEADS = {"none": {"bridge_heads": 0}, "one": {"bridge_heads": 1}, "three": {"bridge_heads": 3}}
+HEADS = {"none": {"bridge_n_heads": 0}, "one": {"bridge_n_heads": 1}, "three": {"bridge_n_heads": 3}}
 SWITCHES = {
     "all": {},
-    "no rebuild": {"bridge_rebuild": 0.0},
-    "no rates": {"bridge_rates": 0.0},
-    "neither": {"bridge_rebuild": 0.0, "bridge_rates": 0.0},
+    "no rebuild": {"bridge_self_reconstruction": 0.0},
+    "no rates": {"bridge_count_loss": 0.0},
+    "neither": {"bridge_self_reconstruction": 0.0, "bridge_count_loss": 0.0},
 }
 
 
@@ -289,21 +289,21 @@ SWITCHES = {
 def test_stage_three_has_one_term_per_head_and_direction(make_module, paired, heads, switches):
     module = make_module(n_batches=2, **heads, **switches)
     names = ["rna_from_atac", "atac_from_rna"]
-    if "bridge_rebuild" not in switches:
+    if "bridge_self_reconstruction" not in switches:
         names.append("rna_from_rna")
-    if "bridge_rates" not in switches:
+    if "bridge_count_loss" not in switches:
         names.append("counts_from_rna")
-    ends = ["", *(f"_{k + 1}" for k in range(heads["bridge_heads"]))]
+    ends = ["", *(f"_{k + 1}" for k in range(heads["bridge_n_heads"]))]
     expected = {"distillation"} | {name + end for name in names for end in ends}
     assert set(OBJECTIVES["bridge"](module, paired(module=module))) == expected
 
 
 def test_without_their_terms_there_are_no_decoders(make_module):
-    module = make_module(bridge_rates=0.0)
+    module = make_module(bridge_count_loss=0.0)
     assert module.rate_decoder is None and module.rates() == []
     assert all(head.rates is None for head in module.heads_from("rna"))
-    assert len(make_module(bridge_heads=2).rates()) == 3
-    module = make_module(bridge_rebuild=0.0)
+    assert len(make_module(bridge_n_heads=2).rates()) == 3
+    module = make_module(bridge_self_reconstruction=0.0)
     assert all(set(head.decoders) == {"atac"} for head in module.heads_from("rna"))
     assert all(set(head.decoders) == {"rna"} for head in module.heads_from("atac"))
 
@@ -336,7 +336,7 @@ def test_each_head_learns_from_its_own_terms_alone(make_module, paired):
 
 @torch.no_grad()
 def test_rebuilding_is_weighted_and_relative_to_the_mean(make_module, paired):
-    module = make_module(n_batches=2, bridge_rebuild=3.0, bridge_rates=5.0).eval()
+    module = make_module(n_batches=2, bridge_self_reconstruction=3.0, bridge_count_loss=5.0).eval()
     module.count_baseline.fill_(7.0)
     tensors = paired(module=module)
     terms = OBJECTIVES["bridge"](module, tensors)
@@ -358,7 +358,7 @@ def test_rebuilding_is_weighted_and_relative_to_the_mean(make_module, paired):
 
 @torch.no_grad()
 def test_stage_three_hides_embeddings_in_training_only(make_module, paired):
-    module = make_module(bridge_input="embedding", bridge_dropout=0.0, embedding_dropout=0.5)
+    module = make_module(bridge_input="embedding", bridge_dropout=0.0, bridge_embedding_dropout=0.5)
     tensors = paired(module=module)
 
     def loss() -> float:

@@ -9,7 +9,7 @@ from scmomer.module import SCMOMERModule, get_config
 from scmomer.train.fits._latent_basis import measure_by_expression
 
 
-@pytest.fixture(params=[{}, {"scale_genes": False}])
+@pytest.fixture(params=[{}, {"rna_scale_genes": False}])
 def module(make_module, request):
     """A network in which everything that touches the embedding has random weights."""
     made = make_module(n_batches=2, **request.param).eval()

@@ -10,7 +10,7 @@ import torch
 from scmomer.data import Cells
 from scmomer.module import SCMOMERModule, get_config
 from scmomer.nn import to_rows
-from scmomer.nn._rows import to_dense
+from scmomer.nn import to_dense
 from scmomer.train import warm_start
 from scmomer.train._objectives import reconstruction
 

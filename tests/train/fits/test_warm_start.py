@@ -81,7 +81,7 @@ def test_atac_encoder_starts_as_latent_semantic_indexing(make_network, make_cell
 def test_mean_shares_have_a_count_loss_of_one(make_network, make_cells):
     """As the mean has in reconstruction; in stage 3."""
     cells = make_cells()
-    module = make_network(bridge_rates=1.0).eval()
+    module = make_network(bridge_count_loss=1.0).eval()
     warm_start(module, cells, ALL)
     for rates in module.rates():
         nn.init.zeros_(rates.linear.weight)
@@ -145,7 +145,7 @@ def test_statistics(make_network, make_cells):
 
 
 def test_published_statistics_stay(make_network, make_cells):
-    module = make_network(target_sum=1e4, scale_genes=False)
+    module = make_network(rna_target_sum=1e4, rna_scale_genes=False)
     warm_start(module, make_cells(), ALL)
     assert float(module.target_sum) == 1e4
     assert (module.gene_weight == 1).all()
@@ -167,7 +167,7 @@ def test_only_training_cells_take_part(make_network, make_cells):
 
 
 def test_no_warm_start_leaves_encoders_at_random(make_network, make_cells):
-    module = make_network(warm_start=False, bridge_heads=1, depth_free_heads=0)
+    module = make_network(warm_start=False, bridge_n_heads=1, depth_free_heads=0)
     before = {k: v.clone() for k, v in module.state_dict().items()}
     warm_start(module, make_cells(), ALL)
     changed = {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}

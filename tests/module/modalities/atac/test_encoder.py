@@ -15,7 +15,7 @@ from scmomer.module.modalities.atac._encoder import (
     binarize,
     mean_per_peak,
 )
-from scmomer.nn._rows import to_dense
+from scmomer.nn import to_dense
 
 
 def dense_patches(table: torch.Tensor, layout: PatchLayout) -> torch.Tensor:

@@ -13,8 +13,8 @@ from scmomer.module.modalities.protein._encoder import (
     ProteinEncoder,
     centred_log_ratio,
 )
-from scmomer.nn._losses import negative_binomial
-from scmomer.nn._rows import to_dense
+from scmomer.nn import negative_binomial
+from scmomer.nn import to_dense
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from scmomer.module.modalities.rna._tokens import (
     pad_expressed,
     quantile_bins,
 )
-from scmomer.nn._rows import SparseRows
+from scmomer.nn import SparseRows
 
 
 def naive_quantile_bins(dense: np.ndarray, n_bins: int) -> np.ndarray:
