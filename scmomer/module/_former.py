@@ -30,8 +30,8 @@ def former_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = dict(state)
     baseline, sizes = state.pop("baseline"), state.pop("size_stats")
     found = {_present_name(name): value for name, value in state.items()}
-    there = {name.split(".")[1] for name in found if name.startswith("modalities.")}
-    for m in there & {*_MODALITIES}:
+    there = {name.split(".")[1] for name in state if name.startswith("decoders.")}
+    for m in there:
         place = f"modalities.{m}"
         mean, std = sizes[_DEPTH_ROWS[m]] if m in _DEPTH_ROWS else torch.tensor([0.0, 1.0])
         found |= {f"{place}.depth_mean": mean.clone(), f"{place}.depth_std": std.clone()}

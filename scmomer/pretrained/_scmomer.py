@@ -102,8 +102,8 @@ def _plan(depth: int) -> dict[str, Target | LeftOut]:
     for kind in _KINDS:
         plan |= {
             f"rna_ln.{kind}": Target(f"modalities.rna.encoder.norm.ln.{kind}"),
-            f"encoder.encoder.1.{kind}": Target(f"bridges.rna.0.0.rest.0.{kind}"),
-            f"encoder.encoder.4.{kind}": Target(f"bridges.rna.0.0.rest.3.{kind}"),
+            f"encoder.encoder.1.{kind}": Target(f"bridges.rna.0.rest.0.{kind}"),
+            f"encoder.encoder.4.{kind}": Target(f"bridges.rna.0.rest.3.{kind}"),
             f"to_out.{kind}": Target(f"fusion.to_out.{kind}"),
             f"atac_ln.{kind}": LeftOut("normalises the embedding of an ATAC encoder not released"),
         }
