@@ -1,4 +1,4 @@
-"""One stage as a Lightning module: schedule, optimiser, fixed validation."""
+"""One stage as a Lightning module: schedule, optimizer, fixed validation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scmomer.module import StageConfig
-from scmomer.train import warm_start
+from scmomer.train import init_from_data
 from scmomer.train._plan import StagePlan, warmup_cosine
 
 
@@ -37,12 +37,13 @@ def plan(module, stage: str = "fusion", **kwargs) -> StagePlan:
 
 
 @pytest.mark.parametrize("stage", ["rna", "atac", "fusion", "bridge"])
-def test_optimizer_has_each_parameter_of_the_stage_once(make_network, stage):
-    module = make_network()
+def test_optimizer_has_each_parameter_of_the_stage_once(make_module, stage):
+    module = make_module()
     optimizer = plan(module, stage).configure_optimizers()["optimizer"]
     found = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(found) == sorted(id(p) for p in module.stage_parameters(stage))
-    slow = {id(p) for p in module.warm_parameters(stage)}
+    # Everything moves in stage 3.
+    slow = set() if stage == "bridge" else {id(p) for p in module.slow_parameters()}
     for group in optimizer.param_groups:
         for p in group["params"]:
             assert group["weight_decay"] == (0.3 if p.ndim >= 2 else 0.0)
@@ -50,24 +51,23 @@ def test_optimizer_has_each_parameter_of_the_stage_once(make_network, stage):
 
 
 @pytest.mark.parametrize("encoder", [{}, {"rna_encoder": "mlp", "atac_encoder": "mlp"}], ids=str)
-def test_only_what_was_warm_started_learns_slowly(make_network, make_cells, encoder):
-    module = make_network(**encoder)
+def test_only_what_starts_from_data_learns_slowly(make_module, make_cells, encoder):
+    module = make_module(**encoder)
     names = {id(p): name for name, p in module.named_parameters()}
-    slow = {names[id(p)] for p in module.warm_parameters("fusion")}
+    slow = {names[id(p)] for p in module.slow_parameters()}
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
-    warm_start(module, make_cells(), np.arange(60))
+    init_from_data(module, make_cells(), np.arange(60))
     started = {name for name, p in module.named_parameters() if not torch.equal(p, before[name])}
     assert slow <= started
     # Decoders start at the mean, which is no map that could be unlearned.
-    assert {name for name in started if name.startswith("encoders.")} - slow <= {
-        "encoders.atac.projection.weight"
+    assert {name for name in started if ".encoder." in name} - slow <= {
+        "modalities.atac.encoder.projection.weight"
     }
-    assert make_network(warm_start=False, **encoder).warm_parameters("fusion") == []
-    assert module.warm_parameters("bridge") == []  # everything moves there
+    assert make_module(warm_start=False, **encoder).slow_parameters() == []
 
 
-def test_schedule_steps_per_batch(make_network):
-    made = plan(make_network(), warmup=0.1).configure_optimizers()
+def test_schedule_steps_per_batch(make_module):
+    made = plan(make_module(), warmup=0.1).configure_optimizers()
     schedule = made["lr_scheduler"]
     assert schedule["interval"] == "step"
     rates = []
@@ -79,8 +79,8 @@ def test_schedule_steps_per_batch(make_network):
     assert [r / max(rates) for r in rates] == pytest.approx(expected)
 
 
-def test_validation_is_the_same_each_time_and_leaves_the_random_stream(make_network):
-    made = plan(make_network())
+def test_validation_is_the_same_each_time_and_leaves_the_random_stream(make_module):
+    made = plan(make_module())
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)

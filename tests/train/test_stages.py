@@ -13,21 +13,24 @@ import pytest
 import torch
 from scvi import settings
 
-from scmomer.data import split_cells
-from scmomer.data._split import SparseDataSplitter
+from scmomer.data import SparseDataSplitter, split_cells
 from scmomer.module import StageConfig
-from scmomer.train import RunOptions, StageProgress, possible_stages, run_stage
-from scmomer.train._callbacks import VALIDATION_LOSS
-from scmomer.train._objectives import counts_of, stage_loss
-from scmomer.train._stages import (
+from scmomer.train import (
+    Interrupted,
+    RunOptions,
+    StageProgress,
+    clone_state,
     configure,
-    only_trains,
+    possible_stages,
+    run_stage,
     seed_stage,
     stage_cells,
-    stage_modalities,
-    typical_tokens,
+    tokens_per_cell,
 )
-from scmomer.train._stop import Interrupted
+from scmomer.train._callbacks import VALIDATION_LOSS
+from scmomer.train._objectives import stage_loss
+from scmomer.train._stages import freeze_except, stage_modalities
+from scmomer.train.fits import cache_encoders
 
 STAGES = ("rna", "atac", "fusion", "bridge")
 
@@ -52,11 +55,9 @@ def run(module, cells, stage: str, *, split=None, callbacks=(), **config):
     model = SimpleNamespace(
         module=module, is_trained_=False, history_=None, to_device=lambda device: None
     )
-    if stage == "bridge":
-        with torch.no_grad():
-            every = cells.minibatch(np.arange(cells.n_cells), ("rna", "atac"))
-            cells.embeddings = {f"z_{m}": module.eval().encode(m, every[m]).cell for m in every}
     split = split or split_cells(cells.n_cells, 0.7)
+    if stage == "bridge":
+        cache_encoders(module, cells, split, 0)
     return run_stage(
         model,
         cells,
@@ -66,11 +67,6 @@ def run(module, cells, stage: str, *, split=None, callbacks=(), **config):
         StageProgress({stage: 1}, enabled=False),
         RunOptions("cpu", 1, True, {"callbacks": list(callbacks)}),
     )
-
-
-def snapshot(module) -> dict[str, torch.Tensor]:
-    """A copy of all weights and statistics."""
-    return {k: v.detach().clone() for k, v in module.state_dict().items()}
 
 
 @torch.no_grad()
@@ -84,9 +80,8 @@ def validation_loss(module, cells, stage: str, split, batch_size: int = 16) -> f
     )
     batches = list(data.val_dataloader())
     torch.manual_seed(0)
-    losses = [float(stage_loss(module.eval(), stage, tensors)[0]) for tensors in batches]
-    sizes = [next(iter(counts_of(tensors).values())).n_rows for tensors in batches]
-    return float(np.average(losses, weights=sizes))
+    losses = [float(stage_loss(module.eval(), stage, batch)[0]) for batch in batches]
+    return float(np.average(losses, weights=[batch.n_cells for batch in batches]))
 
 
 # -- what a stage needs
@@ -105,10 +100,10 @@ def test_cells_of_a_stage(make_cells):
     assert train.tolist() == list(range(3, 10)) and 50 in test
 
 
-def test_possible_stages(make_network):
-    assert possible_stages(make_network()) == STAGES
-    assert possible_stages(make_network(n_peaks=0)) == ("rna",)
-    assert possible_stages(make_network(n_genes=0)) == ("atac",)
+def test_possible_stages(make_module):
+    assert possible_stages(make_module()) == STAGES
+    assert possible_stages(make_module(n_peaks=0)) == ("rna",)
+    assert possible_stages(make_module(n_genes=0)) == ("atac",)
 
 
 def test_small_data_get_more_epochs_and_patience():
@@ -154,23 +149,23 @@ def test_seed_of_a_stage_does_not_depend_on_those_before():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_only_trains_freezes_and_thaws(make_network, stage):
-    module = make_network(rna_frozen_positions=True)
+def test_freeze_except_thaws_afterwards(make_module, stage):
+    module = make_module(rna_frozen_positions=True)
     before = {k: p.requires_grad for k, p in module.named_parameters()}
     trained = {id(p) for p in module.stage_parameters(stage)}
-    with only_trains(module, stage):
+    with freeze_except(module, stage):
         free = {id(p) for p in module.parameters() if p.requires_grad}
         assert free == trained
     assert {k: p.requires_grad for k, p in module.named_parameters()} == before
-    with pytest.raises(RuntimeError, match="broken"), only_trains(module, stage):
+    with pytest.raises(RuntimeError, match="broken"), freeze_except(module, stage):
         raise RuntimeError("broken")
     assert {k: p.requires_grad for k, p in module.named_parameters()} == before
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_changes_only_its_parameters(make_network, make_cells, stage):
-    module, cells = make_network(), make_cells(without={"rna": [3], "atac": [4]})
-    before = snapshot(module)
+def test_a_stage_changes_only_its_parameters(make_module, make_cells, stage):
+    module, cells = make_module(), make_cells(without={"rna": [3], "atac": [4]})
+    before = clone_state(module)
     names = {id(p): k for k, p in module.named_parameters()}
     trained = {names[id(p)] for p in module.stage_parameters(stage)}
     history = run(module, cells, stage)
@@ -194,9 +189,9 @@ class _Modes(pl.Callback):
         self.validation += [m.training for m in pl_module.module.modules()]
 
 
-def test_a_stage_trains_in_training_mode(make_network, make_cells):
+def test_a_stage_trains_in_training_mode(make_module, make_cells):
     """Also if the network was used before: Lightning keeps the mode that it finds."""
-    module, modes = make_network().eval(), _Modes()
+    module, modes = make_module().eval(), _Modes()
     run(module, make_cells(), "fusion", callbacks=[modes])
     assert modes.train and all(modes.train)
     assert modes.validation and not any(modes.validation)
@@ -210,13 +205,13 @@ class _Spoil(pl.Callback):
 
     def on_train_epoch_start(self, trainer, pl_module) -> None:
         if trainer.current_epoch >= 2:
-            for decoder in pl_module.module.decoders.values():
-                decoder.linear.bias.data += 100
+            for kind in pl_module.module.kinds().values():
+                kind.decoder.linear.bias.data += 100
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_best_weights_remain(make_network, make_cells, stage):
-    module, cells = make_network(), make_cells()
+def test_best_weights_remain(make_module, make_cells, stage):
+    module, cells = make_module(), make_cells()
     split = split_cells(60, 0.5)
     history = run(module, cells, stage, split=split, max_epochs=4, callbacks=[_Spoil()])
     losses = history[VALIDATION_LOSS]
@@ -226,31 +221,31 @@ def test_best_weights_remain(make_network, make_cells, stage):
 
 
 @pytest.mark.parametrize("stage", ["rna", "atac"])
-def test_validation_hides_the_same_in_every_epoch(make_network, make_cells, stage):
-    history = run(make_network(), make_cells(), stage, max_epochs=3, lr=0.0)
+def test_validation_hides_the_same_in_every_epoch(make_module, make_cells, stage):
+    history = run(make_module(), make_cells(), stage, max_epochs=3, lr=0.0)
     assert history[VALIDATION_LOSS].nunique() == 1
     assert history["train_loss"].nunique() == 3
 
 
-def test_early_stopping(make_network, make_cells):
-    history = run(make_network(), make_cells(), "atac", max_epochs=40, lr=0.3, patience=2)
+def test_early_stopping(make_module, make_cells):
+    history = run(make_module(), make_cells(), "atac", max_epochs=40, lr=0.3, patience=2)
     assert len(history) < 40
     assert history[VALIDATION_LOSS].idxmin() == len(history) - 3
 
 
-def test_without_validation_cells_all_epochs_run(make_network, make_cells):
+def test_without_validation_cells_all_epochs_run(make_module, make_cells):
     split = split_cells(60, 1.0)
-    history = run(make_network(), make_cells(), "rna", split=split, max_epochs=3)
+    history = run(make_module(), make_cells(), "rna", split=split, max_epochs=3)
     assert len(history) == 3 and VALIDATION_LOSS not in history
 
 
-def test_a_run_repeats(make_network, make_cells):
+def test_a_run_repeats(make_module, make_cells):
     ends = []
     for _ in range(2):
-        module = make_network()
+        module = make_module()
         torch.manual_seed(0)
         run(module, make_cells(), "fusion")
-        ends.append(snapshot(module))
+        ends.append(clone_state(module))
     assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
 
 
@@ -259,8 +254,8 @@ class _CtrlC(pl.Callback):
         raise KeyboardInterrupt
 
 
-def test_interruption(make_network, make_cells):
-    module, handler = make_network(), signal.getsignal(signal.SIGINT)
+def test_interruption(make_module, make_cells):
+    module, handler = make_module(), signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted):
         run(module, make_cells(), "bridge", callbacks=[_CtrlC()])
     assert all(p.requires_grad for p in module.parameters())
@@ -276,10 +271,10 @@ class _CtrlCInValidation(pl.Callback):
             raise KeyboardInterrupt
 
 
-def test_an_interruption_of_validation_gives_the_random_stream_back(make_network, make_cells):
+def test_an_interruption_of_validation_gives_the_random_stream_back(make_module, make_cells):
     callback = _CtrlCInValidation()
     with pytest.raises(Interrupted):
-        run(make_network(), make_cells(), "rna", callbacks=[callback])
+        run(make_module(), make_cells(), "rna", callbacks=[callback])
     assert torch.equal(torch.get_rng_state(), callback.state)
 
 
@@ -293,6 +288,6 @@ def test_batches_shrink_for_long_cells_unless_asked(n_tokens, expected):
     assert made("rna", batch_size=32).batch_size == 32
 
 
-def test_typical_tokens(make_cells, make_network):
-    cells, module = make_cells(), make_network()
-    assert typical_tokens(module, cells) == np.quantile(cells.lengths("rna"), 0.9)
+def test_tokens_per_cell(make_cells, make_module):
+    cells, module = make_cells(), make_module()
+    assert tokens_per_cell(module, cells) == np.quantile(cells.lengths("rna"), 0.9)

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 import scmomer
-from scmomer.data._read import read_cells
-from scmomer.inference._inference import Inference
-from scmomer.train.fits import _depth
-from scmomer.train.fits._depth import fit_depth_heads
+from scmomer.data import read_cells
+from scmomer.inference import Inference
+from scmomer.train.fits import _depth, cache_encoders, fit_depth_heads
 
 
 @pytest.fixture
@@ -30,9 +29,15 @@ def predicted(model, cells) -> np.ndarray:
 
 
 def measured(model, cells) -> np.ndarray:
-    logs = np.log1p(np.diff(cells.counts["atac"].indptr))
-    mean, std = model.module.size_stats[0].tolist()
-    return (logs - mean) / std
+    kind = model.module.modality("atac")
+    logs = np.log1p(cells.lengths("atac"))
+    return (logs - float(kind.depth_mean)) / float(kind.depth_std)
+
+
+def fit(model, cells, train: np.ndarray) -> None:
+    """Fit to training cells; others and the seed take no part."""
+    none = np.zeros(0, np.int64)
+    fit_depth_heads(model.module, cells, (train, none, none), 0)
 
 
 def test_training_fits_it(model, cells):
@@ -51,38 +56,38 @@ def test_it_predicts_a_depth_that_rna_tells(model, cells):
     kept.eliminate_zeros()
     cells.counts["atac"] = kept
     train, test = np.arange(0, 80), np.arange(80, cells.n_cells)
-    fit_depth_heads(model.module, cells, train)
+    fit(model, cells, train)
     found, truth = predicted(model, cells), measured(model, cells)
     assert np.corrcoef(found[test], truth[test])[0, 1] > 0.6
 
 
 def test_cells_without_the_modality_take_no_part(model, cells):
     train = np.arange(cells.n_cells)
-    fit_depth_heads(model.module, cells, train[:60])
+    fit(model, cells, train[:60])
     expected = predicted(model, cells)
     cells.measured["atac"] = train < 60
-    fit_depth_heads(model.module, cells, train)
+    fit(model, cells, train)
     assert np.array_equal(predicted(model, cells), expected)
     cells.measured["atac"] = train < 1  # nothing to fit: it stays as it is
-    fit_depth_heads(model.module, cells, train)
+    fit(model, cells, train)
     assert np.array_equal(predicted(model, cells), expected)
 
 
 def test_many_cells_are_thinned(model, cells, monkeypatch):
-    fit_depth_heads(model.module, cells, np.arange(0, cells.n_cells, 3))
+    fit(model, cells, np.arange(0, cells.n_cells, 3))
     expected = predicted(model, cells)
-    monkeypatch.setattr(_depth, "_MOST_CELLS", -(-cells.n_cells // 3))
-    fit_depth_heads(model.module, cells, np.arange(cells.n_cells))
+    monkeypatch.setattr(_depth, "_MAX_FIT_CELLS", -(-cells.n_cells // 3))
+    fit(model, cells, np.arange(cells.n_cells))
     assert np.array_equal(predicted(model, cells), expected)
 
 
 def test_encoders_that_stage_3_has_run_are_not_run_again(model, cells, monkeypatch):
     train = np.arange(cells.n_cells)
-    fit_depth_heads(model.module, cells, train)
+    fit(model, cells, train)
     expected = predicted(model, cells)
-    model._cache_encoders(cells)
-    monkeypatch.setattr(model.module, "encode", None)
-    fit_depth_heads(model.module, cells, train)
+    cache_encoders(model.module, cells, (train, train[:0], train[:0]), 0)
+    monkeypatch.setattr(model.module.rna.encoder, "forward", None)
+    fit(model, cells, train)
     np.testing.assert_allclose(predicted(model, cells), expected, atol=1e-4)
 
 
@@ -96,7 +101,7 @@ def test_equal_cells_have_equal_depth(model, cells):
     """Features without spread have no weight."""
     for m in cells.counts:
         cells.counts[m] = cells.counts[m][np.zeros(cells.n_cells, int)]
-    fit_depth_heads(model.module, cells, np.arange(cells.n_cells))
+    fit(model, cells, np.arange(cells.n_cells))
     found = predicted(model, cells)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, np.clip(measured(model, cells), -4, 4), atol=1e-4)

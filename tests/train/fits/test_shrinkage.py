@@ -8,11 +8,11 @@ import scipy.sparse as sp
 import torch
 
 import scmomer
-from scmomer.data._read import read_cells
-from scmomer.train.fits import _shrinkage as _gain
-from scmomer.train.fits._shrinkage import _halves, even_depth, set_even_depth
+from scmomer.data import read_cells
+from scmomer.train.fits import _shrinkage, fit_shrinkage
+from scmomer.train.fits._shrinkage import _halves, even_depth
 
-TRAIN, VALIDATION, TEST = np.arange(0, 80), np.arange(80, 100), np.arange(100, 120)
+TRAIN, VALIDATION, TEST = SPLIT = np.arange(0, 80), np.arange(80, 100), np.arange(100, 120)
 
 
 def simulate(signal, noise, n: int = 5000, scale: float = 1.0, seed: int = 0):
@@ -135,7 +135,8 @@ def test_otherwise_measurements_count_as_they_are(make_model, train, mdata, opti
     assert not model.module.even_depth.any()
     z = {m: model.get_latent_representation(modality=m) for m in ("rna", "atac", "joint")}
     with torch.no_grad():
-        expected = model.module.fusion(*(torch.from_numpy(z[m]) for m in ("rna", "atac")))
+        fused = model.module.fusion(*(torch.from_numpy(z[m]) for m in ("rna", "atac")))
+        expected = fused @ model.module.basis
     np.testing.assert_allclose(z["joint"], expected.numpy(), rtol=0, atol=1e-5)
 
 
@@ -169,12 +170,12 @@ def scrambled(cells, members: np.ndarray):
 )
 def test_which_cells_it_is_learned_from(saved, make_mdata, monkeypatch, enough, reads):
     """Validation cells if there are enough, and never those of the test set."""
-    monkeypatch.setattr(_gain, "_ENOUGH", enough)
+    monkeypatch.setattr(_shrinkage, "_MIN_CELLS", enough)
     model = scmomer.load(saved)
 
     def learn(changed=()) -> torch.Tensor:
         cells = scrambled(read_cells(make_mdata(), model.spec), np.asarray(changed, int))
-        set_even_depth(model.module, cells, TRAIN, VALIDATION, seed=0)
+        fit_shrinkage(model.module, cells, SPLIT, 0)
         return model.module.even_depth.clone()
 
     start = learn()
@@ -186,9 +187,9 @@ def test_which_cells_it_is_learned_from(saved, make_mdata, monkeypatch, enough, 
 def test_cells_that_lack_a_modality_take_no_part(saved, make_mdata):
     model = scmomer.load(saved)
     cells = read_cells(make_mdata(missing={"rna": 0.3, "atac": 0.3}), model.spec)
-    set_even_depth(model.module, cells, TRAIN, VALIDATION, seed=0)
+    fit_shrinkage(model.module, cells, SPLIT, 0)
     start = model.module.even_depth.clone()
     assert start.isfinite().all() and (start > 0).all()
     lacking = np.flatnonzero(~cells.paired)
-    set_even_depth(model.module, scrambled(cells, lacking), TRAIN, VALIDATION, seed=0)
+    fit_shrinkage(model.module, scrambled(cells, lacking), SPLIT, 0)
     assert torch.equal(model.module.even_depth, start)
