@@ -1,0 +1,111 @@
+"""Start values of RNA: statistics, mean profiles, principal components."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+
+from scmomer.module import SCMOMERModule
+from scmomer.module.modalities.rna._modality import _MIN_STD
+from scmomer.nn import to_rows
+
+
+def start(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
+    """Set statistics and start values from all cells."""
+    own = module.all_decoders("rna"), module.bridges_from("rna")
+    module.rna.init_from_data(counts, *own, warm_start=True)
+
+
+def log_expression(counts: sp.csr_matrix, target_sum: float) -> np.ndarray:
+    """The normalization, on a dense table."""
+    dense = counts.toarray()
+    return np.log2(1 + dense / np.maximum(dense.sum(1, keepdims=True), 1e-12) * target_sum)
+
+
+def median_total(counts: sp.csr_matrix) -> float:
+    """The total count of the median cell among those with counts."""
+    totals = counts.sum(1).A1
+    return float(np.median(totals[totals > 0]))
+
+
+@pytest.mark.parametrize("n_genes", [30, 4100], ids=["eigenvectors", "randomized"])
+@torch.no_grad()
+def test_the_encoder_starts_as_pca_of_scaled_expression(make_module, make_cells, n_genes):
+    counts = make_cells(200, n_genes=n_genes).counts["rna"]
+    module = make_module(n_genes, n_latent=4).eval()
+    start(module, counts)
+    kind = module.rna
+    for parameter in kind.encoder.pool.conv1.parameters():  # leave the linear map alone
+        nn.init.zeros_(parameter)
+    z = kind.encoder(kind.normalize(to_rows(counts))).cell.numpy()
+    z = z[:, :2]  # half of the latent space, one for each contrast
+    expression = log_expression(counts, median_total(counts))
+    scaled = expression / np.maximum(expression.std(0), _MIN_STD)
+    components = PCA(2, svd_solver="full").fit_transform(scaled)
+    for k in range(2):
+        assert abs(np.corrcoef(z[:, k], components[:, k])[0, 1]) > 0.99
+    assert z.std(0)[0] == pytest.approx(1, abs=0.05) and z.std(0)[1] < z.std(0)[0]
+    np.testing.assert_allclose(z.mean(0), 0, atol=0.1)
+
+
+def test_the_target_is_the_median_total_of_cells_with_counts(make_module, make_cells):
+    counts = make_cells(without={"rna": np.arange(20)}).counts["rna"]
+    module = make_module()
+    start(module, counts)
+    assert float(module.rna.target_sum) == pytest.approx(median_total(counts))
+    assert median_total(counts) != np.median(counts.sum(1).A1)
+
+
+def test_statistics(make_module, make_cells):
+    counts, module = make_cells().counts["rna"], make_module()
+    start(module, counts)
+    kind = module.rna
+    expression = log_expression(counts, median_total(counts))
+    variance = np.maximum(expression.std(0), _MIN_STD) ** 2
+    np.testing.assert_allclose(kind.gene_weight, 1 / variance, rtol=1e-3)
+    shares = (counts.sum(0).A1 + 0.5) / (counts.sum() + 0.5 * 30)
+    assert float(kind.count_baseline) == pytest.approx(-(counts @ np.log(shares)).mean(), rel=1e-5)
+    logs = np.log1p(np.stack([counts.sum(1).A1, np.diff(counts.indptr)], 1))
+    np.testing.assert_allclose(kind.library_mean, logs.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(kind.library_std, logs.std(0), rtol=1e-4)
+    sizes = kind.library_size(to_rows(counts))
+    np.testing.assert_allclose(sizes, (logs - logs.mean(0)) / logs.std(0), atol=1e-3)
+
+
+@torch.no_grad()
+def test_decoders_start_at_the_mean_profile(make_module, make_cells):
+    counts, module = make_cells().counts["rna"], make_module()
+    start(module, counts)
+    expression = log_expression(counts, median_total(counts))
+    spread = np.maximum(expression.std(0), _MIN_STD)
+    origin = torch.zeros(1, 8)
+    assert len(module.all_decoders("rna")) == 7  # its own, three from RNA and three from ATAC
+    for decoder in module.all_decoders("rna"):
+        np.testing.assert_allclose(decoder.scale[:, 0], spread, rtol=1e-3)
+        np.testing.assert_allclose(decoder(origin)[0], expression.mean(0), rtol=1e-4)
+    shares = (counts.sum(0).A1 + 0.5) / (counts.sum() + 0.5 * 30)
+    assert len(module.bridges_from("rna")) == 4
+    for bridge in module.bridges_from("rna"):
+        np.testing.assert_allclose(bridge.count_decoder(origin)[0].exp(), shares, rtol=1e-4)
+
+
+def test_bridges_standardize_expression(make_module, make_cells):
+    counts, module = make_cells().counts["rna"], make_module()
+    start(module, counts)
+    expression = log_expression(counts, median_total(counts))
+    spread = np.maximum(expression.std(0), _MIN_STD)
+    for bridge in module.bridges_from("rna"):
+        np.testing.assert_allclose(bridge.scale, 1 / spread, rtol=1e-3)
+        np.testing.assert_allclose(bridge.shift, expression.mean(0) / spread, rtol=1e-3)
+
+
+def test_published_statistics_stay(make_module, make_cells):
+    module = make_module(rna_target_sum=1e4, rna_scale_genes=False)
+    start(module, make_cells().counts["rna"])
+    assert float(module.rna.target_sum) == 1e4
+    assert (module.rna.gene_weight == 1).all()
+    assert all((bridge.scale == 1).all() for bridge in module.bridges_from("rna"))
