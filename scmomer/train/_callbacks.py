@@ -15,6 +15,7 @@ from scmomer.module import MODALITY_TYPES
 VALIDATION_LOSS = "validation_loss"
 # What the loss of a stage is of; see scmomer.train._objectives.
 _LOSS = {
+    "protein": "hidden + all proteins",  # the usual words would make the bar too long
     "fusion": "rebuilt profiles + pairs",
     "bridge": "translated profiles",
 }
@@ -22,8 +23,7 @@ _NUMBER = {"fusion": 2, "bridge": 3}  # of other stages 1
 
 
 def _loss_of(stage: str) -> str:
-    kind = MODALITY_TYPES.get(stage)
-    return _LOSS[stage] if kind is None else f"hidden {kind.feature_name} + profile"
+    return _LOSS.get(stage) or f"hidden {MODALITY_TYPES[stage].feature_name} + profile"
 
 
 def clone_state(module: torch.nn.Module) -> dict[str, Tensor]:
