@@ -55,7 +55,7 @@ def test_seed_decides_everything():
 
 
 def test_one_modality_does_not_depend_on_the_size_of_the_other():
-    small, large = synthetic(n_peaks=100), synthetic(n_peaks=1000, atac_n_layers=50)
+    small, large = synthetic(n_peaks=100), synthetic(n_peaks=1000, atac_depth=50)
     assert same(small["rna"], large["rna"])
 
 
@@ -184,7 +184,7 @@ def test_missing_that_does_not_fit_is_refused(missing):
         synthetic(10, missing=missing)
 
 
-@pytest.mark.parametrize("name", ["n_cells", "n_peaks", "n_batches", "atac_n_layers"])
+@pytest.mark.parametrize("name", ["n_cells", "n_peaks", "n_batches", "atac_depth"])
 def test_sizes_must_be_positive(name):
     with pytest.raises(ValueError, match=f"Expected `{name}` to be positive, found 0"):
         synthetic(**{name: 0})
@@ -211,7 +211,7 @@ def test_chunks_do_not_show(monkeypatch):
 @pytest.mark.slow
 def test_wide_data_stay_sparse():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    mdata = synthetic(10_000, 20_000, 200_000, rna_n_layers=2000, atac_n_layers=3000)
+    mdata = synthetic(10_000, 20_000, 200_000, rna_depth=2000, atac_depth=3000)
     assert mdata["atac"].shape == (10_000, 200_000)
     gibibytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
     assert gibibytes < 2

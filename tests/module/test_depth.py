@@ -8,7 +8,7 @@ import torch
 from scmomer.module._depth import DepthHead
 
 
-def test_it_starts_at_the_mean_and_no_optimiser_trains_it():
+def test_it_starts_at_the_mean_and_no_optimizer_trains_it():
     head = DepthHead(3)
     assert not head(torch.randn(5, 3), torch.randn(5, 2)).any()
     assert not list(head.parameters())

@@ -7,9 +7,9 @@ from itertools import combinations
 import pytest
 import torch
 
-from scmomer.module import SCMOMERModule, get_config
-from scmomer.module.modalities import KINDS
-from scmomer.train._objectives import OBJECTIVES, stage_loss
+from scmomer.module import SCMOMERModule, average_predictions
+from scmomer.nn import CellBatch
+from scmomer.train._objectives import bridge, fusion, stage_loss
 
 N = 10
 SIZES = {"rna": 30, "atac": 40, "protein": 12}
@@ -17,13 +17,9 @@ SUBSETS = [s for k in (1, 2, 3) for s in combinations(SIZES, k)]
 
 
 @pytest.fixture
-def module(make_layout) -> SCMOMERModule:
+def module(make_module) -> SCMOMERModule:
     """An untrained network of RNA, ATAC and protein."""
-    torch.manual_seed(0)
-    options = {"n_latent": 8, "bridge_hidden": 16, "rna_dim": 8, "rna_n_layers": 1, "rna_n_heads": 2}
-    options |= {"rna_dim_head": 4, "atac_dim": 8, "atac_n_layers": 1, "atac_n_heads": 2}
-    config = get_config("small", **options, atac_mlp_dim=8, atac_n_patches=6, protein_hidden=16)
-    module = SCMOMERModule(30, make_layout(40, 6), 2, config, n_proteins=12)
+    module = make_module(n_batches=2, n_proteins=12, protein_hidden=16)
     torch.nn.init.normal_(module.absent)
     return module
 
@@ -38,66 +34,78 @@ def tables(counts) -> dict[str, torch.Tensor]:
     }
 
 
+def encode(module, rows) -> dict[str, torch.Tensor]:
+    """What the encoders give of some modalities."""
+    kinds = {m: module.modality(m) for m in rows}
+    with torch.no_grad():
+        return {m: kind.encoder(kind.normalize(rows[m])).cell for m, kind in kinds.items()}
+
+
 @pytest.fixture
 def minibatch(tables, sparse, module):
     """Makes a minibatch of some modalities, with cached embeddings."""
 
-    def make(subset) -> dict:
+    def make(subset) -> CellBatch:
         rows = {m: sparse(tables[m]) for m in subset}
-        with torch.no_grad():
-            cached = {f"z_{m}": module.encode(m, rows[m]).cell for m in subset}
-        return {**rows, **cached, "batch": torch.arange(N) % 2}
+        return CellBatch(rows, encode(module, rows), torch.arange(N) % 2)
 
     return make
-
-
-def test_the_registry_is_in_the_order_of_the_constants():
-    from scmomer._constants import MODALITIES
-
-    assert tuple(KINDS) == MODALITIES and all(KINDS[m].name == m for m in MODALITIES)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
 def test_any_subset_gives_all_embeddings(module, tables, sparse, subset):
     module.eval()
-    out = module.inference(**{m: sparse(tables[m]) for m in subset})
-    assert set(out) == {"z", "z_rna", "z_atac", "z_protein"}
-    assert all(z.shape == (N, 8) and z.isfinite().all() for z in out.values())
-    for m in subset:
-        torch.testing.assert_close(out[f"z_{m}"], module.encode(m, sparse(tables[m])).cell)
-    one = module.inference(**{m: sparse(tables[m][[3]]) for m in subset})
-    torch.testing.assert_close(one["z"], out["z"][[3]], rtol=0, atol=1e-5)
+    rows = {m: sparse(tables[m]) for m in subset}
+    found = module.embed(rows)
+    assert set(found.single) == set(SIZES)
+    assert all(z.shape == (N, 8) and z.isfinite().all() for z in (found.z, *found.single.values()))
+    for m, cell in encode(module, rows).items():
+        torch.testing.assert_close(found.single[m], cell)
+    one = module.embed({m: sparse(tables[m][[3]]) for m in subset})
+    torch.testing.assert_close(one.z, found.z[[3]], rtol=0, atol=1e-5)
+
+
+def predicted(module, source, found, rows) -> dict[str, torch.Tensor]:
+    """What one bridge gives fusion."""
+    features = module.modality(source).normalize(rows[source])
+    return module.bridge(source, found.single[source], features)
 
 
 @torch.no_grad()
 def test_bridges_of_several_modalities_are_averaged(module, tables, sparse):
     module.eval()
     rows = {m: sparse(tables[m]) for m in ("rna", "atac")}
-    out = module.inference(**rows)
-    said = [module.bridge(m, out[f"z_{m}"], rows[m])["protein"] for m in rows]
-    torch.testing.assert_close(out["z_protein"], (said[0] + said[1]) / 2)
+    found = module.embed(rows)
+    one, other = (predicted(module, m, found, rows)["protein"] for m in rows)
+    torch.testing.assert_close(found.single["protein"], (one + other) / 2)
+    bridged = {"rna": {"protein": one}, "atac": {"protein": other, "atac": one}}
+    torch.testing.assert_close(
+        average_predictions(bridged, ["protein"])["protein"], (one + other) / 2
+    )
+    assert average_predictions(bridged, ["atac", "rna"]) == {}  # a bridge from itself is none
 
 
 @torch.no_grad()
 def test_a_token_stands_where_no_bridge_was_trained(module, tables, sparse):
     """ATAC and protein were never measured in one cell: a multiome beside CITE-seq."""
     module.eval()
-    module.measured_together[1, 2] = module.measured_together[2, 1] = False
-    atac = sparse(tables["atac"])
-    out = module.inference(atac=atac)
-    assert set(out) == {"z", "z_rna", "z_atac"}
-    said = module.bridge("atac", out["z_atac"], atac)
+    module.co_measured[1, 2] = module.co_measured[2, 1] = False
+    assert not module.has_bridge("atac", "protein") and module.has_bridge("rna", "protein")
+    rows = {m: sparse(tables[m]) for m in ("rna", "atac")}
+    found = module.embed({"atac": rows["atac"]})
+    assert set(found.single) == {"rna", "atac"}
+    parts = predicted(module, "atac", found, rows)
     token = module.absent[2].expand(N, -1)
-    torch.testing.assert_close(out["z"], module.fusion(said["rna"], said["atac"], token))
-    both = module.inference(rna=sparse(tables["rna"]), atac=atac)
-    from_rna = module.bridge("rna", both["z_rna"], sparse(tables["rna"]))["protein"]
-    torch.testing.assert_close(both["z_protein"], from_rna)
+    torch.testing.assert_close(found.z, module.fusion(parts["rna"], parts["atac"], token))
+    both = module.embed(rows)
+    from_rna = predicted(module, "rna", both, rows)["protein"]
+    torch.testing.assert_close(both.single["protein"], from_rna)
 
 
 @pytest.mark.parametrize("subset", [s for s in SUBSETS if len(s) > 1], ids="+".join)
 def test_stage_two_rebuilds_what_was_measured(module, minibatch, subset):
-    terms = OBJECTIVES["fusion"](module, minibatch(subset))
+    terms = fusion(module, minibatch(subset))
     assert set(terms) == {f"{m}_reconstruction" for m in subset} | {"pair_matching"}
     torch.stack(list(terms.values())).sum().backward()
     grad = module.absent.grad
@@ -107,7 +115,7 @@ def test_stage_two_rebuilds_what_was_measured(module, minibatch, subset):
 
 @pytest.mark.parametrize("subset", [s for s in SUBSETS if "rna" in s or len(s) > 1], ids="+".join)
 def test_stage_three_translates_between_what_was_measured(module, minibatch, subset):
-    terms = OBJECTIVES["bridge"](module, minibatch(subset))
+    terms = bridge(module, minibatch(subset))
     found = {name for name in terms if "_from_" in name and not name[-1].isdigit()}
     expected = {f"{to}_from_{m}" for m in subset for to in subset if m != to}
     if "rna" in subset:
@@ -122,21 +130,21 @@ def test_stage_three_translates_between_what_was_measured(module, minibatch, sub
 
 
 def test_stage_three_leaves_untrained_pairs_out(module, minibatch):
-    module.measured_together[1, 2] = module.measured_together[2, 1] = False
-    assert OBJECTIVES["bridge"](module, minibatch(("atac", "protein"))) == {}
+    module.co_measured[1, 2] = module.co_measured[2, 1] = False
+    assert bridge(module, minibatch(("atac", "protein"))) == {}
     assert stage_loss(module, "bridge", minibatch(("atac", "protein")))[0] == 0
 
 
 @pytest.mark.parametrize("missing", ["rna", "atac", "protein"])
-def test_any_two_of_three_make_a_model(make_layout, tables, sparse, missing):
-    config = get_config("small", n_latent=8, rna_dim=8, rna_dim_head=4, atac_dim=8, atac_n_heads=2)
-    layout = None if missing == "atac" else make_layout(40, 64)
-    sizes = {m: 0 if m == missing else n for m, n in SIZES.items()}
-    module = SCMOMERModule(sizes["rna"], layout, 1, config, n_proteins=sizes["protein"])
+def test_any_two_of_three_make_a_model(make_module, tables, sparse, missing):
+    names = {"rna": "n_genes", "atac": "n_peaks", "protein": "n_proteins"}
+    sizes = {names[m]: 0 if m == missing else n for m, n in SIZES.items()}
+    module = make_module(**sizes)
     rows = {m: sparse(tables[m]) for m in SIZES if m != missing}
-    assert module.absent is None and module.modalities == tuple(rows)
-    cached = {f"z_{m}": module.encode(m, rows[m]).cell.detach() for m in rows}
+    assert module.absent is None and module.fused_modalities == tuple(rows)
+    assert all(module.has_bridge(*pair) for pair in (tuple(rows), tuple(rows)[::-1]))
+    cells = CellBatch(rows, encode(module, rows))
     for stage in ("fusion", "bridge"):
-        assert stage_loss(module, stage, {**rows, **cached})[0].isfinite()
+        assert stage_loss(module, stage, cells)[0].isfinite()
     for m in rows:
-        assert module.eval().inference(**{m: rows[m]})["z"].shape == (N, 8)
+        assert module.eval().embed({m: rows[m]}).z.shape == (N, 8)

@@ -6,8 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scmomer.nn import _losses
-from scmomer.nn import linear_bce, multinomial, sparse_mse
+from scmomer.nn import _losses, linear_bce, multinomial, sparse_mse
 
 EMPTY = [(), (0, 3, 6), tuple(range(7))]
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from scmomer.nn import (
+    CellBatch,
     SparseRows,
     drop_entries,
     keep_entries,
     log_normalize,
     row_sums,
     sparse_linear,
+    to_csr,
     to_dense,
+    to_rows,
 )
 
 # Empty cells at the start, in the middle, at the end, several in a row, all.
@@ -104,3 +108,18 @@ def test_order_of_stored_entries_does_not_matter():
     weight = torch.randn(5, 3)
     torch.testing.assert_close(sparse_linear(one, weight), sparse_linear(other, weight))
     assert torch.equal(to_dense(one, 5), to_dense(other, 5))
+
+
+def test_matrices_become_rows_and_back(table, sparse):
+    matrix = sp.csr_matrix(table.numpy().astype(np.uint8))
+    rows = to_rows(matrix)
+    assert all(torch.equal(*parts) for parts in zip(rows, sparse(table), strict=True))
+    assert [part.dtype for part in rows] == [torch.int64, torch.int64, torch.float32]
+    again = to_csr(rows, 10)
+    assert again.shape == (6, 10) and (again != matrix).nnz == 0
+
+
+def test_a_minibatch_may_have_counts_alone(table, sparse):
+    cells = CellBatch({"rna": sparse(table)})
+    assert cells.n_cells == 6 and cells.encoded == {}
+    assert cells.batch is None and cells.labels is None

@@ -13,7 +13,7 @@ from scmomer.pretrained import load_scbert
 
 
 def performer_pytorch(tensors) -> PerformerLM:
-    """The opponent with the same weights."""
+    """Their network with the same weights."""
     first = "performer.net.layers.0.0.fn"
     m, dim_head = tensors[f"{first}.fast_attention.projection_matrix"].shape
     inner, dim = tensors[f"{first}.to_q.weight"].shape
@@ -62,7 +62,7 @@ def test_equals_performer_pytorch_at_published_width(make_scbert, write, cells, 
     tensors = make_scbert(len(genes), "published")
     model = load_scbert(write(tensors), genes=genes, accelerator="cpu")
     theirs = performer_pytorch(tensors)
-    encoder = model.module.encoder("rna").model
+    encoder = model.module.rna.encoder.model
     bins = floored_bins(cells)
     tokens = torch.arange(len(genes)).expand_as(bins), bins, bins.float(), torch.ones_like(bins) > 0
     ours = encoder(ExpressionTokens(*tokens))
@@ -80,10 +80,10 @@ def test_the_whole_published_file(make_scbert, write):
     state = model.module.state_dict()
     for name, tensor in tensors.items():
         if "calls_since" not in name:
-            ours = state[f"encoders.rna.model.{name}"]
+            ours = state[f"modalities.rna.encoder.model.{name}"]
             assert ours.dtype == torch.float32
             torch.testing.assert_close(ours, tensor.float(), rtol=0, atol=0)
-    assert not model.module.encoder("rna").model.pos_emb.emb.weight.requires_grad
+    assert not model.module.rna.encoder.model.pos_emb.emb.weight.requires_grad
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_equals_performer_pytorch_at_full_length(make_scbert, write):
     model = load_scbert(write(tensors), accelerator="cpu")
     bins = torch.randint(0, 6, (2, 16906)) * (torch.rand(2, 16906) < 0.2)
     tokens = torch.arange(16906).expand_as(bins), bins, bins.float(), torch.ones_like(bins) > 0
-    ours = model.module.encoder("rna").model(ExpressionTokens(*tokens))
+    ours = model.module.rna.encoder.model(ExpressionTokens(*tokens))
     theirs = performer_pytorch(tensors)
     for cell, one in zip(ours, bins, strict=True):
         expected = theirs(one[None], return_encodings=True)[0]
@@ -125,7 +125,7 @@ def test_the_model_can_be_saved_and_loaded(scbert, genes, cells, tmp_path):
     model = load_scbert(scbert[0], genes=genes, rna_stabilizer="cell")
     model.save(tmp_path / "scbert.scmomer")
     again = scmomer.load(tmp_path / "scbert.scmomer")
-    assert again.config.rna.stabiliser == "cell"
+    assert again.config.modalities["rna"].stabilizer == "cell"
     np.testing.assert_array_equal(
         again.get_latent_representation(cells), model.get_latent_representation(cells)
     )
@@ -138,7 +138,7 @@ def test_it_becomes_the_current_model(scbert, genes, cells):
     assert "X_scmomer_atac" not in cells.obsm
 
 
-def test_the_stabiliser_is_a_choice_of_little_consequence(scbert, genes, cells):
+def test_the_stabilizer_is_a_choice_of_little_consequence(scbert, genes, cells):
     head = load_scbert(scbert[0], genes=genes).get_latent_representation(cells)
     cell = load_scbert(scbert[0], genes=genes, rna_stabilizer="cell")
     other = cell.get_latent_representation(cells)

@@ -76,7 +76,7 @@ def test_the_whole_published_file(make_scmomer, write):
     model = load_scmomer(write(tensors), accelerator="cpu")
     state = model.module.state_dict()
     torch.testing.assert_close(
-        state["encoders.rna.pool.projection"], tensors["rna_projection.weight"].T
+        state["modalities.rna.encoder.pool.projection"], tensors["rna_projection.weight"].T
     )
     torch.testing.assert_close(state["fusion.to_out.weight"], tensors["to_out.weight"])
     assert model.spec.features["rna"].equals(scmomer.pretrained.panglao_genes())
@@ -94,11 +94,11 @@ def test_embeds_and_is_saved(released, genes, cells, tmp_path):
         )
 
 
-def test_it_says_what_it_cannot_do(released, genes, cells):
+def test_what_it_cannot_do_is_an_error(released, genes, cells):
     model = load_scmomer(released[0], genes=genes)
     with pytest.raises(ValueError, match=r"one of \['rna'\], found 'atac'.*train one on a MuData"):
         model.get_translated(cells)
-    assert list(model.module.encoders) == ["rna"]
+    assert list(model.module.kinds()) == ["rna"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What all encoders promise, whatever is inside."""
+"""What all encoders do, whatever is inside."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from scmomer.module.modalities._encoders import LatentNorm, MLPEncoder
 from scmomer.nn import SparseRows
 
-KINDS = {
+CASES = {
     "performer": ("rna", {}),
     "performer all tokens": ("rna", {"tokens": "all"}),
     "performer log2 bins": ("rna", {"binning": "log2"}),
@@ -19,26 +19,27 @@ KINDS = {
     "vit shared": ("atac", {"atac_patch_weights": "shared"}),
     "vit without skip": ("atac", {"atac_peak_skip": False}),
     "atac mlp": ("atac", {"atac_encoder": "mlp"}),
+    "protein": ("protein", {"protein_hidden": 16}),
 }
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
-def kind(request, make_module, counts, sparse):
-    """An encoder, normalised features of nine cells, and those of a part of the cells."""
-    modality, overrides = request.param
-    module = make_module(latent_norm="layer", **overrides).eval()
-    table = counts(9, 30 if modality == "rna" else 40, empty=(0, 4, 8))
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request, make_module, counts, sparse):
+    """An encoder, what gives features of all or some of nine cells, and how many features."""
+    modality, options = request.param
+    kind = make_module(latent_norm="layer", n_proteins=12, **options).eval().modality(modality)
+    table = counts(9, kind.n_features, empty=(0, 4, 8))
     table[2] = 0
     table[2, 5] = 3  # one feature only
 
     def features(cells=slice(None)):
-        return module.normalize(modality, sparse(table[cells]))
+        return kind.normalize(sparse(table[cells]))
 
-    return module.encoder(modality), features
+    return kind.encoder, features, kind.n_features
 
 
-def test_shapes(kind):
-    encoder, features = kind
+def test_shapes(case):
+    encoder, features, _ = case
     encoded = encoder(features())
     assert encoded.cell.shape == (9, 8) and encoded.cell.isfinite().all()
     if encoded.tokens is not None:
@@ -46,8 +47,8 @@ def test_shapes(kind):
 
 
 @torch.no_grad()
-def test_a_cell_does_not_see_its_batch(kind):
-    encoder, features = kind
+def test_a_cell_does_not_see_its_batch(case):
+    encoder, features, _ = case
     together = encoder(features()).cell
     for i in range(9):
         torch.testing.assert_close(
@@ -57,15 +58,15 @@ def test_a_cell_does_not_see_its_batch(kind):
     torch.testing.assert_close(encoder(features(order)).cell, together[order], rtol=0, atol=1e-5)
 
 
-def test_cells_differ(kind):
+def test_cells_differ(case):
     """Else the tests of invariance would be empty."""
-    encoder, features = kind
+    encoder, features, _ = case
     cells = encoder(features([1, 3, 5, 6])).cell
     assert torch.pdist(cells).min() > 1e-3
 
 
-def test_masked_is_finite_also_for_empty_cells(kind):
-    encoder, features = kind
+def test_masked_is_finite_also_for_empty_cells(case):
+    encoder, features, _ = case
     for cells in (slice(None), [0, 4], [0]):
         encoded, loss = encoder.masked(features(cells), 0.5)
         (loss + encoded.cell.sum()).backward()
@@ -74,19 +75,16 @@ def test_masked_is_finite_also_for_empty_cells(kind):
     assert all(p.grad is None or p.grad.isfinite().all() for p in encoder.parameters())
 
 
-def test_nothing_masked_is_the_plain_encoding(kind):
-    encoder, features = kind
+def test_nothing_masked_is_the_plain_encoding(case):
+    encoder, features, _ = case
     encoded, loss = encoder.masked(features(), 0.0)
     torch.testing.assert_close(encoded.cell, encoder(features()).cell)
     assert loss == 0
 
 
-def test_linear_start_is_taken_or_ignored(kind):
-    encoder, features = kind
-    n_features = 40 if hasattr(encoder, "layout") else 30
-    if isinstance(encoder, MLPEncoder):
-        n_features = encoder.first.shape[0]
-    encoder.start_at(torch.randn(n_features, 3), torch.randn(3))
+def test_linear_start_is_taken_or_ignored(case):
+    encoder, features, n_features = case
+    encoder.init_linear(torch.randn(n_features, 3), torch.randn(3))
     assert encoder(features()).cell.isfinite().all()
 
 

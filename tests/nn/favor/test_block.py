@@ -69,7 +69,7 @@ def test_equals_the_plain_formula_and_its_gradients(tile, valid, over_heads):
 def test_gradients_are_those_of_finite_differences():
     x, projection, weights = draw()
     some = x[:1, :5].detach().requires_grad_()
-    # Small steps do not move the stabiliser's argument far; it counts as a constant.
+    # Small steps do not move the stabilizer's argument far; it counts as a constant.
     projection = projection * 1e-3
 
     def run(x, *weights):
@@ -169,7 +169,7 @@ def test_bfloat16_keeps_the_exponent_in_single_precision():
 
 
 def test_autocast_outside_changes_nothing_on_a_cpu():
-    block = _Block(RNAConfig(dim=DIM, heads=HEADS, dim_head=DIM_HEAD, attention="favor"))
+    block = _Block(RNAConfig(dim=DIM, n_heads=HEADS, dim_head=DIM_HEAD, attention="favor"))
     x = torch.randn(2, 9, DIM)
     expected = block(x, torch.ones(2, 9, dtype=torch.bool), padded=True)
     with torch.autocast("cpu", torch.bfloat16):
@@ -180,7 +180,7 @@ def test_autocast_outside_changes_nothing_on_a_cpu():
 
 def test_the_module_runs_the_streamed_block_with_its_own_parameters():
     torch.manual_seed(0)
-    config = RNAConfig(dim=DIM, heads=HEADS, dim_head=DIM_HEAD, attention="favor")
+    config = RNAConfig(dim=DIM, n_heads=HEADS, dim_head=DIM_HEAD, attention="favor")
     block = _Block(config).double()
     x = torch.randn(N, LENGTH, DIM, dtype=torch.float64)
     attention, feed_forward = block

@@ -7,15 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from scmomer.module import PatchLayout, get_config, patch_layout
-from scmomer.module.modalities.atac._encoder import (
-    PatchEmbedding,
-    ViTEncoder,
-    atac_encoder,
-    binarize,
-    mean_per_peak,
-)
+from scmomer.module import ATACConfig, PatchLayout, ViTEncoder, get_config, patch_layout
+from scmomer.module.modalities.atac._encoder import PatchEmbedding, binarize, normalize_depth
 from scmomer.nn import to_dense
+
+
+@pytest.fixture
+def layout() -> PatchLayout:
+    """Six patches of 40 peaks on three chromosomes, in random order."""
+    rng = np.random.default_rng(0)
+    return patch_layout(rng.integers(0, 3, 40), rng.permutation(40), 6)
 
 
 def dense_patches(table: torch.Tensor, layout: PatchLayout) -> torch.Tensor:
@@ -35,16 +36,14 @@ def test_shared_patches_are_the_published_linear_map(counts, sparse):
     torch.testing.assert_close(embedding(sparse(table)), expected)
 
 
-def test_shared_patches_of_any_layout(counts, sparse, make_layout):
-    layout = make_layout(40)
+def test_shared_patches_of_any_layout(counts, sparse, layout):
     embedding = PatchEmbedding(layout, 5, per_peak=False)
     table = (counts(7, 40, empty=(0,)) > 0).float()
     expected = dense_patches(table, layout) @ embedding.weight + embedding.bias
     torch.testing.assert_close(embedding(sparse(table)), expected)
 
 
-def test_per_peak_patches(counts, sparse, make_layout):
-    layout = make_layout(40)
+def test_per_peak_patches(counts, sparse, layout):
     embedding = PatchEmbedding(layout, 5, per_peak=True)
     table = (counts(7, 40) > 0).float()
     found = embedding(sparse(table))
@@ -60,12 +59,10 @@ def test_order_of_peaks_does_not_matter(counts, sparse, weights, peak_skip):
     rng = np.random.default_rng(0)
     chromosome, start = rng.integers(0, 3, 40), rng.permutation(40)
     order = rng.permutation(40)
-    config = get_config(
-        "small", atac_patch_weights=weights, atac_peak_skip=peak_skip, atac_n_patches=6
-    )
+    config = ATACConfig(patch_weights=weights, peak_skip=peak_skip)
     torch.manual_seed(0)
-    one = ViTEncoder(patch_layout(chromosome, start, 6), config)
-    other = ViTEncoder(patch_layout(chromosome[order], start[order], 6), config)
+    one = ViTEncoder(patch_layout(chromosome, start, 6), config, 32, "none")
+    other = ViTEncoder(patch_layout(chromosome[order], start[order], 6), config, 32, "none")
     state = one.state_dict()
     per_peak = [k for k in ("peak_skip", "patch_embedding.weight") if state.get(k) is not None]
     for key in per_peak:
@@ -78,34 +75,34 @@ def test_order_of_peaks_does_not_matter(counts, sparse, weights, peak_skip):
     )
 
 
-def test_position_of_peaks_does_matter(counts, sparse, make_layout):
+def test_position_of_peaks_does_matter(counts, sparse, layout):
     torch.manual_seed(0)
-    encoder = ViTEncoder(make_layout(40), get_config("small", atac_peak_skip=False))
+    encoder = ViTEncoder(layout, ATACConfig(peak_skip=False), 32, "none")
     table = (counts(5, 40) > 0).float()
     shuffled = table[:, torch.randperm(40)]
     assert not torch.allclose(encoder(sparse(table)).cell, encoder(sparse(shuffled)).cell)
 
 
-def test_binarize_and_mean(counts, sparse):
+def test_binarize_and_normalize_depth(counts, sparse):
     table = counts(5, 40, empty=(1,))
     rows = binarize(sparse(table))
     assert torch.equal(to_dense(rows, 40), (table > 0).float())
-    totals = to_dense(mean_per_peak(rows), 40).sum(1)
+    totals = to_dense(normalize_depth(rows), 40).sum(1)
     torch.testing.assert_close(totals, torch.tensor([1.0, 0, 1, 1, 1]))
     n = rows.lengths
-    shrunken = to_dense(mean_per_peak(rows, torch.tensor(7.0)), 40).sum(1)
+    shrunken = to_dense(normalize_depth(rows, torch.tensor(7.0)), 40).sum(1)
     torch.testing.assert_close(shrunken, n / (n + 7))
 
 
 def test_what_is_hidden_cannot_be_seen(make_module, counts, sparse):
-    encoder = make_module().encoder("atac").eval()
+    encoder = make_module().modality("atac").encoder.eval()
     one, _ = encoder.masked(sparse((counts(4, 40, seed=1) > 0).float()), 1.0)
     other, _ = encoder.masked(sparse((counts(4, 40, seed=2) > 0).float()), 1.0)
     torch.testing.assert_close(one.cell, other.cell)
 
 
 def test_masked_loss_is_the_dense_cross_entropy_of_hidden_patches(make_module, counts, sparse):
-    encoder = make_module().encoder("atac").eval()
+    encoder = make_module().modality("atac").encoder.eval()
     layout = encoder.layout
     table = (counts(8, 40, empty=(0, 5)) > 0).float()
     torch.manual_seed(4)
@@ -119,15 +116,15 @@ def test_masked_loss_is_the_dense_cross_entropy_of_hidden_patches(make_module, c
 
 
 def test_linear_start(make_module, counts, sparse):
-    encoder = make_module().encoder("atac").eval()
+    encoder = make_module().modality("atac").encoder.eval()
     table = (counts(6, 40, empty=(1,)) > 0).float()
     before = encoder(sparse(table)).cell
     weights = torch.randn(40, 3)
-    encoder.start_at(weights)
+    encoder.init_linear(weights)
     expected = table / table.sum(1, keepdim=True).clamp_min(1) @ weights
     found = encoder(sparse(table)).cell[:, :3]
     assert before.shape == (6, 8)
-    # What is left of the Transformer's say is small beside the linear map.
+    # What is left of the Transformer is small beside the linear map.
     assert (found - expected).abs().max() < 0.3 * expected.abs().max()
 
 
@@ -139,7 +136,8 @@ def test_paper_size_has_the_published_parameters(n_peaks, patch_size, n_paramete
     layout = patch_layout(np.zeros(n_peaks, np.int8), np.arange(n_peaks), 128)
     assert (layout.n_patches, layout.patch_size) == (128, patch_size)
     with torch.device("meta"):
-        encoder = atac_encoder(layout, get_config("paper"))
+        config = get_config("paper").modalities["atac"]
+        encoder = ViTEncoder(layout, config, 128, "layer")
     own = ("projection.", "norm.")  # published outside the ViT
     found = sum(p.numel() for k, p in encoder.named_parameters() if not k.startswith(own))
     assert found == n_parameters

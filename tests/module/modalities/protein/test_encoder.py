@@ -7,14 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from scmomer.module import get_config
-from scmomer.module.modalities.protein._encoder import (
-    ProteinDecoder,
-    ProteinEncoder,
-    centred_log_ratio,
-)
-from scmomer.nn import negative_binomial
-from scmomer.nn import to_dense
+from scmomer.module import ProteinConfig, ProteinDecoder, ProteinEncoder
+from scmomer.module.modalities.protein._encoder import centered_log_ratio
+from scmomer.nn import negative_binomial, to_dense
 
 
 @pytest.fixture
@@ -27,16 +22,16 @@ def table(counts) -> torch.Tensor:
 def encoder() -> ProteinEncoder:
     """An untrained encoder of 12 proteins."""
     torch.manual_seed(0)
-    return ProteinEncoder(12, get_config("small", n_latent=8, protein_hidden=16)).eval()
+    return ProteinEncoder(12, ProteinConfig(hidden=16), 8, "none").eval()
 
 
-def test_log_ratios_are_centred_in_each_cell(table, sparse):
-    found = centred_log_ratio(sparse(table), 12)
+def test_log_ratios_are_centered_in_each_cell(table, sparse):
+    found = centered_log_ratio(sparse(table), 12)
     logs = np.log1p(table.numpy())
     expected = logs - logs.mean(1, keepdims=True)
     np.testing.assert_allclose(to_dense(found, 12), expected, atol=1e-6)
     assert found.lengths.tolist() == [12] * 9  # zeros are values too
-    deeper = centred_log_ratio(sparse(torch.full((1, 12), 7.0)), 12)
+    deeper = centered_log_ratio(sparse(torch.full((1, 12), 7.0)), 12)
     assert to_dense(deeper, 12).abs().max() < 1e-6
 
 
@@ -58,15 +53,15 @@ def test_an_absurd_mean_stays_finite(table, sparse):
 
 def test_an_encoder_starts_near_a_linear_map(encoder, table, sparse):
     weights, bias = torch.randn(12, 3), torch.randn(3)
-    encoder.start_at(weights, bias)
-    features = centred_log_ratio(sparse(table), 12)
+    encoder.init_linear(weights, bias)
+    features = centered_log_ratio(sparse(table), 12)
     expected = to_dense(features, 12) @ weights + bias
     found = encoder(features).cell[:, :3]
     assert (found - expected).abs().max() < 0.2 * expected.std()
 
 
 def test_hidden_proteins_count_as_average_ones(encoder, table, sparse):
-    features = centred_log_ratio(sparse(table), 12)
+    features = centered_log_ratio(sparse(table), 12)
     mean, std = torch.randn(12), torch.rand(12) + 0.5
     encoder.standardize(mean, std)
     encoded, loss = encoder.masked(features, 1.0)  # all hidden: every cell looks the same
@@ -81,8 +76,8 @@ def test_hidden_proteins_count_as_average_ones(encoder, table, sparse):
 
 def test_a_decoder_has_a_depth_slope_batches_and_dispersions():
     decoder = ProteinDecoder(8, 12, 2)
-    decoder.start_at(torch.arange(12.0))
+    decoder.init_mean(torch.arange(12.0))
     torch.nn.init.zeros_(decoder.linear.weight)
-    said = decoder(torch.randn(5, 8), torch.tensor([0, 1, -1, 0, 1]), torch.full((5,), 2.0))
-    torch.testing.assert_close(said, (torch.arange(12.0) + 2.0).expand(5, -1))
+    found = decoder(torch.randn(5, 8), torch.tensor([0, 1, -1, 0, 1]), torch.full((5,), 2.0))
+    torch.testing.assert_close(found, (torch.arange(12.0) + 2.0).expand(5, -1))
     assert decoder.log_dispersion.shape == (12,) and decoder.batch_bias.shape == (12, 2)

@@ -7,18 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scmomer.module.modalities.rna._encoder import (
-    GenePooling,
-    MeanMaxPooling,
-    PerformerEncoder,
-)
+from scmomer.module import PerformerEncoder
+from scmomer.module.modalities.rna._encoder import GenePooling, MeanMaxPooling
 from scmomer.module.modalities.rna._tokens import pad_all, pad_expressed, quantile_bins
 
 
 @pytest.fixture
 def encoder(make_module) -> PerformerEncoder:
     """An untrained encoder of 30 genes."""
-    return make_module().encoder("rna")
+    return make_module().rna.encoder
 
 
 def test_gene_pooling_is_the_published_convolution(counts, sparse):
@@ -50,7 +47,7 @@ def test_value_skip_adds_the_linear_map_of_expression(counts, sparse):
 @torch.no_grad()
 @pytest.mark.parametrize("attention", ["softmax", "favor"])
 def test_groups_of_cells_change_nothing(make_module, counts, sparse, attention):
-    encoder = make_module(rna_attention=attention).encoder("rna").eval()
+    encoder = make_module(rna_attention=attention).rna.encoder.eval()
     dense = counts(12, 30) * (torch.arange(30) < torch.linspace(2, 30, 12).int()[:, None])
     tokens = encoder.tokenize(sparse(dense))
     assert len(tokens.groups) > 1
@@ -92,10 +89,10 @@ def test_pooling_ignores_padding(counts, sparse, kind):
 
 
 def test_linear_start(encoder, counts, sparse):
-    """Without the Performer's say, the cell embedding begins with the given linear map."""
+    """Without the Performer, the cell embedding begins with the given linear map."""
     dense = counts(5, 30, empty=(0,))
     weights, bias = torch.randn(30, 3), torch.randn(3)
-    encoder.start_at(weights, bias)
+    encoder.init_linear(weights, bias)
     nn.init.zeros_(encoder.pool.conv1.weight)
     nn.init.zeros_(encoder.pool.conv1.bias)
     cell = encoder(sparse(dense)).cell
@@ -106,13 +103,13 @@ def test_linear_start(encoder, counts, sparse):
 def test_token_forms(make_module, counts, sparse):
     rows = sparse(counts(4, 30))
     expressed, every = make_module(), make_module(tokens="all")
-    assert expressed.encoder("rna").tokenize(rows).genes.shape == (4, int(rows.lengths.max()))
-    assert every.encoder("rna").tokenize(rows).genes.shape == (4, 30)
+    assert expressed.rna.encoder.tokenize(rows).genes.shape == (4, int(rows.lengths.max()))
+    assert every.rna.encoder.tokenize(rows).genes.shape == (4, 30)
 
 
 def test_hidden_expression_cannot_be_seen(make_module, counts, sparse):
     """What a masked encoding gives does not change with the values that are hidden."""
-    encoder = make_module(binning="log2").encoder("rna").eval()
+    encoder = make_module(binning="log2").rna.encoder.eval()
     dense = counts(20, 30)
     rows = sparse(dense)
     torch.manual_seed(1)

@@ -6,8 +6,7 @@ import pytest
 import torch
 from performer_pytorch import PerformerLM
 
-from scmomer.module import get_config
-from scmomer.module._config import RNAConfig
+from scmomer.module import RNAConfig, get_config
 from scmomer.module.modalities.rna._performer import Performer
 from scmomer.module.modalities.rna._tokens import ExpressionTokens
 
@@ -27,7 +26,7 @@ def pair(request) -> tuple[Performer, PerformerLM]:
     torch.manual_seed(0)
     ours = Performer(
         N_GENES,
-        RNAConfig(dim=dim, depth=depth, heads=heads, dim_head=dim_head, ff_mult=ff_mult),
+        RNAConfig(dim=dim, n_layers=depth, n_heads=heads, dim_head=dim_head, ff_mult=ff_mult),
     )
     theirs = PerformerLM(
         num_tokens=7,
@@ -114,7 +113,7 @@ def published_shapes() -> dict[str, tuple[int, ...]]:
 
 def test_paper_size_has_the_published_parameters():
     with torch.device("meta"):
-        performer = Performer(16906, get_config("paper").rna)
+        performer = Performer(16906, get_config("paper").modalities["rna"])
     shapes = {name: tuple(t.shape) for name, t in performer.state_dict().items()}
     assert shapes == published_shapes()
     assert len(shapes) == 90  # published: 91 with performer.calls_since_last_redraw

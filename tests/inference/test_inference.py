@@ -1,0 +1,146 @@
+"""Decoding: the modality's decoder and those of the heads, averaged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from scmomer.inference import Embeddings, Inference
+from scmomer.module import SCMOMERModule
+
+SOURCE = {"atac": "rna", "rna": "atac"}
+N = 5
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture(params=["atac", "rna"])
+def to(request) -> str:
+    """What is translated to."""
+    return request.param
+
+
+@pytest.fixture
+def network(make_module):
+    """Makes an untrained network with random weights, for two batches, three heads a direction."""
+
+    def make(**options) -> SCMOMERModule:
+        module = make_module(n_batches=2, **{"bridge_n_heads": 3, **options}).eval()
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                torch.nn.init.normal_(parameter, std=0.3)
+        return module
+
+    return make
+
+
+def draw(to: str, with_heads: bool = True) -> Embeddings:
+    """Random embeddings of cells, as an embedding run returns them."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(N, 8)).astype(np.float32)
+    heads = {SOURCE[to]: rng.normal(size=(N, 3, 8)).astype(np.float32)} if with_heads else {}
+    return Embeddings(z, z, {}, {}, heads)
+
+
+@pytest.fixture
+def decode(make_cells):
+    """Decodes all cells: result and spread."""
+
+    def run(module, to, embeddings, depth=None, batch=None, **options):
+        inference = Inference(module, make_cells(N))
+        depth = None if depth is None else np.full(N, depth, np.float32)
+        return inference.decode(to, embeddings, slice(None), depth, batch, **options)
+
+    return run
+
+
+@torch.no_grad()
+def predictions(module, to, embeddings, depth=None, batch=None) -> torch.Tensor:
+    """Values or logits of the decoder and of each head, ``(1 + n_heads, n, n_features)``."""
+    codes = None if batch is None else torch.full((N,), batch)
+    depth = None if depth is None else torch.full((N,), depth)
+    first = module.modality(to).decoder(torch.from_numpy(embeddings.z), codes, depth)
+    heads = embeddings.heads.get(SOURCE[to])
+    if heads is None:
+        return first[None]
+    own = torch.from_numpy(heads)
+    others = [
+        head.decoder(to)(own[:, k], codes, depth)
+        for k, head in enumerate(module.heads_from(SOURCE[to]))
+    ]
+    return torch.stack([first, *others])
+
+
+def averaged(module, to, values: torch.Tensor) -> torch.Tensor:
+    return module.modality(to).to_output(values.mean(0))
+
+
+@pytest.mark.parametrize("columns", [None, np.array([4, 0, 17])], ids=["all", "few"])
+@pytest.mark.parametrize("batch", [None, 1])
+def test_logits_and_expression_are_averaged_over_heads(network, decode, to, columns, batch):
+    module, found = network(), draw(to)
+    values, spread = decode(module, to, found, 0.7, batch, columns=columns)
+    every = predictions(module, to, found, 0.7, batch)
+    assert len(every) == 4 and spread is None and values.dtype == np.float32
+    wanted = slice(None) if columns is None else columns
+    np.testing.assert_allclose(values, averaged(module, to, every)[:, wanted], **CLOSE)
+
+
+def test_the_spread_is_the_deviation_of_single_predictions(network, decode, to):
+    module, found = network(), draw(to)
+    plain, _ = decode(module, to, found)
+    values, spread = decode(module, to, found, spread=True)
+    np.testing.assert_array_equal(values, plain)
+    outputs = module.modality(to).to_output(predictions(module, to, found))
+    expected = ((outputs - torch.from_numpy(values)).square().sum(0) / 3).sqrt()
+    np.testing.assert_allclose(spread, expected, **CLOSE)
+    assert spread.max() > 0.01
+
+
+def test_heads_without_a_depth_term_are_left_out_where_depth_is_asked_for(network, decode):
+    module, found = network(), draw("atac")
+    shallow, deep = (predictions(module, "atac", found, d) for d in (-1.0, 1.0))
+    moved = [not torch.equal(one, two) for one, two in zip(shallow, deep, strict=True)]
+    assert moved == [True, True, False, False]
+    values, _ = decode(module, "atac", found, 1.0, use_depth_free=False)
+    np.testing.assert_allclose(values, averaged(module, "atac", deep[:2]), **CLOSE)
+    values, _ = decode(module, "atac", found, 1.0)
+    np.testing.assert_allclose(values, averaged(module, "atac", deep), **CLOSE)
+
+
+def test_no_head_is_left_out_where_nothing_has_a_depth_term(network, decode, to):
+    """Expression never has one; accessibility has none on demand."""
+    module, found = network(atac_depth_term=False), draw(to)
+    values, _ = decode(module, to, found, 1.0, use_depth_free=False)
+    every = predictions(module, to, found, 1.0)
+    assert len(every) == 4
+    np.testing.assert_allclose(values, averaged(module, to, every), **CLOSE)
+
+
+def test_expression_has_no_depth_to_ask_for(network, decode):
+    module, found = network(), draw("rna")
+    values, _ = decode(module, "rna", found, use_depth_free=False)
+    np.testing.assert_array_equal(values, decode(module, "rna", found)[0])
+
+
+def test_without_heads_only_the_decoder_counts(network, decode, to):
+    found = draw(to, with_heads=False)
+    for module in (network(), network(bridge_n_heads=0)):
+        values, spread = decode(module, to, found, spread=True)
+        expected = averaged(module, to, predictions(module, to, found))
+        np.testing.assert_allclose(values, expected, **CLOSE)
+        assert spread.shape == values.shape and not spread.any()
+
+
+def test_a_head_that_cannot_read_a_cell_is_left_out_of_it(network, decode, to):
+    module, found = network(), draw(to)
+    complete = decode(module, to, found, spread=True)
+    lacks = [1, 4]  # cells without the modality that heads read
+    found.heads[SOURCE[to]][lacks] = np.nan
+    values, spread = decode(module, to, found, spread=True)
+    assert np.isfinite(values).all() and np.isfinite(spread).all()
+    alone = averaged(module, to, predictions(module, to, found)[:1])
+    np.testing.assert_allclose(values[lacks], alone[lacks], **CLOSE)
+    assert not spread[lacks].any()
+    for part, expected in zip((values, spread), complete, strict=True):
+        np.testing.assert_allclose(part[[0, 2, 3]], expected[[0, 2, 3]], **CLOSE)
