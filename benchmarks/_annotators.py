@@ -46,7 +46,7 @@ def _log(train: AnnData, query: AnnData) -> tuple[Any, Any]:
 
 def _pcs(train: AnnData, query: AnnData, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
     n_comps = min(50, min(train.shape) - 1)
-    options: dict[str, Any] = {"rna_target_sum": None, "scale": True} if scaled else {}
+    options: dict[str, Any] = {"target_sum": None, "scale": True} if scaled else {}
     return baselines.rna_pca(train.X, query.X, n_comps, **options)
 
 

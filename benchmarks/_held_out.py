@@ -87,7 +87,7 @@ def compare_embeddings(
         "scMomer": embedded,
         "50 RNA PCs": baselines.rna_pca(rna, test)[1],
         "50 RNA PCs, median target, scaled": baselines.rna_pca(
-            rna, test, rna_target_sum=None, scale=True
+            rna, test, target_sum=None, scale=True
         )[1],
     }
     return {name: score_embedding(values, labels) for name, values in embeddings.items()}

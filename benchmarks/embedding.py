@@ -47,7 +47,7 @@ def components(train: MuData, test: MuData) -> dict[str, np.ndarray]:
     return {
         "50 RNA PCs": pcs,
         "50 RNA PCs, median target, scaled": baselines.rna_pca(
-            rna, test["rna"].X, rna_target_sum=None, scale=True
+            rna, test["rna"].X, target_sum=None, scale=True
         )[1],
         "50 ATAC LSI": indexed,
         "PCs and LSI": np.hstack([z / np.linalg.norm(z.std(0)) for z in (pcs, indexed)]),

@@ -83,7 +83,7 @@ def label_transfer(train: MuData, test: MuData, model: Any, labels: str) -> dict
         found[f"scMomer, {name}"] = label_scores(truth, label, confidence)
     for name, options in {
         "kNN on 50 RNA PCs": {},
-        "kNN on 50 RNA PCs, median target, scaled": {"rna_target_sum": None, "scale": True},
+        "kNN on 50 RNA PCs, median target, scaled": {"target_sum": None, "scale": True},
     }.items():
         index, z = baselines.rna_pca(train["rna"].X, test["rna"].X, **options)
         table = label_probabilities(neighbors(z, index, K, 0), known)

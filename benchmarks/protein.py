@@ -111,7 +111,7 @@ def ways(fold: str, mdata: MuData, seed: int, epochs: int) -> dict[str, Callable
     paired = protein.obs_names[protein.obs_names.isin(mdata["rna"].obs_names)]
     known, target = mdata["rna"][paired].X, np.log1p(protein[paired].X.toarray())
     stored = sp.csr_matrix(target)
-    pcs = baselines.rna_pca(known, query.X, rna_target_sum=None, scale=True)
+    pcs = baselines.rna_pca(known, query.X, target_sum=None, scale=True)
     return {
         "scMomer": lambda: scmomer_way(mdata, batch, seed),
         "train mean": lambda: np.repeat(target.mean(0, keepdims=True), query.n_obs, 0),

@@ -14,7 +14,7 @@ from scmomer.model._current import set_current
 from scmomer.model._folder import WEIGHTS, Folder
 from scmomer.module import ModuleConfig, config_from_dict, config_to_dict, former_state
 
-_FOLDER = Folder("model")
+_FOLDER = Folder("model", version=2)
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from anndata import AnnData
 from mudata import MuData
 
 from scmomer.model._current import get_current
 from scmomer.model._scmomer import SCMOMER
+from scmomer.module import Encoder
 
 
 def load(
     path: str | Path,
     adata: AnnData | MuData | None = None,
     *,
+    encoders: Mapping[str, Encoder] = MappingProxyType({}),
     accelerator: str = "auto",
     device: int | str = "auto",
 ) -> SCMOMER:
@@ -32,6 +36,9 @@ def load(
         are registered if they are not, as :func:`scmomer.pp.setup_mudata` does. With them,
         ``model.train(resume=True)`` goes on with the stages that are not trained. None: data are
         passed to the model's methods.
+    encoders
+        For a model with encoders of your own: an object of each modality's, whose weights are
+        replaced by the saved ones.
     accelerator, device
         Where to put the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
 
@@ -48,7 +55,7 @@ def load(
         If the folder is damaged or was not written by scmomer, or the data lack features of the
         model.
     """
-    return SCMOMER.load(path, adata, accelerator=accelerator, device=device)
+    return SCMOMER.load(path, adata, encoders=encoders, accelerator=accelerator, device=device)
 
 
 def resolve_model(model: SCMOMER | str | Path | None) -> SCMOMER:

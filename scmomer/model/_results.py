@@ -357,7 +357,10 @@ def _check_depth(depth: Depth) -> None:
 
 
 def _check_share(share: float | None) -> None:
-    if share is None or (np.ndim(share) == 0 and 0 <= float(share) <= 1):
+    if share is None:
+        return
+    one = np.ndim(share) == 0 and np.asarray(share).dtype.kind in "iuf"
+    if one and 0 <= share <= 1:
         return
     msg = f"Expected depth_share None or a number from 0 to 1, found {share!r}."
     raise ValueError(msg)

@@ -78,10 +78,11 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         GPU, else ``"small"``.
     options
         Fields of :class:`scmomer.module.ModuleConfig` to replace, those of the encoders as
-        ``rna_<field>``, ``atac_<field>`` and ``protein_<field>``. Most used: ``tokens="expressed" | "all"``,
+        ``rna_<field>``, ``atac_<field>`` and ``protein_<field>``, those of the bridges as
+        ``bridge_<field>``. Most used: ``tokens="expressed" | "all"``,
         ``binning="quantile" | "log2"``, ``rna_encoder="performer" | "mlp"``,
-        ``atac_encoder="vit" | "mlp"``, ``n_latent``, ``bridge_input="both" | "embedding" |
-        "expression"``.
+        ``atac_encoder="vit" | "mlp"``, ``n_latent``. Instead of its name, an encoder can be an
+        object of your own :class:`scmomer.module.Encoder`.
 
     Raises
     ------
@@ -182,6 +183,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         **kwargs: Any,
     ) -> None:
         """Check and register a MuData; see :func:`scmomer.pp.setup_mudata`."""
+        # Layers of modalities that the signature does not name.
+        further = {f"{m}_layer": kwargs.pop(f"{m}_layer", None) for m in MODALITY_TYPES}
         setup_method_args = cls._get_setup_method_args(**locals())
         if not isinstance(mdata, MuData):
             msg = (
@@ -189,7 +192,10 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 "scmomer.pp.setup_anndata."
             )
             raise TypeError(msg)
-        layers = {RNA: rna_layer, ATAC: atac_layer, PROTEIN: protein_layer}
+        named = {RNA: rna_layer, ATAC: atac_layer, PROTEIN: protein_layer}
+        layers = {m: named.get(m, further[f"{m}_layer"]) for m in MODALITY_TYPES}
+        setup_method_args["setup_args"] |= {f"{m}_layer": layer for m, layer in layers.items()}
+        setup_method_args["setup_args"].pop("further", None)
         fields = mudata_fields(mdata, layers, batch_key, labels_key, modalities)
         manager = make_manager(fields, setup_method_args)
         manager.register_fields(mdata, **kwargs)
@@ -293,6 +299,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         path: str | Path,
         adata: AnnData | MuData | None = None,
         *,
+        encoders: Mapping[str, Encoder] = MappingProxyType({}),
         accelerator: str = "auto",
         device: int | str = "auto",
     ) -> SCMOMER:
@@ -300,8 +307,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         path = Path(path).expanduser()
         file = read_model(path)
         try:
-            model = cls._from_spec(file.spec, file.config)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            model = cls._from_spec(file.spec, file.config, encoders)
+        except (KeyError, AttributeError, ValueError) as error:
             raise ValueError(damage_message(path, error)) from error
         model.id, model.stages_, model.history_ = file.model_id, file.stages, file.history
         model._split = file.split

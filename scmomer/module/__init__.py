@@ -6,7 +6,13 @@ from scmomer.module._decoder import Decoder
 from scmomer.module._former import former_state
 from scmomer.module._module import CellEmbeddings, SCMOMERModule, average_predictions
 from scmomer.module._presets import config_from_dict, config_to_dict, get_config
-from scmomer.module.modalities import MODALITY_TYPES, Encoded, Encoder, ModalityModule
+from scmomer.module.modalities import (
+    MODALITY_TYPES,
+    Encoded,
+    Encoder,
+    MLPEncoder,
+    ModalityModule,
+)
 from scmomer.module.modalities.atac import (
     ATACConfig,
     PatchLayout,
@@ -36,6 +42,7 @@ __all__ = [
     "Decoder",
     "Encoded",
     "Encoder",
+    "MLPEncoder",
     "ModalityModule",
     "ModuleConfig",
     "PatchLayout",

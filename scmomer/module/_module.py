@@ -124,7 +124,7 @@ class SCMOMERModule(nn.Module):
         kind, c = self.modality(source), self.config
         reads = kind.bridge_reads if fused else kind.head_reads
         if c.bridge.reads == "features":
-            reads = "features"
+            reads = kind.published_reads if fused else "features"
         center = kind.centers_inputs and c.bridge.center_inputs
         return Bridge(reads, kind.n_features, c.n_latent, n_outputs, c.bridge, center)
 

@@ -105,6 +105,11 @@ def _present_names(overrides: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in overrides.items():
         present = f"rna_{name}" if name in ("tokens", "binning") else _RENAMED.get(name, name)
         if name in _RENAMED:
+            if present in overrides:
+                msg = (
+                    f"Expected {present}= or {name}=, its former name, found both. Use {present}=."
+                )
+                raise TypeError(msg)
             warn_renamed(f"{name}=", f"{present}=", stacklevel=5)
         found[present] = value
     return found

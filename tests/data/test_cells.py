@@ -23,20 +23,20 @@ def as_matrix(rows, n_features: int) -> np.ndarray:
 def test_minibatch_is_the_rows(make_cells, index):
     cells = make_cells(without={"rna": [2, 5]})
     cells.batch, cells.labels = np.arange(60) % 4, -np.arange(60)
-    cells.embeddings = {"z_rna": torch.randn(60, 8)}
+    cells.embeddings = {"rna": torch.randn(60, 8)}
     index = np.asarray(index, np.int64) if len(index) == 0 else index
     tensors = cells.minibatch(index, ("rna", "atac"))
     for modality, n_features in (("rna", 30), ("atac", 40)):
         expected = cells.counts[modality][index].toarray()
-        np.testing.assert_array_equal(as_matrix(tensors[modality], n_features), expected)
-    np.testing.assert_array_equal(tensors["batch"], cells.batch[index])
-    np.testing.assert_array_equal(tensors["labels"], cells.labels[index])
-    assert torch.equal(tensors["z_rna"], cells.embeddings["z_rna"][np.array(index)])
+        np.testing.assert_array_equal(as_matrix(tensors.counts[modality], n_features), expected)
+    np.testing.assert_array_equal(tensors.batch, cells.batch[index])
+    np.testing.assert_array_equal(tensors.labels, cells.labels[index])
+    assert torch.equal(tensors.encoded["rna"], cells.embeddings["rna"][np.array(index)])
 
 
 def test_minibatch_has_only_what_is_asked_for(make_cells):
     tensors = make_cells().minibatch([0, 1], ("atac",))
-    assert set(tensors) == {"atac"}
+    assert set(tensors.counts) == {"atac"} and tensors.batch is tensors.labels is None
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint8])

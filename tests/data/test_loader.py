@@ -80,8 +80,8 @@ def test_positions_lead_back_to_cells(make_cells, shuffle):
         with_position=True,
     )
     for position, tensors in loader:
-        assert tensors["atac"].n_rows == len(position)
-        rows = tensors["rna"]
+        assert tensors.counts["atac"].n_rows == len(position)
+        rows = tensors.counts["rna"]
         found[position[rows.row_ids.numpy()], rows.indices.numpy()] = rows.values.numpy()
     np.testing.assert_array_equal(found, cells.counts["rna"][indices].toarray())
 
@@ -90,11 +90,11 @@ def test_loader_without_positions_gives_minibatches(make_cells):
     loader = cell_loader(make_cells(), np.arange(10), modalities=("atac",), batch_size=4)
     batches = list(loader)
     assert len(loader) == len(batches) == 3
-    assert [set(tensors) for tensors in batches] == [{"atac"}] * 3
-    assert sum(tensors["atac"].n_rows for tensors in batches) == 10
+    assert [set(tensors.counts) for tensors in batches] == [{"atac"}] * 3
+    assert sum(tensors.n_cells for tensors in batches) == 10
 
 
-@pytest.mark.parametrize("cached", [(), ("z_atac",), ("z_rna",), ("z_rna", "z_atac")], ids=str)
+@pytest.mark.parametrize("cached", [(), ("atac",), ("rna",), ("rna", "atac")], ids=str)
 def test_only_what_an_encoder_reads_is_sorted(make_cells, cached):
     """Where embeddings are cached, batches are as random as can be."""
     cells = make_cells(400)
@@ -115,7 +115,7 @@ def test_only_what_an_encoder_reads_is_sorted(make_cells, cached):
 
     shuffled, in_order = batches(True), batches(False)
     within = np.mean([batch.var() for batch in shuffled]) / np.concatenate(shuffled).var()
-    if "z_rna" in cached:
+    if "rna" in cached:
         assert within > 0.8  # as in random batches: 19 of 20 parts
         assert np.array_equal(np.concatenate(in_order), cells.lengths("rna")[indices])
     else:
@@ -125,7 +125,7 @@ def test_only_what_an_encoder_reads_is_sorted(make_cells, cached):
 
 def test_cached_embeddings_are_those_of_the_cells(make_cells):
     cells = make_cells()
-    cells.embeddings = {"z_rna": torch.arange(60.0)[:, None], "z_atac": torch.zeros(60, 1)}
+    cells.embeddings = {"rna": torch.arange(60.0)[:, None], "atac": torch.zeros(60, 1)}
     indices = np.array([7, 3, 50, 11, 20])
     loader = cell_loader(
         cells,
@@ -137,7 +137,7 @@ def test_cached_embeddings_are_those_of_the_cells(make_cells):
     )
     seen = []
     for position, tensors in loader:
-        assert tensors["z_rna"][:, 0].tolist() == indices[position].tolist()
+        assert tensors.encoded["rna"][:, 0].tolist() == indices[position].tolist()
         seen += position.tolist()
     assert sorted(seen) == [0, 1, 2, 3, 4]
 
@@ -177,9 +177,9 @@ def test_one_pattern_changes_nothing():
 def test_a_minibatch_holds_what_its_cells_have(make_cells):
     cells = make_cells(without={"rna": [0, 1, 2], "atac": [10, 11]})
     loader = cell_loader(cells, np.arange(60), modalities=("rna", "atac"), batch_size=16)
-    found = [tuple(sorted(m for m in ("rna", "atac") if m in tensors)) for tensors in loader]
+    found = [tuple(sorted(tensors.counts)) for tensors in loader]
     assert sorted(set(found)) == [("atac",), ("atac", "rna"), ("rna",)]
     sizes = dict.fromkeys(found, 0)
     for kind, tensors in zip(found, loader, strict=True):
-        sizes[kind] += tensors[kind[0]].n_rows
+        sizes[kind] += tensors.n_cells
     assert sizes == {("atac",): 3, ("rna",): 2, ("atac", "rna"): 55}

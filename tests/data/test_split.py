@@ -98,11 +98,11 @@ def test_loaders_read_their_part(make_cells):
     data = SparseDataSplitter(cells, split, modalities=("rna", "atac"), batch_size=7)
     assert (data.n_train, data.n_val) == (30, 18)
     for loader, part in ((data.train_dataloader(), split[0]), (data.val_dataloader(), split[1])):
-        seen = np.concatenate([tensors["labels"] for tensors in loader])
+        seen = np.concatenate([tensors.labels for tensors in loader])
         assert sorted(seen) == sorted(part)
-    orders = [[t["labels"].tolist() for t in data.val_dataloader()] for _ in range(2)]
+    orders = [[t.labels.tolist() for t in data.val_dataloader()] for _ in range(2)]
     assert orders[0] == orders[1]
-    orders = [[t["labels"].tolist() for t in data.train_dataloader()] for _ in range(2)]
+    orders = [[t.labels.tolist() for t in data.train_dataloader()] for _ in range(2)]
     assert orders[0] != orders[1]
 
 

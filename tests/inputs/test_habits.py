@@ -35,7 +35,7 @@ def test_a_loaded_model_with_data_goes_on_training(make_model, mdata, make_mdata
     model.save(tmp_path / "half")
     again = scmomer.SCMOMER.load(tmp_path / "half", make_mdata())
     assert again.stages_ == ("rna", "atac")
-    weights = again.module.encoders["rna"].state_dict()
+    weights = again.module.rna.encoder.state_dict()
     before = {k: v.clone() for k, v in weights.items()}
     train(again, resume=True)
     assert again.stages_ == ("rna", "atac", "fusion", "bridge")

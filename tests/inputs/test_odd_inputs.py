@@ -16,8 +16,8 @@ from mudata import MuData
 
 import scmomer
 from scmomer._compat import keep_obs
-from scmomer.module import parse_peaks
 from scmomer.data._read import read_cells
+from scmomer.module import parse_peaks
 
 TR = scmomer.tl.translate_atac
 

@@ -292,10 +292,10 @@ def test_another_format(folder, refuses, text, found):
         scmomer.load(folder)
 
 
-@pytest.mark.parametrize("version", [2, "1", None])
+@pytest.mark.parametrize("version", [3, "2", None])
 def test_another_version(folder, refuses, version):
     edit(folder, lambda meta: meta.update(format_version=version, scmomer_version="9.9"))
-    with refuses(ValueError, "version 1 or older", f"found {version!r}", "9.9", "Upgrade"):
+    with refuses(ValueError, "version 2 or older", f"found {version!r}", "9.9", "Upgrade"):
         scmomer.load(folder)
 
 
@@ -309,7 +309,7 @@ def test_another_version(folder, refuses, version):
         lambda meta: meta["spec"].pop("features"),
         lambda meta: meta["spec"].update(colour="red"),
         lambda meta: meta["config"].update(colour="red"),
-        lambda meta: meta["config"]["rna"].update(colour="red"),
+        lambda meta: meta["config"]["modalities"]["rna"].update(colour="red"),
         lambda meta: meta["config"].update(n_latent="many"),
         lambda meta: meta["spec"]["features"].update(atac=["Gad1"]),
         lambda meta: meta["history"].update(rna={"loss": [1.0]}),

@@ -33,17 +33,17 @@ def test_statistics_are_those_of_the_registered_cells(make_model, mdata, make_un
     with seed(0):
         model.pretrain(extra, **QUICK)
         plain.train(stages=["rna"], **QUICK)
-    for name in ("target_sum", "gene_weight", "baseline", "size_stats"):
-        assert torch.equal(getattr(model.module, name), getattr(plain.module, name)), name
+    for name in ("target_sum", "gene_weight", "baseline", "library_mean", "library_std"):
+        assert torch.equal(getattr(model.module.rna, name), getattr(plain.module.rna, name)), name
 
 
 def test_training_goes_on_from_there(make_model, train, mdata, make_unseen):
     model = make_model(mdata)
     model.pretrain(make_unseen()["rna"], **QUICK)
-    weights = {k: v.clone() for k, v in model.module.encoders["rna"].state_dict().items()}
+    weights = {k: v.clone() for k, v in model.module.rna.encoder.state_dict().items()}
     train(model, resume=True, stages=["rna", "atac"])
     assert model.stages_ == ("rna", "atac")
-    after = model.module.encoders["rna"].state_dict()
+    after = model.module.rna.encoder.state_dict()
     assert all(torch.equal(after[k], v) for k, v in weights.items())  # counts as trained
     train(model, resume=True)
     assert (

@@ -99,7 +99,9 @@ def pick_two(mdata: MuData) -> MuData:
 def test_a_chain_of_pairs_is_enough(of_three, query):
     """From ATAC to protein, which were never measured in one cell, by way of RNA."""
     assert of_three.stages_ == ("rna", "atac", "protein", "fusion", "bridge")
-    assert not of_three.module.knows("atac", "protein") and of_three.module.knows("rna", "protein")
+    assert not of_three.module.has_bridge("atac", "protein") and of_three.module.has_bridge(
+        "rna", "protein"
+    )
     direct, chain = (of_three.get_translated(query[m], "protein") for m in ("rna", "atac"))
     assert pearson(direct, query) > 0.5 and pearson(chain, query) > 0.3
     values, apart = of_three.get_translated(query["rna"], "protein", uncertainty=True)
@@ -138,7 +140,7 @@ def test_saved_and_loaded(of_three, query, tmp_path):
     for m in ("rna", "atac", "protein"):
         expected = of_three.get_latent_representation(query[m])
         assert np.array_equal(again.get_latent_representation(query[m]), expected)
-    assert not again.module.knows("atac", "protein")
+    assert not again.module.has_bridge("atac", "protein")
 
 
 def test_protein_is_found_under_its_usual_names(whole):

@@ -44,9 +44,9 @@ def test_an_unknown_modality_is_refused(trained, data, refuses):
 def test_many_tokens_are_read_a_few_cells_at_a_time(trained, mdata, monkeypatch, same):
     expected = trained.get_latent_representation(mdata)
     sizes = []
-    encode = trained.module.encoder("rna").forward
+    encode = trained.module.rna.encoder.forward
     monkeypatch.setattr(
-        trained.module.encoder("rna"),
+        trained.module.rna.encoder,
         "forward",
         lambda rows: sizes.append(rows.n_rows * int(rows.lengths.max())) or encode(rows),
     )

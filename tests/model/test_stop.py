@@ -75,7 +75,7 @@ def test_finished_stages_stay_and_training_goes_on(
     assert model.stages_ == STAGES and equal(weights(model), weights(trained))
 
 
-@pytest.mark.parametrize("name", ["fit_depth_heads", "set_even_depth", "seed_stage"])
+@pytest.mark.parametrize("name", ["run_before", "run_after", "seed_stage"])
 def test_between_the_networks_it_is_the_same(make_model, train, mdata, monkeypatch, name):
     model = make_model(mdata)
     stages = [] if name == "seed_stage" else ["rna", "atac", "fusion"]
@@ -208,8 +208,9 @@ def test_another_process_goes_on_with_the_same_split(
             train(model, train_size=0.6, validation_size=0.2, callbacks=[Send("fusion")])
         model.save(tmp_path / "model")
         again = resumed(tmp_path / "model", data)
-        statistics = {k: v for k, v in weights(again).items() if k in ("baseline", "size_stats")}
-        assert len(statistics) == 2 and again._is_warm
+        names = ("baseline", "library_mean", "depth_std")
+        statistics = {k: v for k, v in weights(again).items() if k.endswith(names)}
+        assert len(statistics) == 6 and again._is_warm
         train(again, resume=True)
         train(model, resume=True)
     assert again.stages_ == STAGES and len(again.validation_indices) == 24

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scmomer.data import SparseDataSplitter
-from scmomer.train._objectives import counts_of, stage_loss
+from scmomer.train._objectives import stage_loss
 
 STAGES = ("rna", "atac", "fusion", "bridge")
 
@@ -24,8 +24,7 @@ class Record(pl.Callback):
         self.cells: dict[str, list[int]] = {}
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        counts = batch["rna"] if "rna" in batch else batch["atac"]
-        self.cells.setdefault(pl_module.stage, []).append(counts.n_rows)
+        self.cells.setdefault(pl_module.stage, []).append(batch.n_cells)
         self.epochs[pl_module.stage] = trainer.current_epoch + 1
 
 
@@ -192,7 +191,16 @@ def test_plan_kwargs_reach_every_stage(make_model, train, mdata):
     before = weights(model)
     train(model, plan_kwargs={"lr": 0.0})
     after = weights(model)
-    start_values = ("target_sum", "gene_weight", "baseline", "size_stats", "scale", "slope", "bias")
+    start_values = (
+        "target_sum",
+        "gene_weight",
+        "baseline",
+        "_mean",
+        "_std",
+        "scale",
+        "slope",
+        "bias",
+    )
     start_values += ("shift", "even_depth", "refines", "depth_heads.atac.weight")
     moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert moved and all(key.endswith(start_values) for key in moved), moved
@@ -241,7 +249,7 @@ def validation_loss(model, stage: str) -> float:
     with torch.no_grad():
         for batch in batches:
             losses.append(float(stage_loss(model.module, stage, batch)[0]))
-            sizes.append(next(iter(counts_of(batch).values())).n_rows)
+            sizes.append(batch.n_cells)
     return float(np.average(losses, weights=sizes))
 
 
@@ -301,7 +309,7 @@ def test_an_interruption_keeps_finished_stages(
         assert signal.getsignal(signal.SIGINT) is handler
         assert model.stages_ == finished and model.is_trained_ == bool(finished)
         assert list(model.history) == list(finished) and not model.module.training
-        assert all(p.requires_grad for p in model.module.encoders.parameters())
+        assert all(p.requires_grad for p in model.module.modalities.parameters())
         record = Record()
         train(model, **options, resume=True, callbacks=[record])
     assert list(record.epochs) == list(STAGES[len(finished) :])

@@ -114,9 +114,7 @@ def test_very_little_data_train(make_mdata, make_model, train, n_cells, n_genes,
         {"rna_value_skip": False},
         {"atac_patch_weights": "shared"},
         {"atac_peak_skip": False},
-        {"bridge_input": "embedding"},
-        {"bridge_input": "expression"},
-        {"bridge_input": "both"},
+        {"bridge_reads": "features"},
         {"latent_norm": "layer"},
         {"atac_depth_term": False},
         {"warm_start": False},
@@ -144,10 +142,14 @@ def test_options_train_and_do_not_depend_on_companions(mdata, make_model, train,
 
 
 def test_sizes_and_options_make_the_network(make_model, mdata):
-    model = make_model(mdata, n_latent=6, rna_dim=4, tokens="all", bridge_input="embedding")
+    model = make_model(mdata, n_latent=6, rna_dim=4, tokens="all", bridge_reads="features")
     config = model.config
-    assert (config.n_latent, config.rna.dim, config.rna.tokens) == (6, 4, "all")
-    assert model.module.bridges["rna"].features is None
+    assert (config.n_latent, config.modalities["rna"].dim, config.modalities["rna"].tokens) == (
+        6,
+        4,
+        "all",
+    )
+    assert model.module.bridges_from("rna")[0].embedding is None
     assert "n_latent 6" in model._model_summary_string
     assert "60 genes, 200 peaks" in model._model_summary_string
 

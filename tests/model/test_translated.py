@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import namedtuple
 
 import numpy as np
@@ -84,7 +83,7 @@ def test_unknown_targets_are_refused(trained, trained_rna, mdata, refuses):
 def test_no_expression_is_below_zero(saved, mdata):
     model = scmomer.load(saved)
     middle = float(np.median(model.get_translated(mdata, "rna")))
-    for decoder in model.module.decoders_of("rna"):
+    for decoder in model.module.all_decoders("rna"):
         decoder.linear.bias.data -= middle / decoder.scale[:, 0]  # now half of the raw values are
     found = model.get_translated(mdata, "rna")
     assert found.min() == 0 and found.max() > 0
@@ -114,19 +113,21 @@ def test_the_predicted_depth_depends_on_the_cell(trained, mdata, same):
     same(trained.get_translated(cells), trained.get_translated(cells, depth="mean"))
 
 
-def test_a_share_of_the_predicted_depth_is_spoken_at(saved, mdata, same):
-    model, cells = scmomer.load(saved), mdata["rna"]
+def test_depth_share_moves_from_the_mean_to_the_predicted_depth(trained, mdata, same):
+    def translate(share: float | None) -> np.ndarray:
+        return trained.get_translated(mdata["rna"], depth_share=share)
 
-    def speak(share: float) -> np.ndarray:
-        module = model.module
-        module.config = dataclasses.replace(module.config, depth_share=share)
-        return model.get_translated(cells)
-
-    mean, none = model.get_translated(cells, depth="mean"), speak(0.0)
-    whole, half = (logit(speak(share)) - logit(none) for share in (1.0, 0.5))
+    none = translate(0.0)
+    whole, half = (logit(translate(share)) - logit(none) for share in (1.0, 0.5))
     assert np.abs(whole).max() > 1e-2
     same(2 * half, whole, 1e-4)  # logits are linear in the depth
-    assert np.array_equal(model.get_translated(cells, depth="mean"), mean)
+    assert np.array_equal(translate(None), translate(0.7))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, np.nan, "all", [0.5]], ids=str)
+def test_bad_depth_shares_are_refused(trained, mdata, refuses, share):
+    with refuses(ValueError, "depth_share None or a number from 0 to 1", repr(share)):
+        trained.get_translated(mdata["rna"], depth_share=share)
 
 
 @pytest.mark.parametrize("depth", ["deep", -1, np.nan, np.inf, True], ids=str)

@@ -12,7 +12,6 @@ from mudata import MuData
 from scipy.special import expit
 
 import scmomer
-from scmomer.inference import _inference
 
 
 def has(data, modality: str) -> np.ndarray:
@@ -45,20 +44,25 @@ def test_uncertainty_comes_with_the_same_values(trained, data, to):
     assert np.array_equal(unsure, has(data, SOURCE[to])) and (std[~unsure] < 1e-6).all()
 
 
-def test_uncertainty_is_the_deviation_of_single_opinions(trained, mdata, monkeypatch, same):
-    logits = np.array([-1.0, 0.0, 4.0])
-
-    def opinions(module, to, z, *args):
-        for value in logits:
-            yield torch.full((len(z), 200 if to == "atac" else 60), float(value))
-
-    monkeypatch.setattr(_inference, "opinions", opinions)
+def test_uncertainty_is_the_deviation_of_single_predictions(trained, mdata, monkeypatch, same):
+    logits = np.array([-1.0, 0.0, 4.0, 1.0])
+    for to in ("atac", "rna"):
+        heads = [head.decoder(to) for head in trained.module.heads_from(SOURCE[to])]
+        decoders = [trained.module.modality(to).decoder, *heads]
+        for decoder, value in zip(decoders, logits, strict=True):
+            monkeypatch.setattr(
+                decoder,
+                "forward",
+                lambda z, *args, n=decoder.linear.out_features, v=value: torch.full(
+                    (len(z), n), float(v)
+                ),
+            )
     values, std = trained.get_translated(mdata, "atac", uncertainty=True)
     same(values, expit(1.0))  # averaged as logits
-    same(std, (((expit(logits) - expit(1.0)) ** 2).sum() / 2) ** 0.5)
+    same(std, (((expit(logits) - expit(1.0)) ** 2).sum() / 3) ** 0.5)
     values, std = trained.get_translated(mdata, "rna", uncertainty=True)
     same(values, 1.0)
-    same(std, (((np.maximum(logits, 0) - 1) ** 2).sum() / 2) ** 0.5)  # none is below zero
+    same(std, (((np.maximum(logits, 0) - 1) ** 2).sum() / 3) ** 0.5)  # none is below zero
 
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
@@ -94,9 +98,9 @@ def test_a_cell_that_heads_cannot_read_is_left_to_the_decoder(trained, make_unse
     assert 0 < lacks.sum() < 120
     values, std = trained.get_translated(mosaic, to, uncertainty=True, depth="mean")
     assert np.isfinite(values).all() and np.isfinite(std).all()
-    z = torch.from_numpy(trained.get_latent_representation(mosaic))
+    z = torch.from_numpy(trained._embed(mosaic).z)
     with torch.no_grad():
-        alone = trained.module.decoder(to)(z)
+        alone = trained.module.modality(to).decoder(z)
     alone = (alone.sigmoid() if to == "atac" else alone.clamp_min(0)).numpy()
     same(values[lacks], alone[lacks])
     assert (np.abs(values - alone).max(1) > 1e-4)[~lacks].all()

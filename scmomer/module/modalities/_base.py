@@ -53,6 +53,8 @@ class ModalityModule(nn.Module, ABC):
     bridge_reads: ClassVar[Reads] = "both"
     """What its bridge reads; further heads read ``head_reads``."""
     head_reads: ClassVar[Reads] = "features"
+    published_reads: ClassVar[Reads] = "features"
+    """What its bridge reads with ``bridge_reads="features"``, as in the published code."""
     centers_inputs: ClassVar[bool] = True
     """Whether bridges may subtract the mean of its features, which makes them dense."""
     translates_to: ClassVar[str] = "values"
@@ -73,6 +75,12 @@ class ModalityModule(nn.Module, ABC):
         self.n_features, self.n_batches = len(features), n_batches
         self.n_latent = config.n_latent
         self.config: Any = config.modalities[self.name]
+        if encoder is None and getattr(self.config, "encoder", None) == "custom":
+            msg = (
+                f"The model was trained with an encoder of your own for {self.name!r}. Pass one of "
+                f"that kind: scmomer.load(path, encoders={{{self.name!r}: MyEncoder()}})."
+            )
+            raise TypeError(msg)
         self.encoder = self.make_encoder(features, config) if encoder is None else encoder
         self.decoder = self.make_decoder()
         # Loss of the train mean, so that 1.0 means "no better than the mean" in each modality.

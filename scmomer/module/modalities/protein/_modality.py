@@ -41,6 +41,7 @@ class ProteinModality(ModalityModule):
     config_type = ProteinConfig
     # In antibody counts depth is mostly the cell's size, which RNA predicts well.
     has_depth = True
+    published_reads = "both"  # the published code has no protein
 
     @classmethod
     def preset(cls, size: str) -> tuple[Any, StageConfig]:
