@@ -306,9 +306,16 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         """Load a model folder; the same as :func:`scmomer.load`."""
         path = Path(path).expanduser()
         file = read_model(path)
+        own = {m for m, c in file.config.modalities.items() if c.encoder == "custom"}
+        if missing := sorted(own - encoders.keys()):
+            msg = (
+                f"The model was trained with an encoder of your own for {missing}. Pass one of that "
+                f"kind: scmomer.load(path, encoders={{{missing[0]!r}: MyEncoder()}})."
+            )
+            raise TypeError(msg)
         try:
             model = cls._from_spec(file.spec, file.config, encoders)
-        except (KeyError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(damage_message(path, error)) from error
         model.id, model.stages_, model.history_ = file.model_id, file.stages, file.history
         model._split = file.split

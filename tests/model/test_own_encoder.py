@@ -44,7 +44,7 @@ def test_saved_and_loaded_with_such_an_encoder(model, mdata, tmp_path):
     again = scmomer.load(tmp_path / "model", encoders={"rna": Linear(60, 8)})
     z = model.get_latent_representation(mdata)
     assert np.array_equal(again.get_latent_representation(mdata), z)
-    with pytest.raises(TypeError, match=r"of your own for 'rna'.*encoders=\{'rna': MyEncoder"):
+    with pytest.raises(TypeError, match=r"of your own for \['rna'\].*encoders=\{'rna': MyEncoder"):
         scmomer.load(tmp_path / "model")
 
 

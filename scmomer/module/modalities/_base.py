@@ -75,12 +75,6 @@ class ModalityModule(nn.Module, ABC):
         self.n_features, self.n_batches = len(features), n_batches
         self.n_latent = config.n_latent
         self.config: Any = config.modalities[self.name]
-        if encoder is None and getattr(self.config, "encoder", None) == "custom":
-            msg = (
-                f"The model was trained with an encoder of your own for {self.name!r}. Pass one of "
-                f"that kind: scmomer.load(path, encoders={{{self.name!r}: MyEncoder()}})."
-            )
-            raise TypeError(msg)
         self.encoder = self.make_encoder(features, config) if encoder is None else encoder
         self.decoder = self.make_decoder()
         # Loss of the train mean, so that 1.0 means "no better than the mean" in each modality.
