@@ -32,14 +32,14 @@ class CopiesMixin:
         if _MANAGER in state:
             state[_MANAGER] = None
         if isinstance(self._adata, MuData):
-            state["_adata"] = MuDataParts.of(self._adata)
+            state["_adata"] = MuDataParts.from_mudata(self._adata)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what :meth:`__getstate__` gave."""
         vars(self).update(state)
         if isinstance(self._adata, MuDataParts):
-            self._adata = self._adata.joined()
+            self._adata = self._adata.to_mudata()
 
     def __copy__(self) -> Self:
         """Return a model that shares everything."""

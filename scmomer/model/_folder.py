@@ -98,7 +98,7 @@ class Folder:
         try:
             meta = json.loads((path / self.meta).read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(self.damaged(path, error)) from error
+            raise ValueError(self.damage_message(path, error)) from error
         self._check_format(path, meta)
         return meta
 
@@ -138,7 +138,7 @@ class Folder:
             )
             raise ValueError(msg) from error
 
-    def damaged(self, path: Path, error: Exception) -> str:
+    def damage_message(self, path: Path, error: Exception) -> str:
         """Return the message for a JSON file that is not as it was written."""
         return (
             f"Expected {self.meta} of {str(path)!r} as {self.what}.save(path) wrote it, found "

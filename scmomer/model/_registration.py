@@ -20,12 +20,12 @@ from scmomer.data import (
     check_container,
     check_one_modality,
     check_unique,
+    display_name,
     examples,
     find_column,
+    find_same_cell,
     get_counts,
     looks_like,
-    name_of,
-    named_otherwise,
     parse_peaks,
     read_column,
     resolve_modalities,
@@ -65,7 +65,7 @@ def check_modality(
 def check_own(data: AnnData | MuData) -> None:
     """Raise if `data` is a view: registration writes into obs and uns."""
     if data.is_view:
-        name = name_of(data)
+        name = display_name(data)
         msg = (
             f"Expected data of its own in {name}, found a view of others, into which nothing can "
             f"be written. Run `{name} = {name}.copy()` first."
@@ -178,7 +178,7 @@ def _check_pairs(mdata: MuData, keys: list[str]) -> None:
         "the same way. If no cell was measured twice, scmomer.pp.pair_cells pairs similar ones."
     )
     for other in keys:
-        same = named_otherwise(mdata[lonely].obs_names, mdata[other].obs_names)
+        same = find_same_cell(mdata[lonely].obs_names, mdata[other].obs_names)
         if other != lonely and same is not None:
             msg += (
                 f" {same[0]!r} of {lonely!r} and {same[1]!r} of {other!r} seem to be one cell: "

@@ -20,11 +20,11 @@ from scmomer.data import (
     Cells,
     ModelSpec,
     called,
-    categories_of,
     check_container,
+    display_name,
     examples,
     find_column,
-    name_of,
+    get_categories,
     read_cells,
     read_column,
     resolve_modalities,
@@ -214,7 +214,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         if known is None:
             msg = (
                 f"Expected registered data, found data ({kind}) that were not set up for this "
-                f"model. Run `scmomer.pp.setup_{kind.lower()}({name_of(data)})` first."
+                f"model. Run `scmomer.pp.setup_{kind.lower()}({display_name(data)})` first."
             )
             raise ValueError(msg)
 
@@ -345,7 +345,7 @@ def _spec_of(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
         key = setup_args[name]
         if key is not None:
             column = read_column(data, key, find_column(data, key, keys))
-            names[name] = categories_of(column)
+            names[name] = get_categories(column)
     return ModelSpec(
         features=features,
         modality_keys=keys,

@@ -14,8 +14,8 @@ from scmomer.nn.favor._tiles import (
     Workspace,
     add_product,
     narrow_product,
+    tile_tokens,
     tiles,
-    tokens_of,
     wide_product,
 )
 
@@ -171,7 +171,7 @@ class Streamed:
         context, below = x.new_zeros(*of_heads, self.m, self.d), x.new_zeros(*of_heads, self.m, 1)
         total_v, count = x.new_zeros(*of_heads, 1, self.d), x.new_zeros(*of_heads, 1, 1)
         for tile in self.tiles:
-            h = self._narrow(self._norm(tokens_of(x, tile), w.norm1, w.norm1_bias)[0])
+            h = self._narrow(self._norm(tile_tokens(x, tile), w.norm1, w.norm1_bias)[0])
             _, v, projected, norm = self._keys_and_values(h, tile)
             old, summed, summed_phi = (self._of(y, tile) for y in (top, context, below))
             new = projected.amax((-1, -2), keepdim=True)
@@ -215,16 +215,16 @@ class Streamed:
         """
         w = self.weights
         for tile in self.tiles:
-            residual = tokens_of(x, tile)
+            residual = tile_tokens(x, tile)
             h = self._narrow(self._norm(residual, w.norm1, w.norm1_bias)[0])
             q = self._split(self._linear("q", self.q, h), tile)
             attended, below = self._attend(q, self._narrow(self._of(keys.context, tile)))
             if saved is not None:
                 torch.cat([attended, below], -2, out=self._saved(saved, tile))
-            y = torch.add(residual, w.out_bias, out=tokens_of(middle, tile))  # (t, dim)
+            y = torch.add(residual, w.out_bias, out=tile_tokens(middle, tile))  # (t, dim)
             add_product(y, self._narrow(self._join(attended, tile)).T, self.out.T)
             h = self._narrow(self._norm(y, w.norm2, w.norm2_bias)[0])
             hidden = self._wide("hidden", self.w1, h.T).add_(w.b1[:, None])  # (dim * ff_mult, t)
             hidden = self._narrow(torch.ops.aten.gelu_(hidden))
-            y = torch.add(y, w.b2, out=tokens_of(out, tile))
+            y = torch.add(y, w.b2, out=tile_tokens(out, tile))
             add_product(y, hidden.T, self.w2.T)

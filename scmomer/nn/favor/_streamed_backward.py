@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scmomer.nn.favor._attention import EPS
 from scmomer.nn.favor._streamed import BlockWeights, Keys, Streamed
-from scmomer.nn.favor._tiles import Tile, add_product, tokens_of, wide_product
+from scmomer.nn.favor._tiles import Tile, add_product, tile_tokens, wide_product
 
 
 class _OfKeys(NamedTuple):
@@ -38,10 +38,10 @@ class StreamedBackward(Streamed):
         of_keys = _OfKeys(context[..., : self.d].contiguous(), context[..., self.d :])
         grad = _OfKeys(x.new_zeros(*of_heads, self.d), x.new_zeros(*of_heads, 1))
         for tile in self.tiles:
-            dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tokens_of(dx, tile))
+            dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tile_tokens(dx, tile))
             saved = self._saved(attended, tile)
             self._queries_backward(
-                x, of_keys, saved, dmiddle, tile, grads, grad, tokens_of(dh, tile)
+                x, of_keys, saved, dmiddle, tile, grads, grad, tile_tokens(dh, tile)
             )
         dkv = torch.zeros_like(self.kv, dtype=x.dtype)
         narrow = self._narrow(grad.context)
@@ -49,7 +49,7 @@ class StreamedBackward(Streamed):
         grad = _OfKeys(narrow, grad.below)
         for tile in self.tiles:
             self._keys_backward(
-                x, keys, grad, transposed, tile, grads, dkv, dh, tokens_of(dx, tile)
+                x, keys, grad, transposed, tile, grads, dkv, dh, tile_tokens(dx, tile)
             )
         grads.k.copy_(dkv[: len(grads.k)])
         grads.v.copy_(dkv[len(grads.k) :])
@@ -59,7 +59,7 @@ class StreamedBackward(Streamed):
         self, middle: Tensor, dy: Tensor, tile: Tile, grads: BlockWeights, dx: Tensor
     ) -> Tensor:
         """Write the gradient of the middle of the residual stream, ``(t, dim)``, to `dx`."""
-        w, residual, dy = self.weights, tokens_of(middle, tile), tokens_of(dy, tile)
+        w, residual, dy = self.weights, tile_tokens(middle, tile), tile_tokens(dy, tile)
         h, *moments = self._norm(residual, w.norm2, w.norm2_bias)
         h, d = self._narrow(h), self._narrow(dy)
         before = self._wide("before", self.w1, h.T).add_(w.b1[:, None])  # (dim * ff_mult, t)
@@ -112,7 +112,7 @@ class StreamedBackward(Streamed):
     ) -> None:
         w = self.weights
         attended, below = saved[:, : self.d], saved[:, self.d :]
-        h = self._narrow(self._norm(tokens_of(x, tile), w.norm1, w.norm1_bias)[0])
+        h = self._narrow(self._norm(tile_tokens(x, tile), w.norm1, w.norm1_bias)[0])
         q = self._split(self._linear("q", self.q, h), tile)
         phi = self._query_features(q)
         d = self._narrow(dmiddle)
@@ -147,7 +147,7 @@ class StreamedBackward(Streamed):
         dh: Tensor,
         dx: Tensor,
     ) -> None:
-        w, residual = self.weights, tokens_of(x, tile)
+        w, residual = self.weights, tile_tokens(x, tile)
         h, *moments = self._norm(residual, w.norm1, w.norm1_bias)
         h = self._narrow(h)
         above, below = (self._of(part, tile) for part in grad)  # (b, m, d), (b, m, 1)
@@ -163,5 +163,5 @@ class StreamedBackward(Streamed):
         torch.cat([self._join(dk, tile), self._join(dv, tile)], out=d)
         d = self._narrow(d)
         add_product(dkv, d, h)
-        dh = tokens_of(dh, tile).add_(self._wide("dh", d.T, self.kv))
+        dh = tile_tokens(dh, tile).add_(self._wide("dh", d.T, self.kv))
         dx += self._norm_backward(dh, residual, moments, w.norm1, grads.norm1, grads.norm1_bias)

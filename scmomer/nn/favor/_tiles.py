@@ -36,7 +36,7 @@ def tiles(n: int, length: int, size: int) -> Iterator[Tile]:
             yield slice(start, min(start + step, n)), slice(0, length)
 
 
-def tokens_of(x: Tensor, tile: Tile) -> Tensor:
+def tile_tokens(x: Tensor, tile: Tile) -> Tensor:
     """Return the tokens of a tile of ``(n, length, dim)`` as a view, ``(tokens, dim)``."""
     return x[tile].flatten(0, 1)
 
