@@ -1,4 +1,4 @@
-"""The SCMOMER model: registration, construction, save; training and results are mixed in."""
+"""The SCMOMER model: registration, construction and files. Mixins add training and results."""
 
 from __future__ import annotations
 
@@ -54,10 +54,11 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
     """Multi-omics embeddings and translation when a modality is missing.
 
-    Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:
-    encoders of RNA and ATAC (and, beyond the paper, surface protein), fused on paired cells, and
-    bridges that stand in for a missing modality. Registration, trainer and device arguments are those of scvi-tools. New are sparse
-    minibatches up to the device, queries that need no set-up, and model files without pickle.
+    Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools'
+    :class:`~scvi.model.base.BaseModelClass`: encoders of RNA and ATAC (and, beyond the paper,
+    surface protein), fused on paired cells, and bridges that predict a missing modality.
+    Registration, trainer and device arguments are those of scvi-tools. Minibatches stay sparse up
+    to the device, queries need no set-up, and model files contain no pickle.
 
     Parameters
     ----------
@@ -69,11 +70,11 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         ``"paper"`` is the published architecture to the layer. ``"auto"`` is ``"base"`` on a
         GPU, else ``"small"``.
     options
-        Fields of :class:`scmomer.module.ModuleConfig` to replace, those of the encoders as
-        ``rna_<field>``, ``atac_<field>`` and ``protein_<field>``. Most used: ``tokens="expressed" | "all"``,
-        ``binning="quantile" | "log2"``, ``rna_encoder="performer" | "mlp"``,
-        ``atac_encoder="vit" | "mlp"``, ``n_latent``, ``bridge_input="both" | "embedding" |
-        "expression"``.
+        Fields of :class:`scmomer.module.ModuleConfig` to replace; those of the encoders as
+        ``rna_<field>``, ``atac_<field>`` and ``protein_<field>``. Most used:
+        ``tokens="expressed" | "all"``, ``binning="quantile" | "log2"``,
+        ``rna_encoder="performer" | "mlp"``, ``atac_encoder="vit" | "mlp"``, ``n_latent``,
+        ``bridge_input="both" | "embedding" | "expression"``.
 
     Raises
     ------
@@ -103,7 +104,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     ):
         if data is None and registry is None:
             msg = (
-                "Expected registered data, found none. Set them up and pass them "
+                "No data were given. Set them up and pass them "
                 "(`scmomer.pp.setup_mudata(mdata); model = scmomer.SCMOMER(mdata)`), or load a "
                 "model with scmomer.load(path)."
             )
@@ -116,9 +117,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             return
         self.init_params_ = self._get_init_params(locals())
         config = get_config(size, has_gpu=torch.cuda.is_available(), **options)
-        spec = _spec_of(data, self.registry["setup_args"])
+        spec = _read_spec(data, self.registry["setup_args"])
         if RNA in spec.features:
-            rna = replace(spec, features={RNA: spec.features[RNA]})  # peaks need not be read
+            rna = replace(spec, features={RNA: spec.features[RNA]})  # without reading peaks
             with called(argument=None):
                 lengths = read_cells(data, rna, check=False).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
@@ -208,14 +209,11 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         except ValueError as error:
             msg = (
                 "Expected registered data, found a copy or a part of registered data. Run "
-                f"`scmomer.pp.setup_{kind.lower()}(data)` with these, as before."
+                f"`scmomer.pp.setup_{kind.lower()}(data)` again."
             )
             raise ValueError(msg) from error
         if known is None:
-            msg = (
-                f"Expected registered data, found data ({kind}) that were not set up for this "
-                f"model. Run `scmomer.pp.setup_{kind.lower()}({display_name(data)})` first."
-            )
+            msg = f"These data ({kind}) are not registered. Run `scmomer.pp.setup_{kind.lower()}({display_name(data)})` first."
             raise ValueError(msg)
 
     # -- data
@@ -223,11 +221,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     def _training_cells(self) -> Cells:
         if self.adata is None:
             msg = (
-                "Expected registered data, found none: this model was loaded from a folder, or made "
-                "by load_query. "
-                "Pass the data to methods that take them. To train on, save the model if it is not, "
-                "and load it with data that have all of its features: "
-                "`model = scmomer.load(path, mdata)`."
+                "This model has no registered data, because it was loaded without data or made by "
+                "load_query. Pass data to its methods. To train further, save the model and load it "
+                "with data that have all of its features: `model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)
         with called(argument=None):
@@ -253,7 +249,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         Raises
         ------
         FileExistsError
-            If it exists and `overwrite` is false, or if it is no model folder.
+            If the folder exists and `overwrite` is false, or it is not a model folder.
         """
         file = ModelFile(
             self.id,
@@ -291,7 +287,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         return model
 
     def _attach(self, data: AnnData | MuData) -> None:
-        """Register data, unless they are, and take them as the model's own.
+        """Register data if necessary, and store them as the model's training data.
 
         Raises
         ------
@@ -309,14 +305,14 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 layer = self.spec.layers[modality]
                 self.setup_anndata(data, modality=modality, layer=layer, **keys)  # type: ignore[arg-type]
         manager = self._get_most_recent_anndata_manager(data, required=True)
-        found = _spec_of(data, manager.registry["setup_args"])
+        found = _read_spec(data, manager.registry["setup_args"])
         self._check_fits(found)
         self._adata, self._adata_manager = data, manager
         self._register_manager_for_instance(manager)
         self.registry_ = manager.registry
 
     def _check_fits(self, found: ModelSpec) -> None:
-        """Raise if registered data have other modalities or features than the model."""
+        """Raise if registered data lack modalities or features of the model."""
         for modality, names in self.spec.features.items():
             there = found.features.get(modality, pd.Index([]))
             if not names.isin(there).all():
@@ -324,14 +320,14 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 msg = (
                     f"Expected data with all {len(names)} {FEATURE_NAMES[modality]} of the model to "
                     f"load it with, found {len(missing)} missing, such as {examples(missing)}. Load "
-                    "the model without data, and pass these to its methods: features that they "
-                    "lack count as zero there."
+                    "the model without data, and pass the data to its methods, where missing "
+                    "features count as zero."
                 )
                 raise ValueError(msg)
 
 
-def _spec_of(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
-    """Read features, batches and labels of registered data."""
+def _read_spec(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
+    """Return features, batches and labels of registered data."""
     if isinstance(data, MuData):
         keys = resolve_modalities(data, setup_args["modalities"])
         layers = {m: setup_args[f"{m}_layer"] for m in keys}

@@ -1,4 +1,4 @@
-"""FAVOR+ attention: plain, and streamed over tiles of tokens with a backward pass of its own."""
+"""FAVOR+ attention: plain, and streamed over tiles of tokens with its own backward pass."""
 
 from scmomer.nn.favor._attention import FavorAttention, SoftmaxAttention
 from scmomer.nn.favor._block import favor_block
