@@ -41,10 +41,10 @@ class ExpressionPCs:
         weights = scale[:, None] * svd.components_.T
         return cls(np.ascontiguousarray(weights, np.float32), target_sum)
 
-    def transform(self, cells: Cells, use: tuple[str, ...] | None) -> np.ndarray:
+    def transform(self, cells: Cells, use: tuple[str, ...]) -> np.ndarray:
         """Return components, ``(n_cells, n_comps)`` float32; NaN where RNA is not read."""
         found = np.full((cells.n_cells, self.weights.shape[1]), np.nan, np.float32)
-        if RNA in cells.counts and (use is None or RNA in use):
+        if RNA in cells.counts and RNA in use:
             known = cells.measured[RNA]
             found[known] = (log_expression(cells.counts[RNA], self.target_sum) @ self.weights)[
                 known

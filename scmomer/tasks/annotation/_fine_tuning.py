@@ -14,9 +14,8 @@ from scmomer._constants import RNA
 from scmomer.data import Cells, cell_loader
 from scmomer.inference import cells_by_pattern, to_device
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
-from scmomer.tasks.annotation._inputs import Inputs, batch_inputs
+from scmomer.tasks.annotation._inputs import Inputs, Settings, batch_inputs
 from scmomer.tasks.annotation._module import (
-    ClassifierConfig,
     ClassifierModule,
     class_weights,
     head_loss,
@@ -72,9 +71,7 @@ def fine_tune(
     cells: Cells,
     codes: Tensor,
     held_out: np.ndarray,
-    use: tuple[str, ...],
-    inputs: Inputs,
-    config: ClassifierConfig,
+    settings: Settings,
     pcs: ExpressionPCs | None = None,
 ) -> tuple[SCMOMER, np.ndarray, int]:
     """Train the last block and the final norms of the RNA encoder, and the heads, end to end.
@@ -89,10 +86,8 @@ def fine_tune(
         Reference and its classes, ``(n,)``.
     held_out
         Cells for early stopping, ``(n,)`` bool.
-    use, inputs
-        Modalities to read; what the heads read.
-    config
-        Schedule.
+    settings
+        What to read, and the schedule.
     pcs
         Components of expression, if the heads read them.
 
@@ -101,8 +96,9 @@ def fine_tune(
     A model with its own network; probabilities of the held-out cells, in order,
     ``(n_held_out, n_classes)``; and the best epoch, 0 if none improved.
     """
+    use, config = settings.modalities, settings.config
     tuned = with_own_network(model)
-    both = _Tuning(tuned.module, heads, inputs)
+    both = _Tuning(tuned.module, heads, settings.inputs)
     both.requires_grad_(False)
     layers = [heads, *trainable_layers(tuned.module.encoders[RNA])]
     trained = [p for layer in layers for p in layer.parameters()]

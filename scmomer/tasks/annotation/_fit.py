@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 
 from scmomer._constants import RNA
 from scmomer.data import Cells
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._fine_tuning import changed_tensors, fine_tune
-from scmomer.tasks.annotation._fitted import FittedClassifier, Mode
+from scmomer.tasks.annotation._fitted import FittedClassifier
 from scmomer.tasks.annotation._gene_classifiers import (
     GeneClassifiers,
     choose_mixing_weight,
     cross_val_probabilities,
     mix_probabilities,
 )
-from scmomer.tasks.annotation._inputs import Inputs, cell_inputs
-from scmomer.tasks.annotation._module import ClassifierConfig, ClassifierModule
+from scmomer.tasks.annotation._inputs import Settings, cell_inputs
+from scmomer.tasks.annotation._module import ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
 from scmomer.tasks.annotation._train import seeded, train_heads
 
@@ -32,13 +31,8 @@ def fit_classifier(
     model: SCMOMER,
     cells: Cells,
     labels: np.ndarray,
-    *,
-    inputs: Inputs,
-    mode: Mode,
-    modalities: tuple[str, ...],
-    genes: pd.Index | None,
-    config: ClassifierConfig,
-    batch_size: int | None,
+    settings: Settings,
+    batch_size: int | None = None,
 ) -> FittedClassifier:
     """Train heads, fine-tune the network if asked for, and fit gene classifiers and novelty.
 
@@ -48,37 +42,33 @@ def fit_classifier(
         Is not changed.
     cells, labels
         Reference and its labels, ``(n_cells,)``.
-    inputs, mode, modalities, genes, config, batch_size
-        As in :class:`CellTypeClassifier` and its :meth:`~CellTypeClassifier.fit`.
+    settings
+        What to read, and how to train.
+    batch_size
+        Cells to embed at a time.
     """
+    config, one_fold = settings.config, settings.mode == "finetune"
+    reads_genes = settings.inputs == "all" and RNA in settings.modalities
     classes, codes = np.unique(labels, return_inverse=True)
-    sizes = len(classes), model.target_sum
-    reads_genes = inputs == "all" and RNA in modalities
+    targets, sizes = torch.from_numpy(codes), (len(classes), model.target_sum)
     pcs = None
     if reads_genes:
         pcs = ExpressionPCs.fit(cells.counts[RNA][cells.measured[RNA]], model.target_sum)
-    reading = modalities, inputs, batch_size, pcs
-    found = cell_inputs(model, cells, *reading)
+    found = cell_inputs(model, cells, settings, batch_size, pcs)
+    x = torch.from_numpy(found.values)
     with seeded():
-        n_inputs = found.values.shape[1]
-        heads = ClassifierModule(n_inputs, len(classes), found.n_always_present, config)
-    # Fine-tuning needs cells that no head was trained on: one fold.
-    probabilities, epochs = train_heads(
-        heads,
-        torch.from_numpy(found.values),
-        torch.from_numpy(codes),
-        config,
-        one_fold=mode == "finetune",
-    )
+        heads = ClassifierModule(x.shape[1], len(classes), found.n_always_present, config)
+    # Fine-tuning needs cells that no head was trained on.
+    probabilities, epochs = train_heads(heads, x, targets, config, one_fold=one_fold)
     held_out = ~np.isnan(probabilities[:, 0])
     probabilities = probabilities[held_out]
     network, fine_epoch = {}, 0
-    if mode == "finetune":
+    if settings.mode == "finetune":
         tuned, probabilities, fine_epoch = fine_tune(
-            model, heads, cells, torch.from_numpy(codes), held_out, modalities, inputs, config, pcs
+            model, heads, cells, targets, held_out, settings, pcs
         )
         network = changed_tensors(model.module, tuned.module)
-        found = cell_inputs(tuned, cells, *reading)
+        found = cell_inputs(tuned, cells, settings, batch_size, pcs)
     gene_classifiers, weight = None, 0.0
     if reads_genes and config.gene_classifier_weight > 0:
         gene_classifiers = GeneClassifiers.fit_cells(cells, codes, *sizes)
@@ -87,13 +77,9 @@ def fit_classifier(
         weight = choose_mixing_weight(probabilities, by_genes, codes[held_out], preferred)
         probabilities = mix_probabilities(probabilities, by_genes, weight)
     return FittedClassifier(
+        **vars(settings),
         model_id=model.id,
-        inputs=inputs,
-        mode=mode,
-        modalities=modalities,
-        genes=genes,
         classes=classes,
-        config=config,
         heads=heads,
         epochs=epochs,
         held_out=np.sort(probabilities.max(1)),

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from scmomer.data import Cells
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers, mix_probabilities
-from scmomer.tasks.annotation._inputs import CellInputs, Inputs
-from scmomer.tasks.annotation._module import ClassifierConfig, ClassifierModule
+from scmomer.tasks.annotation._inputs import CellInputs, Settings
+from scmomer.tasks.annotation._module import ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
 
-Mode = Literal["frozen", "finetune"]
 
-
-@dataclass(frozen=True)
-class FittedClassifier:
+@dataclass(frozen=True, kw_only=True)
+class FittedClassifier(Settings):
     """Everything but the model that prediction needs."""
 
     model_id: str
-    inputs: Inputs
-    mode: Mode
-    modalities: tuple[str, ...]
-    """Modalities to read."""
-    genes: pd.Index | None
-    """Genes to read; None for all."""
     classes: np.ndarray
     """Names of the classes, sorted, ``(n_classes,)``."""
-    config: ClassifierConfig
     heads: ClassifierModule
     epochs: np.ndarray
     """Best epoch of each head, ``(n_heads,)``."""

@@ -16,6 +16,7 @@ from scmomer._constants import RNA
 from scmomer.data import assigned
 from scmomer.inference import Inference, head_embeddings
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
+from scmomer.tasks.annotation._module import ClassifierConfig
 
 if TYPE_CHECKING:
     from scmomer.data import Cells
@@ -24,6 +25,20 @@ if TYPE_CHECKING:
     from scmomer.nn import SparseRows
 
 Inputs = Literal["all", "embedding"]
+Mode = Literal["frozen", "finetune"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a classifier reads, and how it is trained."""
+
+    inputs: Inputs
+    mode: Mode
+    modalities: tuple[str, ...]
+    """Modalities to read."""
+    genes: pd.Index | None
+    """Genes to read; None for all."""
+    config: ClassifierConfig
 
 
 @dataclass(frozen=True)
@@ -78,8 +93,7 @@ def restrict_genes(cells: Cells, genes: pd.Index, keep: pd.Index | None) -> Cell
 def cell_inputs(
     model: SCMOMER,
     cells: Cells,
-    use: tuple[str, ...] | None,
-    inputs: Inputs,
+    settings: Settings,
     batch_size: int | None,
     pcs: ExpressionPCs | None = None,
 ) -> CellInputs:
@@ -90,8 +104,9 @@ def cell_inputs(
     """
     model._require_stages_for(cells)
     target = next((m for m in model.module.encoders if m != RNA), None)  # of translation heads
+    use = settings.modalities
     found = Inference(model.module, cells, None, batch_size).embed(use, target)
-    if inputs == "embedding":
+    if settings.inputs == "embedding":
         return CellInputs(found.z, found.z.shape[1], found.z)
     z_rna, heads = (
         None if values is None else torch.from_numpy(values)

@@ -18,12 +18,12 @@ from scmomer.tasks.annotation._module import ClassifierConfig, ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
 
 _FOLDER = Folder("classifier", version=2)
-_NOVELTY = ("centers", "whiten", "reference_novelty")
-_GENES = ("coef", "intercept", "feature_log_prob", "class_log_prior")
+_PLAIN = ("model_id", "inputs", "mode", "gene_classifier_weight", "target_sum")
 # Former names, in folders of version 1.
 _FORMER_TENSORS: Final = {
-    "centres": "centers",
-    "spread": "reference_novelty",
+    "centres": "novelty.centers",
+    "whiten": "novelty.whiten",
+    "spread": "novelty.reference_novelty",
     "votes.linear": "genes.coef",
     "votes.intercept": "genes.intercept",
     "votes.log_shares": "genes.feature_log_prob",
@@ -34,20 +34,14 @@ _FORMER_META: Final = {"n_sure": "n_always_present", "gene_share": "gene_classif
 
 def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> None:
     """Write a folder; an existing one is replaced only once the new one is complete."""
-    tensors = {f"heads.{k}": v.detach() for k, v in fitted.heads.state_dict().items()}
+    tensors = {f"heads.{k}": v for k, v in fitted.heads.state_dict().items()}
     tensors |= {f"network.{k}": v.detach().cpu() for k, v in fitted.network.items()}
-    arrays = {name: getattr(fitted.mahalanobis, name) for name in _NOVELTY}
-    arrays["held_out"] = fitted.held_out
+    tensors |= _arrays(fitted.mahalanobis, "novelty.") | _arrays(fitted.gene_classifiers, "genes.")
+    tensors["held_out"] = torch.from_numpy(fitted.held_out)
     if fitted.pcs is not None:
-        arrays["pcs"] = fitted.pcs.weights
-    if fitted.gene_classifiers is not None:
-        arrays |= {f"genes.{name}": getattr(fitted.gene_classifiers, name) for name in _GENES}
-    tensors |= {name: torch.from_numpy(values) for name, values in arrays.items()}
-    meta = {
-        "model_id": fitted.model_id,
+        tensors["pcs"] = torch.from_numpy(fitted.pcs.weights)
+    meta = {name: getattr(fitted, name) for name in _PLAIN} | {
         "classes": fitted.classes.tolist(),
-        "inputs": fitted.inputs,
-        "mode": fitted.mode,
         "modalities": list(fitted.modalities),
         "genes": None if fitted.genes is None else fitted.genes.astype(str).tolist(),
         "config": fitted.config.to_dict(),
@@ -56,10 +50,14 @@ def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> N
         "epochs": fitted.epochs.tolist(),
         "fine_epoch": fitted.fine_epoch,
         "scale": fitted.mahalanobis.scale,
-        "gene_classifier_weight": fitted.gene_classifier_weight,
-        "target_sum": fitted.target_sum,
     }
     _FOLDER.write(path, {k: v.contiguous() for k, v in tensors.items()}, meta, overwrite)
+
+
+def _arrays(record: object, prefix: str) -> dict[str, Tensor]:
+    """Return the arrays of a record as tensors; none of None."""
+    values = {} if record is None else vars(record)
+    return {prefix + k: torch.from_numpy(v) for k, v in values.items() if isinstance(v, np.ndarray)}
 
 
 def read_classifier(path: Path) -> FittedClassifier:
@@ -91,27 +89,24 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedClassifie
     n_classes = len(meta["classes"])
     heads = ClassifierModule(meta["n_inputs"], n_classes, meta["n_always_present"], config)
     heads.load_state_dict(_part(tensors, "heads."))
-    genes = {name: values.numpy() for name, values in _part(tensors, "genes.").items()}
+    novelty, genes = (
+        {name: values.numpy() for name, values in _part(tensors, prefix).items()}
+        for prefix in ("novelty.", "genes.")
+    )
     return FittedClassifier(
-        model_id=meta["model_id"],
-        inputs=meta["inputs"],
-        mode=meta["mode"],
+        **{name: meta[name] for name in _PLAIN},
         modalities=tuple(meta["modalities"]),
         genes=None if meta["genes"] is None else pd.Index(meta["genes"]),
         classes=np.array(meta["classes"]),
         config=config,
         heads=heads.eval(),
         epochs=np.array(meta["epochs"]),
+        fine_epoch=meta.get("fine_epoch", 0),
         held_out=tensors["held_out"].numpy(),
-        mahalanobis=ClassMahalanobis(
-            **{name: tensors[name].numpy() for name in _NOVELTY}, scale=meta["scale"]
-        ),
+        mahalanobis=ClassMahalanobis(**novelty, scale=meta["scale"]),
         pcs=ExpressionPCs(tensors["pcs"].numpy(), target_sum) if "pcs" in tensors else None,
         gene_classifiers=GeneClassifiers(**genes, target_sum=target_sum) if genes else None,
-        gene_classifier_weight=meta["gene_classifier_weight"],
-        target_sum=target_sum,
         network=_part(tensors, "network."),
-        fine_epoch=meta.get("fine_epoch", 0),
     )
 
 

@@ -18,8 +18,8 @@ from scmomer.data import Cells, Layers, called, check_container, examples
 from scmomer.model import resolve_model
 from scmomer.tasks.annotation._fine_tuning import with_own_network
 from scmomer.tasks.annotation._fit import fit_classifier
-from scmomer.tasks.annotation._fitted import FittedClassifier, Mode
-from scmomer.tasks.annotation._inputs import Inputs, cell_inputs, restrict_genes
+from scmomer.tasks.annotation._fitted import FittedClassifier
+from scmomer.tasks.annotation._inputs import Inputs, Mode, Settings, cell_inputs, restrict_genes
 from scmomer.tasks.annotation._io import read_classifier, write_classifier
 from scmomer.tasks.annotation._labels import LabelAssigner, Threshold, reference_labels
 from scmomer.tasks.annotation._module import ClassifierConfig
@@ -158,18 +158,10 @@ class CellTypeClassifier(LabelAssigner):
                 "Pass mode='frozen'."
             )
             raise ValueError(msg)
-        fitted = fit_classifier(
-            self.model,
-            cells,
-            names,
-            inputs=self.inputs,
-            mode=mode,
-            modalities=chosen,
-            genes=read_genes,
-            config=self.config,
-            batch_size=batch_size,
+        settings = Settings(
+            inputs=self.inputs, mode=mode, modalities=chosen, genes=read_genes, config=self.config
         )
-        self._set_fitted(fitted)
+        self._set_fitted(fit_classifier(self.model, cells, names, settings, batch_size))
         return self
 
     def _check_genes(self, genes: Sequence[str] | pd.Index) -> pd.Index:
@@ -243,9 +235,7 @@ class CellTypeClassifier(LabelAssigner):
         with called("query"):
             check_container(query)
             cells = self._read(query, layers, fitted.genes)
-        found = cell_inputs(
-            self._network, cells, fitted.modalities, fitted.inputs, batch_size, fitted.pcs
-        )
+        found = cell_inputs(self._network, cells, fitted, batch_size, fitted.pcs)
         values = fitted.predict_proba(found, cells)
         frame = pd.DataFrame(values, index=query.obs_names, columns=fitted.classes)
         return frame, fitted.mahalanobis.novelty(found.z)

@@ -14,7 +14,8 @@ import scmomer
 from scmomer import CellTypeClassifier
 from scmomer.nn import to_rows
 from scmomer.tasks.annotation import _fit
-from scmomer.tasks.annotation._inputs import batch_inputs, cell_inputs
+from scmomer.tasks.annotation._inputs import Settings, batch_inputs, cell_inputs
+from scmomer.tasks.annotation._module import ClassifierConfig
 
 QUICK = {"n_members": 2, "hidden": 16, "max_epochs": 15}
 
@@ -195,7 +196,10 @@ def test_fine_tuning_leaves_the_model_alone(trained, mdata, seed):
 def test_fine_tuning_reads_what_the_heads_were_trained_on(trained, mdata):
     for some in (("rna", "atac"), ("rna",), ("atac",)):
         cells = trained._cells_of(mdata)
-        expected = cell_inputs(trained, cells, some, "all", None)
+        settings = Settings(
+            inputs="all", mode="frozen", modalities=some, genes=None, config=ClassifierConfig()
+        )
+        expected = cell_inputs(trained, cells, settings, None)
         counts = {m: to_rows(cells.counts[m]) for m in some}
         with torch.no_grad():
             found = batch_inputs(trained.module, counts, "all")
@@ -240,15 +244,16 @@ def test_folders_with_former_names_are_read(classifier, trained, mdata, tmp_path
     meta["config"]["gene_votes"] = meta["config"].pop("gene_classifier_weight")
     del meta["fine_epoch"]
     file.write_text(json.dumps({**meta, "format_version": 1}))
-    tensors["centres"] = tensors.pop("centers")
-    tensors["spread"] = tensors.pop("reference_novelty")
     for former, name in (
-        ("linear", "coef"),
-        ("intercept", "intercept"),
-        ("log_shares", "feature_log_prob"),
-        ("log_prior", "class_log_prior"),
+        ("centres", "novelty.centers"),
+        ("whiten", "novelty.whiten"),
+        ("spread", "novelty.reference_novelty"),
+        ("votes.linear", "genes.coef"),
+        ("votes.intercept", "genes.intercept"),
+        ("votes.log_shares", "genes.feature_log_prob"),
+        ("votes.log_prior", "genes.class_log_prior"),
     ):
-        tensors[f"votes.{former}"] = tensors.pop(f"genes.{name}")
+        tensors[former] = tensors.pop(name)
     save_file(tensors, path / "weights.safetensors")
     read = CellTypeClassifier.load(path, trained)
     pd.testing.assert_frame_equal(read.predict_proba(mdata), classifier.predict_proba(mdata))
