@@ -97,7 +97,7 @@ def resolve_modalities(
     KeyError
         If a named modality is absent, or fewer than two are found.
     ValueError
-        If a name is unknown, several keys could be meant, or one is named twice.
+        If a name is unknown, several keys have a usual name of one modality, or a key is named twice.
 
     Warns
     -----
@@ -110,7 +110,7 @@ def resolve_modalities(
         msg = f"Expected keys of modalities among {sorted(allowed)}, found {unknown}."
         raise ValueError(msg)
     named: dict[str, str | None] = {
-        m: names.get(m, names.get(f"{m}_layer")) for m in MODALITIES if _is_named(m, names)
+        m: names[key] for m in MODALITIES for key in (f"{m}_layer", m) if key in names
     }
     chosen: dict[str, str] = {
         m: key for m in MODALITIES if (key := _find_key(mdata, m, named)) is not None
@@ -128,7 +128,9 @@ def resolve_modalities(
         raise KeyError(msg)
     twice = [key for key in set(chosen.values()) if [*chosen.values()].count(key) > 1]
     if twice:
-        msg = f"Expected a key of its own for each modality, found {twice[0]!r} for several: {chosen}."
+        msg = (
+            f"Expected a separate key for each modality, found {twice[0]!r} for several: {chosen}."
+        )
         raise ValueError(msg)
     for modality, key in unused.items():
         _warn_unused(key, modality, f"modalities={_by_argument(chosen, {modality: key})}")
@@ -152,10 +154,6 @@ def _example(mdata: MuData, known: Mapping[str, str]) -> str:
     if len(found) < 2:
         return ""
     return f", for example modalities={_by_argument(found, {})}"
-
-
-def _is_named(modality: str, names: Mapping[str, str | None]) -> bool:
-    return modality in names or f"{modality}_layer" in names
 
 
 def _find_key(mdata: MuData, modality: str, named: Mapping[str, str | None]) -> str | None:

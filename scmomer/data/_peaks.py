@@ -109,7 +109,7 @@ def plain_chromosomes(names: pd.Index) -> pd.Index:
 
 
 def _remedy(var: pd.DataFrame | None, owner: str) -> str | None:
-    """Return the line of code that names peaks by their annotation; None if that has no intervals."""
+    """Return the line of code that names peaks by their annotation, if that has intervals."""
     if var is None:
         return None
     for column in var.columns:

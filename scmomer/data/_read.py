@@ -38,7 +38,7 @@ _MIN_SHARE: Final = 0.1  # of a modality's features, to detect it without featur
 
 @dataclass(frozen=True)
 class Part:
-    """The place of the counts of one modality."""
+    """The counts of one modality in a container."""
 
     adata: AnnData
     where: str

@@ -82,7 +82,7 @@ def check_column(data: AnnData | MuData, key: str | None, keys: Mapping[str, str
     if n_lacking:
         warnings.warn(
             f"{n_lacking} of {data.n_obs} cells have no {key!r}: no modality with this column has "
-            f"them. They count as cells of no batch or type. Put the column into mdata.obs[{key!r}].",
+            f"them. They count as having no batch or type. Put the column into mdata.obs[{key!r}].",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
@@ -139,7 +139,7 @@ def mudata_fields(
 
 
 def _check_pairs(mdata: MuData, keys: list[str]) -> None:
-    """Raise if a cell has no modality, or a modality shares fewer than two cells with the others."""
+    """Raise if a cell has no modality, or a modality shares fewer than two cells with others."""
     has = np.stack([mdata.obs_names.isin(mdata[key].obs_names) for key in keys])  # (n_mod, n_obs)
     if not has.any(0).all():
         lacking = mdata.obs_names[~has.any(0)]

@@ -128,8 +128,8 @@ class ResultsMixin:
             Sequencing depth of predicted accessibility or protein: ``"predicted"`` from the cell's
             RNA (for accessibility, ``depth_share`` of the predicted deviation from the mean),
             ``"mean"`` of the training cells, or a number of open peaks or protein counts. Use
-            ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. Translation
-            heads without depth input (``depth_free_heads``) are averaged in at predicted depth only.
+            ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. Heads
+            without depth input (``depth_free_heads``) are averaged in at predicted depth only.
         batch
             Name of a training batch, or of one added by :meth:`load_query`, to predict for; None
             averages over the training batches.
@@ -204,8 +204,8 @@ class ResultsMixin:
         if to in self.spec.features:
             return
         msg = (
-            f"Expected a modality of the model to translate into, one of {list(self.spec.modalities)}, "
-            f"found {to!r}. "
+            "Expected a modality of the model to translate into, one of "
+            f"{list(self.spec.modalities)}, found {to!r}. "
         )
         if to in MODALITIES:
             msg += (
@@ -221,8 +221,8 @@ class ResultsMixin:
         if data is None:
             if given := [name for name, value in layers.items() if value is not None]:
                 msg = (
-                    f"Expected data with {given[0]}=, found None. Registered data are read from the "
-                    f"layers of their set-up: leave out {given[0]}=."
+                    f"Expected data with {given[0]}=, found None. Leave out {given[0]}=: registered "
+                    "data are read from the layers of their set-up."
                 )
                 raise TypeError(msg)
             return self._training_cells()

@@ -213,7 +213,10 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             )
             raise ValueError(msg) from error
         if known is None:
-            msg = f"These data ({kind}) are not registered. Run `scmomer.pp.setup_{kind.lower()}({display_name(data)})` first."
+            msg = (
+                f"These data ({kind}) are not registered. Run "
+                f"`scmomer.pp.setup_{kind.lower()}({display_name(data)})` first."
+            )
             raise ValueError(msg)
 
     # -- data

@@ -131,7 +131,7 @@ def test_names_decide_and_one_line_says_how_many_matched(caplog, expected, colum
 def test_the_line_counts_what_is_left_out(caplog):
     with caplog.at_level(logging.INFO, "scmomer"):
         align(["A", "X"])
-    assert "1 missing ones count as zero, 3 others are left out" in caplog.text
+    assert "1 missing ones count as zero, 3 more in the query are ignored" in caplog.text
 
 
 def test_few_matches_warn_with_counts():

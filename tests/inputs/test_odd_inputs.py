@@ -112,7 +112,7 @@ def test_a_mudata_of_data_sets_or_of_mudata(trained, mdata, refuses):
 def test_one_modality_with_a_suffix(trained, mdata):
     mdata["rna"].obs_names = [f"{name}-1" for name in mdata["rna"].obs_names]
     data = joined(rna=mdata["rna"], atac=mdata["atac"])
-    with pytest.warns(UserWarning, match="'cell00001-1' and 'cell00001' seem to be one"):
+    with pytest.warns(UserWarning, match="'cell00001-1' and 'cell00001' seem to be the same cell"):
         z_of(trained, data)
     with pytest.raises(ValueError, match="'cell00001-1' of 'rna' and 'cell00001' of 'atac'"):
         scmomer.pp.setup_mudata(data)

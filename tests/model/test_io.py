@@ -307,9 +307,9 @@ def test_another_version(folder, refuses, version):
         lambda meta: meta.pop("stages"),
         lambda meta: meta.pop("format_version"),
         lambda meta: meta["spec"].pop("features"),
-        lambda meta: meta["spec"].update(colour="red"),
-        lambda meta: meta["config"].update(colour="red"),
-        lambda meta: meta["config"]["rna"].update(colour="red"),
+        lambda meta: meta["spec"].update(color="red"),
+        lambda meta: meta["config"].update(color="red"),
+        lambda meta: meta["config"]["rna"].update(color="red"),
         lambda meta: meta["config"].update(n_latent="many"),
         lambda meta: meta["spec"]["features"].update(atac=["Gad1"]),
         lambda meta: meta["history"].update(rna={"loss": [1.0]}),
@@ -331,8 +331,8 @@ def test_tensors_that_do_not_fit_are_listed(folder, refuses, kind):
         del tensors[name]
         problem = f"missing {name}"
     elif kind == "extra":
-        tensors["colour"] = torch.ones(3)
-        problem = "unexpected colour"
+        tensors["color"] = torch.ones(3)
+        problem = "unexpected color"
     else:
         tensors[name] = torch.ones(8, 5)
         problem = f"{name} of shape (8, 5) instead of (8, 16)"

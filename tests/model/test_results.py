@@ -1,4 +1,4 @@
-"""Embeddings as arrays, and what an untrained model says."""
+"""Embeddings as arrays, and the errors of an untrained model."""
 
 from __future__ import annotations
 

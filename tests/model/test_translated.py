@@ -117,13 +117,13 @@ def test_the_predicted_depth_depends_on_the_cell(trained, mdata, same):
 def test_a_share_of_the_predicted_depth_is_spoken_at(saved, mdata, same):
     model, cells = scmomer.load(saved), mdata["rna"]
 
-    def speak(share: float) -> np.ndarray:
+    def at_share(share: float) -> np.ndarray:
         module = model.module
         module.config = dataclasses.replace(module.config, depth_share=share)
         return model.get_translated(cells)
 
-    mean, none = model.get_translated(cells, depth="mean"), speak(0.0)
-    whole, half = (logit(speak(share)) - logit(none) for share in (1.0, 0.5))
+    mean, none = model.get_translated(cells, depth="mean"), at_share(0.0)
+    whole, half = (logit(at_share(share)) - logit(none) for share in (1.0, 0.5))
     assert np.abs(whole).max() > 1e-2
     same(2 * half, whole, 1e-4)  # logits are linear in the depth
     assert np.array_equal(model.get_translated(cells, depth="mean"), mean)

@@ -77,7 +77,7 @@ def test_an_absent_layer_is_named_beside_those_present(mdata, refuses):
 
 def test_nothing_in_x_is_refused(mdata, refuses):
     empty = AnnData(obs=mdata["rna"].obs, var=mdata["rna"].var)
-    with refuses(TypeError, ALONE, "found nothing"):
+    with refuses(TypeError, "no matrix", ALONE):
         setup_anndata(empty)
 
 

@@ -141,7 +141,7 @@ class Streamed:
         return saved[cells, ..., tokens].flatten(0, 1)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return projections of ``(b, d, l)`` on the features, ``(b, m, l)``, and half squared norms.
+        """Project ``(b, d, l)`` on the features, ``(b, m, l)``; also return half squared norms.
 
         Both are multiplied by log2(e).
         """
@@ -154,7 +154,7 @@ class Streamed:
     # -- forward
 
     def _keys_and_values(self, h: Tensor, tile: Tile) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return keys and values, ``(b, d, l)``, and the result of :meth:`_project` for the keys."""
+        """Return keys and values, ``(b, d, l)``, and :meth:`_project` of the keys."""
         k, v = (self._split(x, tile) for x in self._linear("kv", self.kv, h).chunk(2))
         projected, norm = self._project(k)
         mask = self._mask(tile)
@@ -212,7 +212,7 @@ class Streamed:
     ) -> None:
         """Write the residual after attention and the block's output; both may be `x`.
 
-        `saved`, ``(n, heads, d + 1, length)``, receives the output of attention and its denominator.
+        `saved`, ``(n, heads, d + 1, length)``, receives attention's output and its denominator.
         """
         w = self.weights
         for tile in self.tiles:

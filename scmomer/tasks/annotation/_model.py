@@ -134,7 +134,8 @@ class CellTypeClassifier(LabelAssigner):
         Returns
         -------
         CellTypeClassifier
-            Itself, trained. On a CPU, a fit repeats exactly for the same :attr:`scvi.settings.seed`.
+            Itself, trained. On a CPU, a fit repeats exactly with the same
+            :attr:`scvi.settings.seed`.
 
         Raises
         ------
@@ -154,8 +155,8 @@ class CellTypeClassifier(LabelAssigner):
         chosen = _check_modalities(modalities, cells)
         if mode == "finetune" and RNA not in chosen:
             msg = (
-                f"Expected RNA in the reference to fine-tune the RNA encoder, found {list(chosen)}. "
-                "Pass mode='frozen'."
+                "Expected RNA in the reference to fine-tune the RNA encoder, found "
+                f"{list(chosen)}. Pass mode='frozen'."
             )
             raise ValueError(msg)
         settings = Settings(
@@ -213,7 +214,7 @@ class CellTypeClassifier(LabelAssigner):
     def predict_proba(
         self, query: AnnData | MuData, *, batch_size: int | None = None, **layers: Unpack[Layers]
     ) -> pd.DataFrame:
-        """Return the probability of each class, cells x classes; arguments as in :meth:`predict`."""
+        """Return class probabilities, cells x classes; arguments as in :meth:`predict`."""
         return self.annotate(query, batch_size=batch_size, **layers)[0]
 
     def novelty(

@@ -82,7 +82,7 @@ def test_padding_changes_nothing(kind):
 @pytest.mark.parametrize("kind", [FavorAttention, SoftmaxAttention])
 def test_a_cell_does_not_see_its_batch(kind):
     q, k, v = draw((3, 2, 5, 8))
-    k = k * torch.tensor([0.1, 1.0, 10.0])[:, None, None, None]  # very different stabilisers
+    k = k * torch.tensor([0.1, 1.0, 10.0])[:, None, None, None]  # very different stabilizers
     attention = kind(8).double()
     together = attention(q, k, v, everywhere(q))
     for i in range(3):
