@@ -5,6 +5,7 @@ from scmomer.data._containers import (
     as_text,
     check_container,
     check_no_missing,
+    check_some_modality,
     codes,
     find_column,
     find_same_cell,
@@ -43,7 +44,7 @@ from scmomer.data._pseudobulk import (
 from scmomer.data._read import find_parts, keys_in, read_cells
 from scmomer.data._spec import ModelSpec
 from scmomer.data._split import SparseDataSplitter, Split, SplitRecord, split_cells
-from scmomer.data._texts import assigned, called, display_name
+from scmomer.data._texts import assigned, called, display_name, warn
 
 __all__ = [
     "find_same_cell",
@@ -73,6 +74,7 @@ __all__ = [
     "check_container",
     "check_no_missing",
     "check_one_modality",
+    "check_some_modality",
     "check_unique",
     "codes",
     "describe",
@@ -101,5 +103,6 @@ __all__ = [
     "split_cells",
     "usual_keys",
     "get_values",
+    "warn",
     "warn_empty",
 ]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 
 from scmomer._constants import FEATURE_NAMES, MODALITIES, PROTEIN, RNA
 from scmomer.data._evidence import looks_like, modality_named
 from scmomer.data._names import check_unique, examples
-from scmomer.data._texts import display_name
+from scmomer.data._texts import display_name, warn
 
 _MODALITY_KEYS = (*(f"{m}_layer" for m in MODALITIES), "batch_key", "labels_key")
 
@@ -184,11 +182,9 @@ def _look_alikes(
 
 
 def _warn_unused(key: str, modality: str, remedy: str) -> None:
-    warnings.warn(
+    warn(
         f"mdata[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}. To use it, "
-        f"pass {remedy}. To silence this warning, set {modality}_layer to None there.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
+        f"pass {remedy}. To silence this warning, set {modality}_layer to None there."
     )
 
 
@@ -270,6 +266,37 @@ def check_no_missing(
             f"{remedy}"
         )
         raise ValueError(msg)
+
+
+def check_some_modality(
+    data: AnnData | MuData,
+    has: np.ndarray,
+    modalities: Sequence[str],
+    places: Sequence[str],
+    remedy: str = "",
+) -> None:
+    """Raise if a cell has no modality.
+
+    Parameters
+    ----------
+    data, has
+        The data, and which cells have each modality, ``(n_modalities, n_cells)`` bool.
+    modalities, places
+        Names of the modalities and of their AnnData, for messages.
+    remedy
+        The line of code that drops cells without a modality; by default for a MuData.
+    """
+    lacking = data.obs_names[~has.any(0)]
+    if lacking.empty:
+        return
+    name, (first, *rest) = display_name(data), (f"{place}.obs_names" for place in places)
+    cells = first + "".join(f".union({names})" for names in rest)
+    msg = (
+        f"Expected cells with at least one of {modalities}, found {len(lacking)} of {data.n_obs} "
+        f"with none, such as {examples(lacking)}. Leave them out: "
+        f"`{remedy or f'{name} = {name}[{name}.obs_names.isin({cells})].copy()'}`."
+    )
+    raise ValueError(msg)
 
 
 def as_text(value: object) -> str:

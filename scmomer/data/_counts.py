@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,10 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
-from scvi import settings
 
 from scmomer._constants import FEATURE_NAMES
-from scmomer.data._texts import assigned, option
+from scmomer.data._texts import assigned, option, warn
 
 _N_CELLS_PROBED: Final = 200  # when an error looks for counts in other places
 
@@ -226,12 +224,10 @@ def warn_empty(
         return
     name = where.split("[")[0]
     options = "".join(f", {k}={v!r}" for k, v in layers.items() if v is not None)
-    warnings.warn(
+    warn(
         f"{int(empty.sum())} of {len(empty)} cells in {where} have no {FEATURE_NAMES[modality]} "
         "with counts. They are treated as measured. If zeros mean 'not measured', run "
-        f"`{name} = scmomer.pp.drop_unmeasured({name}{options})`.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
+        f"`{name} = scmomer.pp.drop_unmeasured({name}{options})`."
     )
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scvi import settings
 
 from scmomer.data._peaks import looks_like_peaks, peaks_in_one_notation
-from scmomer.data._texts import assigned
+from scmomer.data._texts import assigned, warn
 
 logger = logging.getLogger(__name__)
 
@@ -130,12 +128,10 @@ def _warn_of_spelling(found: pd.Index, expected: pd.Index, column: np.ndarray) -
     there = strip_versions(unmatched).str.upper().isin(strip_versions(missing).str.upper())
     if not len(missing) or same.sum() < max(1, _MIN_MISSPELLED * len(expected)):
         return
-    warnings.warn(
+    warn(
         f"{int(same.sum())} of the model's {len(expected)} genes count as zero, although the query "
         f"has them with a different spelling, such as {examples(unmatched[there])}. Match them: "
-        "`adata = scmomer.pp.align_genes(adata, model)`.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
+        "`adata = scmomer.pp.align_genes(adata, model)`."
     )
 
 
@@ -177,11 +173,9 @@ def _report_matches(
     )
     if n_known / n < FEW_MATCHES:
         missing = expected[~expected.isin(found)]
-        warnings.warn(
+        warn(
             f"Only {text} Missing are for example {examples(missing)}. Results from so few "
-            f"{what} are unreliable; {advice(what, where)}",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            f"{what} are unreliable; {advice(what, where)}"
         )
     else:
         logger.info(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,12 +13,12 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 
 from scmomer._constants import FEATURE_NAMES
 from scmomer.data import Cells
 from scmomer.data._containers import (
     check_container,
+    check_some_modality,
     codes,
     find_column,
     find_same_cell,
@@ -28,9 +27,9 @@ from scmomer.data._containers import (
 )
 from scmomer.data._counts import get_counts, warn_empty
 from scmomer.data._evidence import declared_modalities, describe, looks_like, modality_masks
-from scmomer.data._names import advice, align_by_name, check_unique, examples
+from scmomer.data._names import advice, align_by_name, check_unique
 from scmomer.data._spec import ModelSpec
-from scmomer.data._texts import display_name, layer_argument
+from scmomer.data._texts import display_name, layer_argument, warn
 
 logger = logging.getLogger(__name__)
 _MIN_SHARE: Final = 0.1  # of a modality's features, to detect it without feature_types
@@ -75,12 +74,10 @@ def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
     for key, adata in data.mod.items():
         modality = looks_like(adata) if key not in keys.values() else None
         if modality is not None and modality in spec.features and modality not in keys:
-            warnings.warn(
+            warn(
                 f"{name}[{key!r}] looks like {FEATURE_NAMES[modality]} but is not used: it shares no "
                 "name with the model. "
-                f"{advice(FEATURE_NAMES[modality], f'{name}[{key!r}]')}",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
+                f"{advice(FEATURE_NAMES[modality], f'{name}[{key!r}]')}"
             )
     if not keys:
         expected = [spec.modality_keys.get(m, m) for m in spec.modalities]
@@ -260,7 +257,11 @@ def read_cells(
             warn_empty(empty, modality, part.where, options)
         measured[modality] = has
     if check:
-        _check_some_measured(measured, parts, data, options)
+        name, given = display_name(data), {k: v for k, v in options.items() if v is not None}
+        layer = "".join(f", {k}={v!r}" for k, v in given.items())
+        drop = f"{name} = scmomer.pp.drop_unmeasured({name}{layer})" if alone else ""
+        places = [part.where for part in parts.values()]
+        check_some_modality(data, np.stack([*measured.values()]), [*measured], places, drop)
         _warn_of_other_names(parts)
     return Cells(
         counts,
@@ -283,44 +284,16 @@ def _choose_layer(
     return layer
 
 
-def _check_some_measured(
-    measured: Mapping[str, np.ndarray],
-    parts: Mapping[str, Part],
-    data: AnnData | MuData,
-    options: Mapping[str, str | None],
-) -> None:
-    """Raise if a cell has none of the model's modalities."""
-    none = ~np.any(list(measured.values()), axis=0)
-    if not none.any():
-        return
-    name = display_name(data)
-    if isinstance(data, AnnData):
-        layer = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
-        remedy = f"{name} = scmomer.pp.drop_unmeasured({name}{layer})"
-    else:
-        first, *rest = (f"{part.where}.obs_names" for part in parts.values())
-        cells = first + "".join(f".union({names})" for names in rest)
-        remedy = f"{name} = {name}[{name}.obs_names.isin({cells})].copy()"
-    lacking = data.obs_names[none]
-    msg = (
-        f"Expected cells with at least one of {list(measured)}, found {len(lacking)} of "
-        f"{len(none)} with none, such as {examples(lacking)}. Leave them out: `{remedy}`."
-    )
-    raise ValueError(msg)
-
-
 def _warn_of_other_names(parts: Mapping[str, Part]) -> None:
     """Warn if modalities share no cell but seem to name the same cells differently."""
     for one, other in itertools.combinations(parts.values(), 2):
         a, b = one.adata.obs_names, other.adata.obs_names
         same = find_same_cell(a, b) if not a.isin(b).any() else None
         if same is not None:
-            warnings.warn(
+            warn(
                 f"{one.where} and {other.where} share no cell. {same[0]!r} and {same[1]!r} seem to "
                 "be the same cell but are read as two. Use one name in both AnnData, and build the "
-                "MuData again.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
+                "MuData again."
             )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from anndata import AnnData
+from scvi import settings
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -59,6 +61,11 @@ def layer_argument(data: AnnData | MuData, modality: str) -> str | None:
     if argument is None or alone:
         return argument
     return f"{argument}={{{{{modality!r}: {{}}}}}}"
+
+
+def warn(message: str) -> None:
+    """Warn where scvi-tools' settings point to, seen from the caller."""
+    warnings.warn(message, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
 
 
 def option(argument: str, layer: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 from scvi.data import AnnDataManager, fields
 from scvi.data._manager import AnnDataManagerValidationCheck
 
@@ -20,9 +18,9 @@ from scmomer.data import (
     check_container,
     check_no_missing,
     check_one_modality,
+    check_some_modality,
     check_unique,
     display_name,
-    examples,
     find_column,
     find_same_cell,
     get_counts,
@@ -30,6 +28,7 @@ from scmomer.data import (
     parse_peaks,
     read_column,
     resolve_modalities,
+    warn,
     warn_empty,
 )
 
@@ -80,11 +79,9 @@ def check_column(data: AnnData | MuData, key: str | None, keys: Mapping[str, str
     _check_one_type(column, key, f"{owner}.obs")
     n_lacking = int(read_column(data, key, place).isna().sum())
     if n_lacking:
-        warnings.warn(
+        warn(
             f"{n_lacking} of {data.n_obs} cells have no {key!r}: no modality with this column has "
-            f"them. They count as having no batch or type. Put the column into mdata.obs[{key!r}].",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            f"them. They count as having no batch or type. Put the column into mdata.obs[{key!r}]."
         )
     return place
 
@@ -141,16 +138,7 @@ def mudata_fields(
 def _check_pairs(mdata: MuData, keys: list[str]) -> None:
     """Raise if a cell has no modality, or a modality shares fewer than two cells with others."""
     has = np.stack([mdata.obs_names.isin(mdata[key].obs_names) for key in keys])  # (n_mod, n_obs)
-    if not has.any(0).all():
-        lacking = mdata.obs_names[~has.any(0)]
-        first, *rest = (f"mdata[{key!r}].obs_names" for key in keys)
-        cells = first + "".join(f".union({names})" for names in rest)
-        msg = (
-            f"Expected cells with at least one of {keys}, found {len(lacking)} of {mdata.n_obs} with "
-            f"none, such as {examples(lacking)}. Leave them out: `mdata = "
-            f"mdata[mdata.obs_names.isin({cells})].copy()`."
-        )
-        raise ValueError(msg)
+    check_some_modality(mdata, has, keys, [f"mdata[{key!r}]" for key in keys])
     shared = (has & (has.sum(0) > 1)).sum(1)  # cells that also have another modality
     if shared.min() >= 2:
         return

@@ -340,7 +340,7 @@ def _check_depth(depth: Depth) -> None:
     one = np.ndim(depth) == 0 and np.asarray(depth).dtype.kind in "iuf"
     if not one or not np.isfinite(depth) or depth < 0:  # type: ignore[operator, arg-type]
         msg = (
-            "Expected depth 'predicted', 'mean' or one number of counts for all cells, found "
+            "Expected depth 'predicted', 'mean' or a number of counts for all cells, found "
             f"{depth!r}."
         )
         raise ValueError(msg)

@@ -40,7 +40,7 @@ def test_repeated_names_are_counted_and_the_first_are_listed(refuses):
         check_unique(names, "x['y.z'].obs_names")
 
 
-def test_what_to_do_about_repeats_can_be_told(refuses):
+def test_a_remedy_for_repeats_can_be_given(refuses):
     with refuses(ValueError, "in peaks, found 1", "(a). Drop them."):
         check_unique(pd.Index(list("aa")), "peaks", "Drop them.")
 

@@ -114,7 +114,7 @@ def test_the_predicted_depth_depends_on_the_cell(trained, mdata, same):
     same(trained.get_translated(cells), trained.get_translated(cells, depth="mean"))
 
 
-def test_a_share_of_the_predicted_depth_is_spoken_at(saved, mdata, same):
+def test_a_share_of_the_predicted_depth_is_used(saved, mdata, same):
     model, cells = scmomer.load(saved), mdata["rna"]
 
     def at_share(share: float) -> np.ndarray:
@@ -139,7 +139,7 @@ def test_bad_depths_are_refused(trained, mdata, refuses, depth):
 
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
-def test_a_known_batch_can_be_spoken_in(trained, data, to, same):
+def test_a_known_batch_can_be_chosen(trained, data, to, same):
     average = trained.get_translated(data, to)
     first, second = (trained.get_translated(data, to, batch=b) for b in ("batch1", "batch2"))
     assert np.abs(first - second).max() > 1e-4
