@@ -76,10 +76,7 @@ def describe(parts: dict[str, np.ndarray]) -> str:
 
 
 def check_one_modality(
-    adata: AnnData,
-    where: str = "adata",
-    wanted: Modality | None = None,
-    layer: str | None = None,
+    adata: AnnData, where: str = "adata", wanted: Modality | None = None, layer: str | None = None
 ) -> None:
     """Raise if an AnnData holds features of several modalities.
 

@@ -69,7 +69,7 @@ def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
         If an unused modality looks like one of the model's.
     """
     if isinstance(data, AnnData):
-        return _parts_of_anndata(data, spec)
+        return _split_anndata(data, spec)
     keys, name = keys_in(data, spec), display_name(data)
     for key, adata in data.mod.items():
         modality = looks_like(adata) if key not in keys.values() else None
@@ -112,7 +112,7 @@ def _n_shared(adata: AnnData, features: pd.Index) -> int:
     return int(adata.var_names.isin(features).sum())
 
 
-def _parts_of_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
+def _split_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
     """Return the model's modalities in an AnnData, which may hold several."""
     masks = _masks(adata, spec)
     if masks is None:

@@ -128,14 +128,7 @@ class SparseDataSplitter(pl.LightningDataModule):
         Cells per minibatch.
     """
 
-    def __init__(
-        self,
-        cells: Cells,
-        split: Split,
-        *,
-        modalities: tuple[str, ...],
-        batch_size: int,
-    ):
+    def __init__(self, cells: Cells, split: Split, *, modalities: tuple[str, ...], batch_size: int):
         super().__init__()
         self.cells, self.modalities, self.batch_size = cells, modalities, batch_size
         self.train_idx, self.val_idx, self.test_idx = split

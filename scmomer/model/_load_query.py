@@ -81,7 +81,7 @@ class LoadQueryMixin(ResultsMixin):
         >>> adapted.get_translated(query, "rna", batch="donor 7")
         """
         with called("query"):
-            cells = self._cells_of(query, layers)
+            cells = self._read_cells(query, layers)
             self._require_stages_for(cells, translate=True)
             column = self._batch_column(query, batch_key)
         new = [name for name in get_categories(column) if name not in self.spec.all_batches]

@@ -173,7 +173,7 @@ class ResultsMixin:
         batch_size: int | None = None,
         layers: Mapping[str, Any] = MappingProxyType({}),
     ) -> Embeddings:
-        cells = self._cells_of(data, layers)
+        cells = self._read_cells(data, layers)
         self._require_stages_for(cells)
         return Inference(self.module, cells, indices, batch_size).embed()
 
@@ -192,7 +192,7 @@ class ResultsMixin:
         _check_depth(depth)
         columns = self._columns(to, features)
         code = self._batch_code(batch)
-        cells = self._cells_of(data, layers)
+        cells = self._read_cells(data, layers)
         self._require_stages_for(cells, translate=True)
         run = Inference(self.module, cells, indices, batch_size)
         source = tuple(m for m in cells.counts if m != to) or None
@@ -214,7 +214,7 @@ class ResultsMixin:
             )
         raise ValueError(msg)
 
-    def _cells_of(
+    def _read_cells(
         self, data: AnnData | MuData | None, layers: Mapping[str, Any] = MappingProxyType({})
     ) -> Cells:
         self._check_trained()

@@ -62,11 +62,7 @@ class CellTypeClassifier(LabelAssigner):
     """
 
     def __init__(
-        self,
-        model: SCMOMER | str | Path | None = None,
-        *,
-        inputs: Inputs = "all",
-        **options: Any,
+        self, model: SCMOMER | str | Path | None = None, *, inputs: Inputs = "all", **options: Any
     ):
         self.model = resolve_model(model)
         self.model._check_trained()
@@ -180,7 +176,7 @@ class CellTypeClassifier(LabelAssigner):
     def _read(
         self, data: AnnData | MuData, layers: Mapping[str, Any], keep: pd.Index | None
     ) -> Cells:
-        cells = self.model._cells_of(data, layers)
+        cells = self.model._read_cells(data, layers)
         genes = self.model.spec.features.get(RNA)
         return cells if genes is None else restrict_genes(cells, genes, keep)
 

@@ -105,7 +105,7 @@ def test_gene_classifiers_count_with_their_weight(trained, mdata, seed, monkeypa
     some = mdata[60:].copy()
     with seed(0):  # cells of ATAC alone: heads alone
         made = CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type")
-    by_genes = made.fitted_.gene_classifiers.predict_proba_cells(trained._cells_of(some["atac"]))
+    by_genes = made.fitted_.gene_classifiers.predict_proba_cells(trained._read_cells(some["atac"]))
     assert np.isnan(by_genes).all()
     assert made.predict_proba(some["atac"]).notna().all(axis=None)
 
@@ -195,7 +195,7 @@ def test_fine_tuning_leaves_the_model_alone(trained, mdata, seed):
 
 def test_fine_tuning_reads_what_the_heads_were_trained_on(trained, mdata):
     for some in (("rna", "atac"), ("rna",), ("atac",)):
-        cells = trained._cells_of(mdata)
+        cells = trained._read_cells(mdata)
         settings = Settings(
             inputs="all", mode="frozen", modalities=some, genes=None, config=ClassifierConfig()
         )
