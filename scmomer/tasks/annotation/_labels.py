@@ -44,8 +44,8 @@ def reference_labels(
     """
     cells, drop = reference.obs_names, "Drop these cells and their labels."
     if isinstance(labels, str):
-        drop = f"Drop these cells: `{with_values(reference, labels)}`."
-        labels = obs_column(reference, labels)
+        column = obs_column(reference, labels)
+        drop, labels = f"Drop these cells: `{with_values(reference, labels)}`.", column
     elif isinstance(labels, pd.Series):
         labels = _in_order(labels, cells)
     array = np.asarray(labels, dtype=object)
