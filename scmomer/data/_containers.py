@@ -183,7 +183,7 @@ def _look_alikes(
 
 def _warn_unused(key: str, modality: str, remedy: str) -> None:
     warn(
-        f"mdata[{key!r}] is not used, although it looks like {FEATURE_NAMES[modality]}. To use it, "
+        f"mdata[{key!r}] is not used but looks like {FEATURE_NAMES[modality]}. To use it, "
         f"pass {remedy}. To silence this warning, set {modality}_layer to None there."
     )
 

@@ -184,7 +184,7 @@ def _report_matches(
 def advice(what: str, where: str) -> str:
     """Return another way to match features to a model, for messages."""
     if what == "proteins":
-        return "give them the model's names (`model.spec.features['protein']`)."
+        return "rename them to those of the model (`model.spec.features['protein']`)."
     line = f"{assigned(where)} = scmomer.pp.align_{what}({where}, model)"
     return f"`{line}` matches {what} by more than their names."
 

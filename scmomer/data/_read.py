@@ -75,7 +75,7 @@ def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
         modality = looks_like(adata) if key not in keys.values() else None
         if modality is not None and modality in spec.features and modality not in keys:
             warn(
-                f"{name}[{key!r}] looks like {FEATURE_NAMES[modality]} but is not used: it shares no "
+                f"{name}[{key!r}] is not used but looks like {FEATURE_NAMES[modality]}: it shares no "
                 "name with the model. "
                 f"{advice(FEATURE_NAMES[modality], f'{name}[{key!r}]')}"
             )

@@ -256,8 +256,8 @@ class ResultsMixin:
         if (columns < 0).any():
             unknown = names[columns < 0]
             msg = (
-                f"Expected features of the model's {to}, found {len(unknown)} that it lacks, such "
-                f"as {unknown[:3].tolist()}. Pass names in model.spec.features[{to!r}]."
+                f"Expected features of the model's {to}, found {len(unknown)} that it does not "
+                f"have, such as {unknown[:3].tolist()}. Pass names in model.spec.features[{to!r}]."
             )
             raise KeyError(msg)
         return columns
@@ -352,7 +352,7 @@ def _check_fits(shape: tuple[int, int], n_results: int, to: str) -> None:
         msg = (
             f"Expected {needed / 1e9:.1f} GB of free memory for a dense result of {shape[0]} "
             f"cells x {shape[1]} features, found {free / 1e9:.1f} GB. Pass fewer features "
-            "(features=) or cells, or write to disk from an AnnData of another modality: "
+            "(features=) or fewer cells, or write to disk from an AnnData of another modality: "
             f"`out = scmomer.tl.translate_{to}(adata, model, path='out.h5ad')`."
         )
         raise MemoryError(msg)

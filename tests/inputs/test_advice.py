@@ -259,7 +259,7 @@ def test_columns_of_modalities_are_listed(trained, make_unseen, refuses):
     cells.obs = cells.obs[[]]
     with refuses(ValueError, "labels_key=", "'cell_type'"):
         scmomer.tl.annotate(make_unseen(), cells, model=trained)
-    with refuses(KeyError, "reference['rna'].obs", "Name one of these."):
+    with refuses(KeyError, "reference['rna'].obs", "Name one of them."):
         scmomer.CellTypeClassifier(trained).fit(cells, "nope")
 
 

@@ -174,7 +174,7 @@ def test_counts_that_are_missing(trained, mdata, refuses):
     dense = AnnData(zarr.array(rna.X.toarray()), obs=rna.obs, var=rna.var)
     np.testing.assert_array_equal(z_of(trained, dense), z)
     rna.layers["counts"] = rna.X
-    with refuses(TypeError, "nothing", "layer='counts'"):
+    with refuses(TypeError, "no matrix", "layer='counts'"):
         z_of(trained, _with(rna, None))
 
 

@@ -140,7 +140,7 @@ def test_an_untrained_model_stays_untrained(make_model, mdata, tmp_path, refuses
     make_model(mdata).save(tmp_path / "new")
     loaded = scmomer.load(tmp_path / "new")
     assert loaded.stages_ == () and not loaded.is_trained_ and loaded.history == {}
-    with refuses(RuntimeError, "a trained model"):
+    with refuses(RuntimeError, "never trained"):
         loaded.get_latent_representation(mdata)
 
 
@@ -156,7 +156,7 @@ def test_stages_that_are_finished_survive(make_model, train, mdata, tmp_path, re
 
 def test_a_loaded_model_has_no_data_of_its_own(saved, refuses):
     loaded = scmomer.load(saved)
-    with refuses(RuntimeError, "registered data", "loaded from a folder", "Pass the data"):
+    with refuses(RuntimeError, "registered data", "loaded without data", "Pass data"):
         loaded.get_latent_representation()
     with refuses(RuntimeError, "registered data", "`model = scmomer.load(path, mdata)`"):
         loaded.train()
