@@ -187,7 +187,7 @@ def _put_back(place: str, source: str) -> str:
     """Return how to restore the counts of registered data from `source`; ``""`` if unknown."""
     line = f" (`{place} = {source}.copy()`)" if source else ""
     return (
-        f"The data were registered with counts there: put them back{line}, or set the data up "
+        f"The data were registered with counts there: put the counts back{line}, or set up the data "
         "again with the layer that holds counts and build a new model."
     )
 
