@@ -69,7 +69,7 @@ def _check_up_to_date(mdata: MuData) -> None:
 
 
 def usual_keys(mdata: MuData, modality: str) -> list[str]:
-    """Return the MuData keys that are usual names of a modality; its own name alone if present."""
+    """Return the MuData keys that are usual names of a modality; `modality` alone if present."""
     if modality in mdata.mod:
         return [modality]
     return [key for key in mdata.mod if modality_named(key) == modality]
@@ -300,7 +300,7 @@ def check_some_modality(
 
 
 def as_text(value: object) -> str:
-    """Return a batch or type as text; 1.0 is "1", because pandas stores 1 so beside NaN."""
+    """Return a batch or type as text; 1.0 is "1", because pandas turns 1 into 1.0 beside NaN."""
     whole = isinstance(value, float | np.floating) and float(value).is_integer()
     return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
 

@@ -43,9 +43,8 @@ def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None
 def _unique_line(names: pd.Index, where: str) -> str:
     """Return the line of code that makes `where`, such as ``adata.var_names``, unique."""
     owner, _, attribute = where.rpartition(".")
-    if attribute == "var_names" and looks_like_peaks(
-        names
-    ):  # which a number at the end would spoil
+    # A number at the end would spoil names of peaks.
+    if attribute == "var_names" and looks_like_peaks(names):
         line = f"{assigned(owner)} = {owner}[:, ~{where}.duplicated()].copy()"
         return f"Drop the repeats: `{line}`."
     if attribute == "obs_names" and owner != assigned(owner):

@@ -142,7 +142,7 @@ def test_few_matches_warn_with_counts():
         "Only 1 of the model's 9 genes",
         "(11%)",
         "8 missing",
-        "3 others",
+        "3 more",
         "'s', 't', 'u'",
     ):
         assert part in message

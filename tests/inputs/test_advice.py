@@ -322,7 +322,7 @@ def test_a_loaded_model_is_trained_on_with_data(saved, mdata, make_unseen, tmp_p
     assert "`model = scmomer.load(path, mdata)`" in text_of("model.train()", names)
     model.pretrain(make_unseen()["rna"].copy(), **QUIET)
     text = text_of("model.get_latent_representation(mdata)", names)
-    load, save = re.findall(r"`([^`]+)`", text)
+    save, load = re.findall(r"`([^`]+)`", text)
     exec(
         f"{save}\n{load}\nmodel.train(max_epochs=1, resume=True, enable_progress_bar=False)", names
     )

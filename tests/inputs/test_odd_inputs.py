@@ -330,7 +330,7 @@ def test_labels_in_a_series(trained, mdata, refuses, named):
 
 def test_one_modality_and_genes_by_name(trained, mdata, refuses):
     classifier = scmomer.CellTypeClassifier(trained, n_members=1)
-    assert classifier.fit(mdata, "cell_type", modalities="rna").modalities_ == ("rna",)
+    assert classifier.fit(mdata, "cell_type", modalities="rna").fitted_.modalities == ("rna",)
     with refuses(ValueError, "'Gene0001'", "'zz'"):
         classifier.fit(mdata["rna"], "cell_type", genes=["zz"])
 

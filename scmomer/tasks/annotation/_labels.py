@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 _UNKNOWN_SHARE = 0.05  # of reference cells that "auto" calls unknown, half by each criterion
 Threshold = float | Literal["auto"] | None
+_FORMER_ATTRIBUTES: Final = {
+    "modalities_": "modalities",
+    "genes_": "genes",
+    "heads_": "heads",
+    "centres_": "mahalanobis",
+    "pcs_": "pcs",
+    "votes_": "gene_classifiers",
+    "gene_share_": "gene_classifier_weight",
+    "epochs_": "epochs",
+    "fine_epoch_": "fine_epoch",
+}
 
 
 def reference_labels(
@@ -115,15 +126,14 @@ class LabelAssigner:
             raise RuntimeError(msg)
         return self._fitted
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """Names of the classes, sorted, ``(n_classes,)``."""
-        return self.fitted_.classes
-
-    @property
-    def held_out_(self) -> np.ndarray:
-        """Largest probability of each held-out reference cell, sorted, ``(n,)``."""
-        return self.fitted_.held_out
+    def __getattr__(self, name: str) -> Any:
+        """Return a result of :meth:`fit` under its former name."""
+        if name not in _FORMER_ATTRIBUTES:
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
+        present = _FORMER_ATTRIBUTES[name]
+        warn_renamed(f"CellTypeClassifier.{name}", f"CellTypeClassifier.fitted_.{present}")
+        return getattr(self.fitted_, present)
 
     def assign_labels(
         self,
@@ -141,7 +151,7 @@ class LabelAssigner:
             See :meth:`threshold`; ``"auto"`` also uses `novelty`.
         """
         threshold = self.threshold(unknown_threshold)
-        names = self.classes_[probabilities.argmax(1)].astype(object)
+        names = self.fitted_.classes[probabilities.argmax(1)].astype(object)
         if threshold is None:
             return names
         unknown = probabilities.max(1) < threshold

@@ -87,6 +87,16 @@ class CellTypeClassifier(LabelAssigner):
         """How this classifier was fitted, ``"frozen"`` before."""
         return "frozen" if self._fitted is None else self._fitted.mode
 
+    @property
+    def classes_(self) -> np.ndarray:
+        """Names of the classes, sorted, ``(n_classes,)``."""
+        return self.fitted_.classes
+
+    @property
+    def held_out_(self) -> np.ndarray:
+        """Largest probability of each held-out reference cell, sorted, ``(n,)``."""
+        return self.fitted_.held_out
+
     def _set_fitted(self, fitted: FittedClassifier) -> None:
         self._fitted, self.model_id = fitted, fitted.model_id
         tuned = fitted.mode == "finetune"

@@ -354,6 +354,10 @@ def test_former_names_work_with_a_warning(trained, classifier):
     sure = np.eye(len(classifier.classes_))
     with pytest.warns(FutureWarning, match="assign_labels"):
         assert np.array_equal(classifier.name(sure), classifier.classes_)
+    with pytest.warns(FutureWarning, match="fitted_.modalities") as caught:
+        assert classifier.modalities_ == ("rna", "atac") and caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        classifier.nothing  # noqa: B018
 
 
 def test_the_model_used_last_is_the_default(trained, mdata):
