@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import scmomer
-from scmomer.tasks.annotation._novelty import ClassCentres
+from scmomer.tasks.annotation._novelty import ClassMahalanobis
 
 N_RARE = 6
 Annotator = Callable[[AnnData, np.ndarray, AnnData, int], pd.DataFrame]
@@ -53,7 +53,7 @@ def _pcs(train: AnnData, query: AnnData, scaled: bool) -> tuple[np.ndarray, np.n
 def novelty_of_pcs(train: AnnData, labels: np.ndarray, query: AnnData) -> np.ndarray:
     """Return scMomer's measure of novelty, of scaled principal components."""
     known, asked = _pcs(train, query, True)
-    return ClassCentres.of(known, np.unique(labels, return_inverse=True)[1]).novelty(asked)
+    return ClassMahalanobis.fit(known, np.unique(labels, return_inverse=True)[1]).novelty(asked)
 
 
 def l2_expression(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:

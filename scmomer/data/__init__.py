@@ -1,15 +1,17 @@
-"""Containers to checked, named and aligned counts, and these to minibatches."""
+"""From containers to checked and aligned counts, and to minibatches."""
 
 from scmomer.data._cells import Cells
 from scmomer.data._containers import (
     as_text,
-    categories_of,
     check_container,
+    check_no_missing,
+    check_some_modality,
     codes,
-    columns_of,
     find_column,
-    named_otherwise,
+    find_same_cell,
+    get_categories,
     obs_column,
+    obs_columns,
     read_column,
     resolve_modalities,
     usual_keys,
@@ -20,38 +22,39 @@ from scmomer.data._evidence import (
     check_one_modality,
     describe,
     looks_like,
+    modality_masks,
     modality_named,
-    parts_of,
 )
 from scmomer.data._layers import Layers, layers_by_modality, reference_layers
 from scmomer.data._loader import cell_loader
-from scmomer.data._names import FEW_MATCHES, check_unique, examples, loosely, prefix_to_drop
+from scmomer.data._names import FEW_MATCHES, check_unique, examples, prefix_to_drop, strip_versions
 from scmomer.data._neighbors import nearest
 from scmomer.data._parts import MuDataParts
 from scmomer.data._pseudobulk import (
     Pseudobulk,
     Values,
-    labels_of,
-    peaks_of,
+    get_groups,
+    get_peaks,
+    get_values,
+    group_indicator,
+    peaks_name,
     pseudobulk,
-    values_of,
-    where_of,
 )
 from scmomer.data._read import find_parts, keys_in, read_cells
 from scmomer.data._spec import ModelSpec
 from scmomer.data._split import SparseDataSplitter, Split, SplitRecord, split_cells
-from scmomer.data._texts import assigned, called, name_of
+from scmomer.data._texts import assigned, called, display_name, warn
 from scmomer.module import PeakPositions, parse_peaks, plain_chromosomes
 
 __all__ = [
-    "named_otherwise",
-    "loosely",
+    "find_same_cell",
+    "strip_versions",
     "as_text",
     "prefix_to_drop",
-    "columns_of",
-    "where_of",
+    "obs_columns",
+    "peaks_name",
     "with_values",
-    "name_of",
+    "display_name",
     "assigned",
     "called",
     "Cells",
@@ -64,10 +67,12 @@ __all__ = [
     "Split",
     "SplitRecord",
     "Values",
-    "categories_of",
+    "get_categories",
     "cell_loader",
     "check_container",
+    "check_no_missing",
     "check_one_modality",
+    "check_some_modality",
     "check_unique",
     "codes",
     "describe",
@@ -75,8 +80,9 @@ __all__ = [
     "find_column",
     "find_parts",
     "get_counts",
+    "group_indicator",
     "keys_in",
-    "labels_of",
+    "get_groups",
     "layer_names",
     "layers_by_modality",
     "looks_like",
@@ -85,9 +91,8 @@ __all__ = [
     "nearest",
     "parse_peaks",
     "plain_chromosomes",
-    "obs_column",
-    "parts_of",
-    "peaks_of",
+    "modality_masks",
+    "get_peaks",
     "pseudobulk",
     "read_cells",
     "read_column",
@@ -96,6 +101,7 @@ __all__ = [
     "resolve_modalities",
     "split_cells",
     "usual_keys",
-    "values_of",
+    "get_values",
+    "warn",
     "warn_empty",
 ]

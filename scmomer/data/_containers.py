@@ -1,25 +1,23 @@
-"""Finding modalities and columns in AnnData and MuData."""
+"""Modalities and obs columns of AnnData and MuData."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 
 from scmomer._constants import PROTEIN, RNA
 from scmomer.data._evidence import looks_like, modality_named
 from scmomer.data._names import check_unique, examples
-from scmomer.data._texts import name_of
+from scmomer.data._texts import display_name, warn
 from scmomer.module import MODALITY_TYPES
 
 
 def check_container(data: object) -> None:
-    """Raise unless `data` is an AnnData, or an up-to-date MuData of modalities of the same cells."""
+    """Raise unless `data` is an AnnData, or an up-to-date MuData whose modalities share cells."""
     if not isinstance(data, AnnData | MuData):
         msg = f"Expected an AnnData or a MuData, found {type(data).__name__}."
         raise TypeError(msg)
@@ -29,7 +27,7 @@ def check_container(data: object) -> None:
 
 
 def _check_kind(mdata: MuData) -> None:
-    """Raise if modalities are no AnnData, or are other cells rather than other features."""
+    """Raise if a modality is not an AnnData, or modalities differ in cells instead of features."""
     for key, adata in mdata.mod.items():
         if not isinstance(adata, AnnData):
             msg = (
@@ -50,27 +48,27 @@ def _check_kind(mdata: MuData) -> None:
 def _check_up_to_date(mdata: MuData) -> None:
     """Raise if the cells of a MuData are not those of its modalities."""
     if not mdata.mod:
-        return  # whoever looks for modalities says that there are none
+        return  # an error when modalities are looked up
     names = [adata.obs_names for adata in mdata.mod.values()]
     if all(n.equals(mdata.obs_names) for n in names):
         return
     of_modalities = pd.Index(pd.unique(np.concatenate([n.to_numpy(object) for n in names])))
-    for these, those, text in (
+    for names_here, known, text in (
         (mdata.obs_names, of_modalities, "cells of the MuData that none of its modalities has"),
         (of_modalities, mdata.obs_names, "cells of its modalities that the MuData does not list"),
     ):
-        stray = these[~these.isin(those)]
+        stray = names_here[~names_here.isin(known)]
         if len(stray):
             msg = (
                 f"Expected a MuData with the cells of its modalities, found {len(stray)} {text}, "
                 f"such as {examples(stray)}: a modality was filtered or replaced. Run "
-                f"`{name_of(mdata)}.update()` first."
+                f"`{display_name(mdata)}.update()` first."
             )
             raise ValueError(msg)
 
 
 def usual_keys(mdata: MuData, modality: str) -> list[str]:
-    """Return the keys of a MuData that are usual names of a modality; its own name alone if there."""
+    """Return the MuData keys that are usual names of a modality; `modality` alone if present."""
     if modality in mdata.mod:
         return [modality]
     return [key for key in mdata.mod if modality_named(key) == modality]
@@ -87,21 +85,21 @@ def resolve_modalities(
         Container.
     modalities
         As in MULTIVI, ``{"rna_layer": "gex", "atac_layer": "peaks"}``, or shorter
-        ``{"rna": "gex", "atac": "peaks"}``. Those not named are looked for under their usual names
-        in any case, such as ``rna`` or ``GEX``, ``atac`` or ``peaks``, ``protein`` or ``ADT``; None
-        leaves one out.
+        ``{"rna": "gex", "atac": "peaks"}``. Further modalities are looked up by their usual names,
+        in upper or lower case: ``rna`` or ``GEX``, ``atac`` or ``peaks``, ``protein`` or ``ADT``.
+        None leaves a modality out.
 
     Raises
     ------
     KeyError
-        If a named modality is absent, or there are not two of them.
+        If a named modality is absent, or fewer than two are found.
     ValueError
-        If a name is unknown, several keys could be meant, or one is named twice.
+        If a name is unknown, several keys have a usual name of one modality, or a key is named twice.
 
     Warns
     -----
     UserWarning
-        If a modality is left unused that looks like one that was not found.
+        If an unused modality looks like one that was not found.
     """
     names = dict(modalities or {})
     allowed = {*(f"{m}_layer" for m in MODALITY_TYPES), *MODALITY_TYPES, "batch_key", "labels_key"}
@@ -109,10 +107,10 @@ def resolve_modalities(
         msg = f"Expected keys of modalities among {sorted(allowed)}, found {unknown}."
         raise ValueError(msg)
     named: dict[str, str | None] = {
-        m: names.get(m, names.get(f"{m}_layer")) for m in MODALITY_TYPES if _is_named(m, names)
+        m: names[key] for m in MODALITY_TYPES for key in (f"{m}_layer", m) if key in names
     }
     chosen: dict[str, str] = {
-        m: key for m in MODALITY_TYPES if (key := _key_of(mdata, m, named)) is not None
+        m: key for m in MODALITY_TYPES if (key := _find_key(mdata, m, named)) is not None
     }
     missing = [key for key in chosen.values() if key not in mdata.mod]
     unused = _look_alikes(mdata, chosen, named)
@@ -127,7 +125,9 @@ def resolve_modalities(
         raise KeyError(msg)
     twice = [key for key in set(chosen.values()) if [*chosen.values()].count(key) > 1]
     if twice:
-        msg = f"Expected a key of its own for each modality, found {twice[0]!r} for several: {chosen}."
+        msg = (
+            f"Expected a separate key for each modality, found {twice[0]!r} for several: {chosen}."
+        )
         raise ValueError(msg)
     for modality, key in unused.items():
         _warn_unused(key, modality, f"modalities={_by_argument(chosen, {modality: key})}")
@@ -135,15 +135,15 @@ def resolve_modalities(
 
 
 def _by_argument(named: Mapping[str, str | None], more: Mapping[str, str]) -> dict[str, str | None]:
-    """Return what the user names and more, as `modalities` takes it."""
+    """Return named and further modalities in the form of the argument `modalities`."""
     return {f"{m}_layer": key for m, key in {**named, **more}.items()}
 
 
 def _example(mdata: MuData, known: Mapping[str, str]) -> str:
-    """Return what `modalities` could be, for messages; ``""`` if that cannot be told."""
+    """Return an example of `modalities` for messages; ``""`` if none can be inferred."""
     found = dict(known)
     for key in mdata.mod:
-        # Genes and proteins that nothing declares look alike; of two such, one is protein.
+        # Undeclared genes and proteins look alike: the second of two is taken as protein.
         modality = looks_like(mdata[key])
         modality = PROTEIN if modality == RNA and RNA in found else modality
         if key not in found.values() and modality not in found:
@@ -153,12 +153,8 @@ def _example(mdata: MuData, known: Mapping[str, str]) -> str:
     return f", for example modalities={_by_argument(found, {})}"
 
 
-def _is_named(modality: str, names: Mapping[str, str | None]) -> bool:
-    return modality in names or f"{modality}_layer" in names
-
-
-def _key_of(mdata: MuData, modality: str, named: Mapping[str, str | None]) -> str | None:
-    """Return the key that the user names, or the one with a usual name."""
+def _find_key(mdata: MuData, modality: str, named: Mapping[str, str | None]) -> str | None:
+    """Return the key that the user named, or the one with a usual name."""
     if modality in named:
         return named[modality]
     keys = [key for key in usual_keys(mdata, modality) if key not in named.values()]
@@ -185,11 +181,9 @@ def _look_alikes(
 
 
 def _warn_unused(key: str, modality: str, remedy: str) -> None:
-    warnings.warn(
-        f"mdata[{key!r}] is not used, although it looks like {MODALITY_TYPES[modality].feature_name}. If it is "
-        f"to be used, pass {remedy}; with {modality}_layer None it is left out without this warning.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
+    warn(
+        f"mdata[{key!r}] is not used but looks like {MODALITY_TYPES[modality].feature_name}. To use it, "
+        f"pass {remedy}. To silence this warning, set {modality}_layer to None there."
     )
 
 
@@ -201,21 +195,21 @@ def find_column(
 ) -> str | None:
     """Return where the obs column `key` is: None for ``data.obs``, else the modality's key.
 
-    `argument` is how messages name the caller's, if they do.
+    `argument` is the caller's, for messages.
 
     Raises
     ------
     KeyError
-        If it is nowhere; lists the columns that there are.
+        If there is no such column; lists those present.
     TypeError
-        If `key` is no name of a column.
+        If `key` cannot be a column name.
     """
     if not isinstance(key, Hashable):
         msg = f"Expected the name of one column in {argument}, found {key!r}. Pass one name."
         raise TypeError(msg)
     if key in data.obs:
         return None
-    name = name_of(data)
+    name = display_name(data)
     places = {f"{name}.obs": list(data.obs.columns)}
     for modality in keys.values() if isinstance(data, MuData) else ():
         if key in data[modality].obs:
@@ -223,15 +217,15 @@ def find_column(
         places[f"{name}[{modality!r}].obs"] = list(data[modality].obs.columns)
     listing = "; ".join(f"{place} has {columns}" for place, columns in places.items())
     where = "" if argument is None else f" in {argument}"
-    msg = f"Expected a column {key!r} of obs, found none: {listing}. Name one of these{where}."
+    msg = f"There is no column {key!r} in obs: {listing}. Name one of them{where}."
     raise KeyError(msg)
 
 
 def read_column(data: AnnData | MuData, key: str, place: str | None) -> pd.Series:
-    """Return the obs column of every cell of `data`, which is found at `place`.
+    """Return the obs column at `place` for every cell of `data`.
 
-    Where that modality lacks the cell, the first other one that has cell and column counts; NaN if
-    there is none.
+    A cell that this modality lacks has the value of the first other modality with the cell and the
+    column, or NaN.
     """
     if place is None:
         return data.obs[key]
@@ -247,35 +241,78 @@ def read_column(data: AnnData | MuData, key: str, place: str | None) -> pd.Serie
 
 
 def obs_column(data: AnnData | MuData, key: str, argument: str | None = None) -> pd.Series:
-    """Return an obs column of every cell of `data`, wherever it is.
+    """Return an obs column for every cell of `data`.
 
-    Looked up in ``data.obs``; in a MuData that lacks it, in the obs of its modalities, see
-    :func:`read_column`. `argument` is how messages name the caller's.
+    Looked up in ``data.obs`` and then, in a MuData, in the obs of its modalities (see
+    :func:`read_column`). `argument` is the caller's, for messages.
 
     Raises
     ------
     KeyError
-        If it is nowhere; lists the columns that there are.
+        If there is no such column; lists those present.
     """
     mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
     return read_column(data, key, find_column(data, key, mods, argument))
 
 
+def check_no_missing(
+    values: pd.Series | np.ndarray, what: str, remedy: str, unit: str = "cell"
+) -> None:
+    """Raise if a value is missing; messages call it `what`, such as ``"a label"``."""
+    if n_missing := int(pd.isna(values).sum()):
+        msg = (
+            f"Expected {what} for every {unit}, found {n_missing} of {len(values)} missing (NaN). "
+            f"{remedy}"
+        )
+        raise ValueError(msg)
+
+
+def check_some_modality(
+    data: AnnData | MuData,
+    has: np.ndarray,
+    modalities: Sequence[str],
+    places: Sequence[str],
+    remedy: str = "",
+) -> None:
+    """Raise if a cell has no modality.
+
+    Parameters
+    ----------
+    data, has
+        The data, and which cells have each modality, ``(n_modalities, n_cells)`` bool.
+    modalities, places
+        Names of the modalities and of their AnnData, for messages.
+    remedy
+        The line of code that drops cells without a modality; by default for a MuData.
+    """
+    lacking = data.obs_names[~has.any(0)]
+    if lacking.empty:
+        return
+    name, (first, *rest) = display_name(data), (f"{place}.obs_names" for place in places)
+    cells = first + "".join(f".union({names})" for names in rest)
+    msg = (
+        f"Expected cells with at least one of {modalities}, found {len(lacking)} of {data.n_obs} "
+        f"with none, such as {examples(lacking)}. Leave them out: "
+        f"`{remedy or f'{name} = {name}[{name}.obs_names.isin({cells})].copy()'}`."
+    )
+    raise ValueError(msg)
+
+
 def as_text(value: object) -> str:
-    """Return the name of a batch or type; 1.0 is 1, as pandas turns 1 into it beside a gap."""
+    """Return a batch or type as text; 1.0 is "1", because pandas turns 1 into 1.0 beside NaN."""
     whole = isinstance(value, float | np.floating) and float(value).is_integer()
     return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
 
 
-def columns_of(data: AnnData | MuData) -> list[str]:
-    """Return the names that :func:`obs_column` finds, for messages."""
+def obs_columns(data: AnnData | MuData) -> list[str]:
+    """Return the names that :func:`obs_column` can find, for messages."""
     mods = data.mod.values() if isinstance(data, MuData) else ()
     return list(dict.fromkeys(name for part in (data, *mods) for name in part.obs.columns))
 
 
 def with_values(data: AnnData | MuData, key: str) -> str:
-    """Return the line that leaves out cells for which :func:`obs_column` has no value."""
-    name = name_of(data)
+    """Return the line of code that drops cells without a value of :func:`obs_column`."""
+    name = display_name(data)
     if key in data.obs:
         have = f"{name}.obs[{key!r}].notna()"
     else:
@@ -287,21 +324,21 @@ def with_values(data: AnnData | MuData, key: str) -> str:
 
 
 def codes(column: pd.Series, categories: list[str]) -> np.ndarray:
-    """Return the code of each value among `categories`, -1 for others, ``(n,)`` int64."""
+    """Return the position of each value in `categories`, -1 if absent, ``(n,)`` int64."""
     values = column.astype("object").where(column.notna(), None)
     names = values.map(lambda v: None if v is None else as_text(v))
     return pd.Index(categories).get_indexer(pd.Index(names)).astype(np.int64)
 
 
-def categories_of(column: pd.Series) -> list[str]:
-    """Return the distinct values as sorted strings; missing values are none."""
+def get_categories(column: pd.Series) -> list[str]:
+    """Return the distinct values as sorted strings, without missing ones."""
     return sorted({as_text(v) for v in column.dropna().unique()})
 
 
-def named_otherwise(one: pd.Index, other: pd.Index) -> tuple[str, str] | None:
-    """Return two names that seem to be of one cell, if two modalities name the same cells otherwise.
+def find_same_cell(one: pd.Index, other: pd.Index) -> tuple[str, str] | None:
+    """Return two names of what seems to be one cell, if modalities name cells differently.
 
-    By the barcode, if there is one, or without a number at the end: AAACGCTCAGTTTACG-1.
+    Names are compared by their barcode, or else without a number at the end.
     """
     a, b = _plain_cells(one), _plain_cells(other)
     n_shared = int(a.isin(b).sum())

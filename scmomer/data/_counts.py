@@ -1,9 +1,8 @@
-"""Raw counts out of any container, as a checked CSR matrix."""
+"""Raw counts from an AnnData, as a checked CSR matrix."""
 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,35 +11,31 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
-from scvi import settings
 
-from scmomer.data._texts import assigned, option
+from scmomer.data._texts import assigned, option, warn
 from scmomer.module import MODALITY_TYPES
 
-_CELLS_TO_LOOK_AT: Final = 200  # where an error looks for counts elsewhere
+_N_CELLS_PROBED: Final = 200  # when an error looks for counts in other places
 
 
 def get_counts(
     adata: AnnData, layer: str | None, where: str, argument: str | None = "layer"
 ) -> sp.csr_matrix:
-    """Return the raw counts of an AnnData, as the model reads them.
+    """Return the raw counts of an AnnData as the model reads them.
 
-    Parameters
-    ----------
-    adata, layer, where, argument
-        As in :func:`read_counts`, which also says what is refused.
+    Arguments and errors are those of :func:`read_counts`.
 
     Returns
     -------
     csr_matrix
-        Shape ``(n_obs, n_vars)``, float32, sorted, without stored zeros. Shares memory with the
-        input where that is possible; must not be written to.
+        Shape ``(n_obs, n_vars)``, float32, sorted, without stored zeros. May share memory with the
+        input; must not be written to.
     """
     return canonical(read_counts(adata, layer, where, argument))
 
 
 def layer_names(adata: AnnData) -> list[str]:
-    """Return the names of the layers; anndata 0.13 counts ``X`` among them, as None."""
+    """Return the names of the layers, without None, which is ``X`` in anndata 0.13."""
     return sorted(name for name in adata.layers if name is not None)
 
 
@@ -56,36 +51,33 @@ def read_counts(
     layer
         Key of ``adata.layers``; None for ``adata.X``.
     where
-        How messages name `adata`, for example ``mdata['rna']``.
+        Name of `adata` in messages, for example ``mdata['rna']``.
     argument
-        The caller's argument that names the layer, for messages; ``{}`` in it is where the layer
-        goes. None: data are registered.
+        The caller's argument for the layer, for messages; ``{}`` stands for its value. None: the
+        data are registered.
 
     Returns
     -------
     csr_matrix
-        Shape ``(n_obs, n_vars)``, perhaps unsorted or with stored zeros. Shares memory with the
-        input where that is possible; must not be written to.
+        Shape ``(n_obs, n_vars)``, possibly unsorted or with stored zeros. May share memory with
+        the input; must not be written to.
 
     Raises
     ------
     KeyError
         If there is no such layer.
     TypeError
-        If the matrix is of a kind that cannot be read.
+        If the matrix has an unsupported type.
     ValueError
         If values are not counts.
     """
     if layer is not None and layer not in adata.layers:
-        msg = f"Expected layer {layer!r} in {where}.layers, found {layer_names(adata)}."
+        msg = f"There is no layer {layer!r} in {where}.layers, only {layer_names(adata)}."
         raise KeyError(msg)
     place = f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]"
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
-        msg = (
-            f"Expected a NumPy array or a SciPy sparse matrix in {place}, found nothing. "
-            f"{_where_counts_are(adata, place, argument)}"
-        )
+        msg = f"There is no matrix in {place}. {_where_counts_are(adata, place, argument)}"
         raise TypeError(msg)
     counts = _to_csr(matrix, place, where)
     check_counts(counts, adata, place, argument)
@@ -100,8 +92,8 @@ def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
     target = assigned(place)
     if isinstance(matrix, np.ma.MaskedArray):
         msg = (
-            f"Expected counts of all features in {place}, found a masked array. Say what masked "
-            f"values are, for example 0: `{target} = {place}.filled(0)`."
+            f"Expected counts of all features in {place}, found a masked array. Fill masked "
+            f"values, for example with 0: `{target} = {place}.filled(0)`."
         )
         raise TypeError(msg)
     if sp.issparse(matrix) or isinstance(matrix, np.ndarray):
@@ -112,7 +104,7 @@ def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
                 f"`{target} = {place}.astype('float32')`."
             )
             raise TypeError(msg)
-        if matrix.dtype == np.float16:  # not a sparse type; float32 holds all of its values
+        if matrix.dtype == np.float16:  # SciPy has no sparse float16
             matrix = matrix.astype(np.float32)
         return sp.csr_matrix(matrix)
     found = f"a {type(matrix).__module__}.{type(matrix).__name__}"
@@ -124,20 +116,20 @@ def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
 
 
 def _owner(place: str) -> str:
-    """Return what a place belongs to: ``mdata['rna']`` of ``mdata['rna'].X``."""
+    """Return the AnnData of a place: ``mdata['rna']`` of ``mdata['rna'].X``."""
     return re.split(r"\.(?:X|layers\[.*)$", place)[0]
 
 
 def _is_zarr(matrix: Any) -> bool:
-    return type(matrix).__module__.split(".")[0] == "zarr"  # a package that is not always there
+    return type(matrix).__module__.split(".")[0] == "zarr"  # an optional package
 
 
 def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: str | None) -> None:
-    """Raise if stored values are not finite, negative or no whole numbers."""
+    """Raise if stored values are infinite, NaN, negative or fractional."""
     values = counts.data
     wrong: dict[str, np.ndarray] = {}
     if values.dtype.kind == "f":
-        # Too large for the model's float32 is infinite, too.
+        # Values beyond the range of float32 become infinite in the model.
         wrong["NaN or infinite"] = ~(np.abs(values) <= np.finfo(np.float32).max)
     if values.dtype.kind in "fi":
         wrong["negative"] = values < 0
@@ -162,8 +154,8 @@ def _no_counts(
     remedy = _where_counts_are(adata, place, argument)
     if np.isnan(counts.data[first]) and (counts.data[~bad] == np.floor(counts.data[~bad])).all():
         remedy += (
-            " If NaN are features that some data sets lack (anndata.concat with join='outer'), take "
-            f"join='inner' or say that they are 0: `{assigned(place)} = np.nan_to_num({place})`."
+            " If NaN are features that some data sets lack (anndata.concat with join='outer'), use "
+            f"join='inner' or set them to 0: `{assigned(place)} = np.nan_to_num({place})`."
         )
     return (
         f"Expected raw counts in {place}, found {kind} values: {int(bad.sum())} of "
@@ -173,11 +165,11 @@ def _no_counts(
 
 
 def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
-    """Return the line that passes the counts that `adata` holds elsewhere, for messages."""
+    """Return how to pass counts that `adata` holds in another place, for messages."""
     where = _owner(place)
     names = layer_names(adata)
-    good = [name for name in names if _seem_counts(adata.layers[name])]
-    in_x = place != f"{where}.X" and _seem_counts(adata.X)
+    good = [name for name in names if _looks_like_counts(adata.layers[name])]
+    in_x = place != f"{where}.X" and _looks_like_counts(adata.X)
     if argument is None:
         return _put_back(place, f"{where}.layers[{good[0]!r}]" if good else f"{where}.X" * in_x)
     name = argument.split("=")[0]
@@ -185,23 +177,23 @@ def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
         return f"layers[{good[0]!r}] holds counts: pass {option(argument, good[0])}."
     if in_x:
         return f"{where}.X holds counts: leave out {name}=."
-    if adata.raw is not None and _seem_counts(adata.raw.X):
+    if adata.raw is not None and _looks_like_counts(adata.raw.X):
         return f"{where}.raw holds counts: run `{assigned(where)} = {where}.raw.to_adata()` first."
-    others = f" (none of the layers {names} holds them)" if names else ""
-    return f"Put the raw counts of these cells into a layer and pass {name}=, or into X{others}."
+    checked = f" (the layers {names} do not hold counts)" if names else ""
+    return f"Put the raw counts into a layer and pass {name}=, or put them into X{checked}."
 
 
 def _put_back(place: str, source: str) -> str:
-    """Return how counts of registered data come back from `source`, which may be nowhere."""
+    """Return how to restore the counts of registered data from `source`; ``""`` if unknown."""
     line = f" (`{place} = {source}.copy()`)" if source else ""
     return (
-        "These data were registered with their counts there: put the counts back"
-        f"{line}, or set the data up again with the layer that holds them and build a new model."
+        f"The data were registered with counts there: put the counts back{line}, or set up the data "
+        "again with the layer that holds counts and build a new model."
     )
 
 
-def _seem_counts(matrix: Any) -> bool:
-    """Say whether the first values of a matrix are counts."""
+def _looks_like_counts(matrix: Any) -> bool:
+    """Whether the first values of a matrix are counts."""
     if matrix is None:
         return False
     values = np.asarray(_head(matrix))
@@ -210,39 +202,37 @@ def _seem_counts(matrix: Any) -> bool:
 
 
 def _head(matrix: Any) -> Any:
-    rows = matrix[:_CELLS_TO_LOOK_AT]
+    rows = matrix[:_N_CELLS_PROBED]
     return rows.data if sp.issparse(rows) else rows
 
 
 def warn_empty(
     empty: np.ndarray, modality: str, where: str, layers: Mapping[str, str | None]
 ) -> None:
-    """Warn of cells without counts: zeros may stand for "not measured", as TOTALVI wants them.
+    """Warn of cells without counts: zeros may mean "not measured", as in TOTALVI.
 
     Parameters
     ----------
     empty
-        Which cells have no counts, ``(n_obs,)`` bool.
+        Cells without counts, ``(n_obs,)`` bool.
     modality, where
-        Whose counts, and how messages name them.
+        The modality, and its name in messages.
     layers
-        Arguments of :func:`scmomer.pp.drop_unmeasured` that say where all counts of the data are.
+        Arguments of :func:`scmomer.pp.drop_unmeasured` with the layers of all counts.
     """
     if not empty.any():
         return
     name = where.split("[")[0]
     options = "".join(f", {k}={v!r}" for k, v in layers.items() if v is not None)
-    warnings.warn(
+    warn(
         f"{int(empty.sum())} of {len(empty)} cells in {where} have no {MODALITY_TYPES[modality].feature_name} "
-        "with counts and are taken as measured. If zeros stand for 'not measured', run "
-        f"`{name} = scmomer.pp.drop_unmeasured({name}{options})`.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
+        "with counts. They are treated as measured. If zeros mean 'not measured', run "
+        f"`{name} = scmomer.pp.drop_unmeasured({name}{options})`."
     )
 
 
 def canonical(counts: sp.csr_matrix) -> sp.csr_matrix:
-    """Return float32, sorted and without stored zeros; the input's arrays are not written to."""
+    """Return a float32 matrix, sorted and without stored zeros; the input is not changed."""
     clean = counts.data.dtype == np.float32 and counts.has_canonical_format and counts.data.all()
     if clean:
         return counts

@@ -1,4 +1,4 @@
-"""Which modality features belong to: by what ``var`` says of them, and by their names."""
+"""The modality of features, inferred from ``var`` and from their names."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from scmomer.data._texts import assigned
 from scmomer.module import MODALITY_TYPES, are_peaks, looks_like_peaks
 
 _COLUMNS: Final = ("feature_types", "feature_type", "modality")
-# Fewer features of a second kind are oddities of one modality, not another one.
+# Fewer features of a second kind do not count as a modality.
 _MIN_FEATURES = 20
 
 
 def modality_named(name: object) -> Modality | None:
-    """Return the modality that a usual name stands for, in any case: GEX, Peaks, ADT, ..."""
+    """Return the modality with a usual name, in upper or lower case: GEX, Peaks, ADT, ..."""
     plain = re.sub(r"[\W_]+", " ", str(name)).strip().lower()
     found = (m for m, kind in MODALITY_TYPES.items() if re.fullmatch(kind.usual_names, plain))
     return cast(Modality | None, next(found, None))
 
 
 def declared_modalities(adata: AnnData) -> np.ndarray | None:
-    """Return the modality that ``var["feature_types"]`` gives each feature, ``(n_vars,)``.
+    """Return the modality of each feature according to ``var["feature_types"]``, ``(n_vars,)``.
 
-    An empty string for features of other kinds, such as guides; None if no column of var tells
-    any modality.
+    Features of other kinds, such as guides, have an empty string. None if no column of var names a
+    modality.
     """
     for column in _COLUMNS:
         if column in adata.var:
@@ -40,11 +40,11 @@ def declared_modalities(adata: AnnData) -> np.ndarray | None:
     return None
 
 
-def parts_of(adata: AnnData) -> dict[str, np.ndarray]:
+def modality_masks(adata: AnnData) -> dict[str, np.ndarray]:
     """Return the features of each modality in an AnnData, ``(n_vars,)`` bool masks.
 
-    By what var declares, else by whether names are genomic intervals. Genes and proteins without
-    declaration cannot be told apart and count as genes.
+    Taken from var, or else from names: genomic intervals are peaks, everything else is a gene.
+    Proteins are recognized by var only.
     """
     declared = declared_modalities(adata)
     if declared is None:
@@ -58,7 +58,7 @@ def parts_of(adata: AnnData) -> dict[str, np.ndarray]:
 
 
 def looks_like(adata: AnnData) -> Modality:
-    """Return the modality that an AnnData seems to hold: that of most of its features."""
+    """Return the modality of most features of an AnnData."""
     declared = declared_modalities(adata)
     if declared is not None:
         return cast(Modality, max(MODALITY_TYPES, key=lambda m: int((declared == m).sum())))
@@ -66,47 +66,44 @@ def looks_like(adata: AnnData) -> Modality:
 
 
 def describe(parts: dict[str, np.ndarray]) -> str:
-    """Return what an AnnData holds, for messages: ``800 genes and 600 peaks``."""
+    """Return the content of an AnnData for messages: ``800 genes and 600 peaks``."""
     counts = [f"{int(mask.sum())} {MODALITY_TYPES[m].feature_name}" for m, mask in parts.items()]
     return " and ".join([", ".join(counts[:-1]), counts[-1]] if len(counts) > 1 else counts)
 
 
 def check_one_modality(
-    adata: AnnData,
-    where: str = "adata",
-    wanted: Modality | None = None,
-    layer: str | None = None,
+    adata: AnnData, where: str = "adata", wanted: Modality | None = None, layer: str | None = None
 ) -> None:
     """Raise if an AnnData holds features of several modalities.
 
     Parameters
     ----------
     adata, where
-        The data, and how messages name them.
+        The data, and their name in messages.
     wanted
         The modality that the caller reads; None for any.
     layer
-        Layer that holds the counts.
+        Layer with the counts.
 
     Raises
     ------
     ValueError
-        Names the parts, and the line that splits them.
+        Names the parts and a line of code that splits them.
     """
-    parts = parts_of(adata)
+    parts = modality_masks(adata)
     split = f"scmomer.pp.split_modalities({where}{f', layer={layer!r}' if layer else ''})"
     n_others = adata.n_vars - int(np.sum(list(parts.values())))
     if len(parts) == 1 and n_others:
         (modality,) = parts
         msg = (
             f"Expected features of one modality in {where}, found {describe(parts)} and {n_others} "
-            f"of other types. Leave these out: `{assigned(where)} = {split}[{modality!r}]`."
+            f"of other types. Leave them out: `{assigned(where)} = {split}[{modality!r}]`."
         )
         raise ValueError(msg)
     if len(parts) < 2:
         return
     if wanted in parts:
-        remedy = f"Leave the others out: `{assigned(where)} = {split}[{wanted!r}]`."
+        remedy = f"Keep only the {MODALITY_TYPES[wanted].feature_name}: `{assigned(where)} = {split}[{wanted!r}]`."
     else:
         remedy = (
             f"Split them: `mdata = {split}`, and pass one of "

@@ -1,4 +1,4 @@
-"""The arguments that say in which layers the counts of a call's data are."""
+"""Arguments that name the layers with counts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from scmomer.module import MODALITY_TYPES
 
 
 class Layers(TypedDict, total=False):
-    """Layers that hold raw counts, as in :func:`scmomer.pp.setup_mudata`."""
+    """Layers with raw counts, as in :func:`scmomer.pp.setup_mudata`."""
 
     layer: str | None
-    """Of an AnnData."""
+    """For an AnnData."""
     rna_layer: str | None
-    """Of the RNA of a MuData; the next two likewise."""
+    """For a MuData, as the next two."""
     atac_layer: str | None
     protein_layer: str | None
 
 
 def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict[str, str]:
-    """Return the layer of each modality that a call names.
+    """Return the layer of each modality, as far as named.
 
     Parameters
     ----------
     data
-        What the call reads.
+        The data to read.
     given
         Keyword arguments as in :class:`Layers`.
 
@@ -39,7 +39,7 @@ def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict
     """
     known = {f"{m}_layer": m for m in MODALITY_TYPES}
     if unknown := [name for name in given if name not in {"layer", *known}]:
-        msg = f"Expected keyword arguments that exist, found {unknown}. Check their spelling."
+        msg = f"There are no keyword arguments {unknown}. Check their spelling."
         raise TypeError(msg)
     chosen: dict[str, str] = {known[k]: v for k, v in given.items() if k in known and v is not None}
     layer = given.get("layer")
@@ -47,16 +47,15 @@ def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict
         return chosen
     if isinstance(data, MuData):
         msg = (
-            f"Expected rna_layer=, atac_layer= or protein_layer= with a MuData, found layer={layer!r}, "
-            "which is for an AnnData. Name the modality, as in "
-            f"rna_layer={layer!r}."
+            "Expected rna_layer=, atac_layer= or protein_layer= with a MuData, found "
+            f"layer={layer!r}. Name the modality, as in rna_layer={layer!r}."
         )
         raise TypeError(msg)
     return {**dict.fromkeys(MODALITY_TYPES, layer), **chosen}
 
 
 def reference_layers(reference: AnnData | MuData, given: str | Mapping[str, str] | None) -> Layers:
-    """Return ``reference_layer=`` of a call as the arguments in :class:`Layers`.
+    """Return the argument ``reference_layer=`` in the form of :class:`Layers`.
 
     Raises
     ------

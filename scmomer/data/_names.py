@@ -1,34 +1,32 @@
-"""Feature names: duplicates, matching a query to the model by name."""
+"""Feature names: duplicates, and matching a query to the model by name."""
 
 from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scvi import settings
 
-from scmomer.data._texts import assigned
+from scmomer.data._texts import assigned, warn
 from scmomer.module import looks_like_peaks, peaks_in_one_notation
 
 logger = logging.getLogger(__name__)
 
 FEW_MATCHES = 0.2
-_MANY = 0.05  # share of the model's genes that deserves a warning: a few symbols differ in case
-_VERSION = r"^(ENS[A-Z]*\d+)\.\d+(?:_PAR_Y)?$"  # symbols such as AC012345.2 keep their end
+_MIN_MISSPELLED = 0.05  # share of genes that deserves a warning: a few symbols differ in case
+_VERSION = r"^(ENS[A-Z]*\d+)\.\d+(?:_PAR_Y)?$"  # not of symbols such as AC012345.2
 
 
 def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None:
     """Raise if a name occurs twice; `where` is the attribute, such as ``adata.var_names``."""
     if names.hasnans:
         msg = (
-            f"Expected a name for each of {len(names)} in {where}, found {int(names.isna().sum())} "
-            "missing (NaN). Name them, or drop them."
+            f"Expected a name for each of {len(names)} in {where}, found "
+            f"{int(names.isna().sum())} missing (NaN). Name or drop them."
         )
         raise ValueError(msg)
     if names.is_unique:
@@ -43,9 +41,10 @@ def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None
 
 
 def _unique_line(names: pd.Index, where: str) -> str:
-    """Return the line that leaves each name of `where`, such as ``adata.var_names``, once."""
+    """Return the line of code that makes `where`, such as ``adata.var_names``, unique."""
     owner, _, attribute = where.rpartition(".")
-    if attribute == "var_names" and looks_like_peaks(names):  # a number at the end is no interval
+    # A number at the end would spoil names of peaks.
+    if attribute == "var_names" and looks_like_peaks(names):
         line = f"{assigned(owner)} = {owner}[:, ~{where}.duplicated()].copy()"
         return f"Drop the repeats: `{line}`."
     if attribute == "obs_names" and owner != assigned(owner):
@@ -68,22 +67,22 @@ def align_by_name(
     what
         ``"genes"`` or ``"peaks"``, for messages.
     where
-        How messages name the query, for example ``mdata['rna']``.
+        Name of the query in messages, for example ``mdata['rna']``.
 
     Returns
     -------
     csr_matrix
-        Shape ``(n_cells, len(expected))``; features that the query lacks are empty.
+        Shape ``(n_cells, len(expected))``; zero for features that the query lacks.
 
     Raises
     ------
     ValueError
-        If no name is shared, or a name of the query occurs twice.
+        If no name is shared, or a name occurs twice in the query.
     """
     if found.equals(expected):
         return counts
     check_unique(found, f"{where}.var_names")
-    column = expected.get_indexer(found)  # position in the model, -1 if unknown to it
+    column = expected.get_indexer(found)  # position in the model, or -1
     if what == "peaks" and (column < 0).any():
         column = _by_coordinates(found, expected, column, where)
     known = np.flatnonzero(column >= 0)
@@ -102,7 +101,7 @@ def align_by_name(
 def _by_coordinates(
     found: pd.Index, expected: pd.Index, by_name: np.ndarray, where: str
 ) -> np.ndarray:
-    """Return positions of peaks in the model by coordinates, if more match so than as written."""
+    """Return positions of peaks in the model by coordinates, if more match than by name."""
     ours, theirs = peaks_in_one_notation(found), peaks_in_one_notation(expected)
     if ours is None or theirs is None or not theirs.is_unique:
         return by_name
@@ -110,35 +109,33 @@ def _by_coordinates(
     column = theirs.get_indexer(ours)
     if (column >= 0).sum() <= (by_name >= 0).sum():
         return by_name
-    logger.info("Peaks of %s are matched by their coordinates: names are written otherwise.", where)
+    logger.info("Peaks of %s are matched by coordinates: their names differ in notation.", where)
     return column
 
 
-def loosely(names: pd.Index) -> pd.Index:
-    """Return names of genes without spaces around them and without versions of Ensembl ids."""
+def strip_versions(names: pd.Index) -> pd.Index:
+    """Return gene names without surrounding spaces and without versions of Ensembl ids."""
     return names.str.strip().str.replace(_VERSION, r"\1", case=False, regex=True)
 
 
 def _warn_of_spelling(found: pd.Index, expected: pd.Index, column: np.ndarray) -> None:
-    """Warn if many of the model's genes are there under names that are written otherwise."""
+    """Warn if the query has many of the model's genes under a different spelling."""
     absent = np.ones(len(expected), bool)
     absent[column[column >= 0]] = False
-    missing, others = (i.astype(str) for i in (expected[absent], found[column < 0]))
-    same = loosely(missing).str.upper().isin(loosely(others).str.upper())
-    there = loosely(others).str.upper().isin(loosely(missing).str.upper())
-    if not len(missing) or same.sum() < max(1, _MANY * len(expected)):
+    missing, unmatched = (i.astype(str) for i in (expected[absent], found[column < 0]))
+    same = strip_versions(missing).str.upper().isin(strip_versions(unmatched).str.upper())
+    there = strip_versions(unmatched).str.upper().isin(strip_versions(missing).str.upper())
+    if not len(missing) or same.sum() < max(1, _MIN_MISSPELLED * len(expected)):
         return
-    warnings.warn(
-        f"{int(same.sum())} of the model's {len(expected)} genes count as zero although the query has "
-        f"them under names that are written otherwise, such as {examples(others[there])}. Match them: "
-        "`adata = scmomer.pp.align_genes(adata, model)`.",
-        UserWarning,
-        stacklevel=settings.warnings_stacklevel,
+    warn(
+        f"{int(same.sum())} of the model's {len(expected)} genes count as zero, although the query "
+        f"has them with a different spelling, such as {examples(unmatched[there])}. Match them: "
+        "`adata = scmomer.pp.align_genes(adata, model)`."
     )
 
 
 def prefix_to_drop(found: pd.Index, expected: pd.Index, where: str) -> str | None:
-    """Return the line that makes names match, if all begin with the name of a genome: GRCh38_."""
+    """Return the line of code that makes names match, if one side has a prefix such as GRCh38_."""
     ours, theirs = found.astype(str), expected.astype(str)
     for one, other, line in (
         (ours, theirs, "{w}.str.removeprefix({p!r})"),
@@ -161,7 +158,7 @@ def _report_matches(
             f"Expected {what} of the model such as {examples(expected)}, found none of its {n} "
             f"among the query's {len(found)} (such as {examples(found)}). "
             + (
-                f"Names of one side begin with a prefix: run {line}."
+                f"One side has a prefix: run {line}."
                 if line
                 else "Check species and naming (symbols or Ensembl ids, peak set) of var_names; "
                 f"{advice(what, where)}"
@@ -171,24 +168,22 @@ def _report_matches(
     extra = len(found) - n_known
     text = (
         f"{n_known} of the model's {n} {what} found in the query ({n_known / n:.0%}); "
-        f"{n - n_known} missing ones count as zero, {extra} others are left out."
+        f"{n - n_known} missing ones count as zero, {extra} more in the query are ignored."
     )
     if n_known / n < FEW_MATCHES:
         missing = expected[~expected.isin(found)]
-        warnings.warn(
+        warn(
             f"Only {text} Missing are for example {examples(missing)}. Results from so few "
-            f"{what} are unreliable; {advice(what, where)}",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            f"{what} are unreliable; {advice(what, where)}"
         )
     else:
         logger.info(text)
 
 
 def advice(what: str, where: str) -> str:
-    """Return what else matches features to a model, for messages."""
+    """Return another way to match features to a model, for messages."""
     if what == "proteins":
-        return "rename them after the model's (`model.spec.features['protein']`)."
+        return "rename them to those of the model (`model.spec.features['protein']`)."
     line = f"{assigned(where)} = scmomer.pp.align_{what}({where}, model)"
     return f"`{line}` matches {what} by more than their names."
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours between two sets of cells."""
+"""Nearest neighbors between two sets of cells."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-_EXACT = 20_000  # cells up to which comparing all is quicker than compiling and building an index
+_MAX_EXACT = 20_000  # cells, above which building an index pays off
 
 
 def nearest(
     query: NDArray[np.float64], index: NDArray[np.float64], k: int, random_state: int
 ) -> NDArray[np.intp]:
-    """Return the nearest cells of `index`, closest first: exact for few cells, else pynndescent.
+    """Return the nearest cells of `index`, closest first: exact for few cells, else by pynndescent.
 
     Parameters
     ----------
     query, index
         Shapes ``(n_query, n_dims)`` and ``(n_index, n_dims)``; Euclidean distance.
     k
-        Neighbours, at most ``n_index``.
+        Number of neighbors, at most ``n_index``.
     random_state
         Seed of the approximate index.
 
@@ -30,10 +30,10 @@ def nearest(
     """
     if not len(query):
         return np.empty((0, k), np.intp)
-    if len(index) <= _EXACT or k > len(index) // 4:
+    if len(index) <= _MAX_EXACT or k > len(index) // 4:
         tree = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(index)
         return tree.kneighbors(query, return_distance=False)
-    from pynndescent import NNDescent  # compiles for a second: only where it is needed
+    from pynndescent import NNDescent  # slow import
 
     graph = NNDescent(index, n_neighbors=max(k, 30), random_state=random_state)
     return graph.query(query, k=k, epsilon=0.2)[0].astype(np.intp)

@@ -1,4 +1,4 @@
-"""A MuData as its parts, for copies and pickles."""
+"""A MuData in parts, for copies and pickles."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _MAPPINGS = ("obsm", "obsp", "obsmap", "varm", "varp", "varmap", "uns")
 
 @dataclass(frozen=True)
 class MuDataParts:
-    """A MuData as its parts: mudata 0.3 and 0.4 write pickles that they cannot read."""
+    """The parts of a MuData: mudata 0.3 and 0.4 cannot read their own pickles."""
 
     mod: dict[str, AnnData]
     further: dict[str, Any]
 
     @classmethod
-    def of(cls, mdata: MuData) -> MuDataParts:
+    def from_mudata(cls, mdata: MuData) -> MuDataParts:
         """Take a MuData apart."""
         mappings = {name: dict(getattr(mdata, name)) for name in _MAPPINGS}
         return cls(
             dict(mdata.mod), {"obs": mdata.obs, "var": mdata.var, "axis": mdata.axis, **mappings}
         )
 
-    def joined(self) -> MuData:
-        """Return the MuData again."""
+    def to_mudata(self) -> MuData:
+        """Put the MuData together again."""
         with keep_obs():
             return MuData(self.mod, **self.further)

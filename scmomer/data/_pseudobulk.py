@@ -1,4 +1,4 @@
-"""Accessibility of groups of cells, out of whatever container holds peaks."""
+"""Accessibility of groups of cells, from AnnData or MuData."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from scmomer._constants import ATAC
 from scmomer.data._containers import as_text, check_container, find_column, obs_column, usual_keys
 from scmomer.data._counts import layer_names
 from scmomer.data._evidence import check_one_modality, looks_like
-from scmomer.data._texts import assigned, name_of
+from scmomer.data._texts import assigned, display_name
 
-#: Values of cells x peaks; a dense matrix may stay on disk.
+#: Cells x peaks; a dense matrix may stay on disk.
 Values: TypeAlias = np.ndarray | sp.spmatrix | sp.sparray | h5py.Dataset
 _BLOCK = 2**24  # values of a dense matrix at a time: 128 MiB as float64
 
@@ -31,36 +31,36 @@ class Pseudobulk(NamedTuple):
     groups: list[str]
     sizes: NDArray[np.int64]  # cells, (n_groups,)
     sums: NDArray[np.float64]  # (n_groups, n_peaks)
-    highest: float  # value of the matrix
-    is_counts: bool  # whole numbers, of which it was summed where they are above 0
+    highest: float  # largest value of the matrix
+    is_counts: bool  # whole numbers, of which those above 0 were counted
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """Mean accessibility, ``(n_groups, n_peaks)``: share of open cells, or probability."""
+        """Mean accessibility, ``(n_groups, n_peaks)``: share of open cells, or mean probability."""
         return self.sums / self.sizes[:, None]
 
     @property
     def overall(self) -> NDArray[np.float64]:
-        """Mean accessibility of all cells that have a group, ``(n_peaks,)``."""
+        """Mean accessibility of all cells with a group, ``(n_peaks,)``."""
         return self.sums.sum(axis=0) / self.sizes.sum()
 
     @property
     def is_accessibility(self) -> bool:
-        """Whether values were counts or probabilities, so that means are in [0, 1]."""
+        """Whether means are in [0, 1], because values were counts or probabilities."""
         return self.is_counts or self.highest <= 1
 
 
-def peaks_of(data: AnnData | MuData) -> AnnData:
-    """Return the AnnData of peaks: `data`, or the ATAC modality of a MuData under a usual name.
+def get_peaks(data: AnnData | MuData) -> AnnData:
+    """Return the AnnData of peaks: `data`, or the modality of a MuData with a usual name of ATAC.
 
     Raises
     ------
     KeyError
         If a MuData has no such modality.
     TypeError
-        If `data` is another container.
+        If `data` is neither AnnData nor MuData.
     ValueError
-        If an AnnData holds other modalities too.
+        If an AnnData also holds other modalities.
     """
     check_container(data)
     if isinstance(data, AnnData):
@@ -70,7 +70,7 @@ def peaks_of(data: AnnData | MuData) -> AnnData:
     if not keys:
         msg = (
             f"Expected modality {ATAC!r} in the MuData, found {sorted(data.mod)}. Pass the "
-            f"modality of peaks as an AnnData{_example(data)}."
+            f"modality with peaks as an AnnData{_example(data)}."
         )
         raise KeyError(msg)
     return data[keys[0]]
@@ -81,14 +81,14 @@ def _example(mdata: MuData) -> str:
     return f", mdata[{keys[0]!r}]" if keys else ""
 
 
-def where_of(data: AnnData | MuData) -> str:
-    """Return how messages name what :func:`peaks_of` returns."""
-    name = name_of(data)
+def peaks_name(data: AnnData | MuData) -> str:
+    """Return the name of :func:`get_peaks` in messages."""
+    name = display_name(data)
     return name if isinstance(data, AnnData) else f"{name}[{usual_keys(data, ATAC)[0]!r}]"
 
 
-def values_of(adata: AnnData, layer: str | None) -> tuple[Values, str]:
-    """Return ``X`` or a layer, shape ``(n_cells, n_peaks)``, and how messages name it.
+def get_values(adata: AnnData, layer: str | None) -> tuple[Values, str]:
+    """Return ``X`` or a layer, shape ``(n_cells, n_peaks)``, and its name in messages.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def values_of(adata: AnnData, layer: str | None) -> tuple[Values, str]:
         If it does not hold numbers.
     """
     if layer is not None and layer not in adata.layers:
-        msg = f"Expected layer {layer!r}, found {layer_names(adata)}. None takes X."
+        msg = f"There is no layer {layer!r}, only {layer_names(adata)}. None stands for X."
         raise KeyError(msg)
     place = "X" if layer is None else f"layers[{layer!r}]"
     matrix: Any = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
-        msg = f"Expected values in X, found none. Name one of {layer_names(adata)} in layer=."
+        msg = f"There is no matrix in X. Name one of {layer_names(adata)} in layer=."
         raise KeyError(msg)
     if isinstance(matrix, CSRDataset | CSCDataset):  # backed
         matrix = matrix.to_memory()
@@ -113,18 +113,18 @@ def values_of(adata: AnnData, layer: str | None) -> tuple[Values, str]:
     return matrix, place
 
 
-def labels_of(data: AnnData | MuData, groupby: str) -> pd.Categorical:
-    """Return the group of each cell of :func:`peaks_of`, as text, ``(n_cells,)``.
+def get_groups(data: AnnData | MuData, groupby: str) -> pd.Categorical:
+    """Return the group of each cell of :func:`get_peaks`, as text, ``(n_cells,)``.
 
-    Groups are in the order of the column's categories, else sorted; those without cells are left
-    out. Cells without a group are missing values.
+    Groups are in the order of the column's categories, or else sorted, without empty ones. Cells
+    without a group are missing values.
 
     Raises
     ------
     KeyError
         If neither ``data.obs`` nor the obs of a modality has the column; lists those present.
     """
-    adata = peaks_of(data)
+    adata = get_peaks(data)
     mods = {m: m for m in data.mod} if isinstance(data, MuData) else {}
     place = find_column(data, groupby, mods, "groupby=")
     if place is not None and groupby in adata.obs:
@@ -138,45 +138,48 @@ def labels_of(data: AnnData | MuData, groupby: str) -> pd.Categorical:
 def pseudobulk(
     matrix: Values, labels: pd.Categorical, place: str = "X", owner: str | None = None
 ) -> Pseudobulk:
-    """Sum accessibility over the cells of each group, as one product with group indicators.
+    """Sum accessibility over the cells of each group, as a product with group indicators.
 
     Parameters
     ----------
     matrix
-        Counts, of which a peak is open where they are above 0, or other values, which are taken
-        as they are; shape ``(n_cells, n_peaks)``.
+        Counts, where peaks above 0 are open, or other values, which are summed as they are; shape
+        ``(n_cells, n_peaks)``.
     labels
-        Group of each cell, shape ``(n_cells,)``. Cells without one count nowhere.
+        Group of each cell, shape ``(n_cells,)``. Cells without a group are ignored.
     place
-        How messages name `matrix`.
+        Name of `matrix` in messages.
     owner
-        How they name the AnnData that has it; None: not at all.
+        Name of its AnnData in messages, if any.
 
     Raises
     ------
     ValueError
         If a value is NaN, infinite or negative.
     """
-    n_cells, n_peaks = matrix.shape
     groups = labels.categories.tolist()
-    cells = np.flatnonzero(labels.codes >= 0)
-    member = (np.ones(cells.size), (labels.codes[cells], cells))
-    indicator = sp.csc_array(member, shape=(len(groups), n_cells))
-    sums = np.zeros((len(groups), n_peaks))
+    indicator = group_indicator(labels.codes, len(groups))
+    sums = np.zeros((len(groups), matrix.shape[1]))
     highest, is_counts = 0.0, True
     for rows, block in _blocks(matrix):
         _check(block, place, owner)
-        # A block of whole numbers may belong to probabilities: of 0 and 1 it stays as it is.
+        # A block of probabilities may hold 0 and 1 alone; counting leaves these unchanged.
         whole = _is_whole(block)
         product = indicator[:, rows] @ (block > 0 if whole else block)
         sums += product.toarray() if sp.issparse(product) else product
         highest, is_counts = max(highest, float(block.max())), is_counts and whole
-    sizes = np.bincount(labels.codes[cells], minlength=len(groups)).astype(np.int64)
+    sizes = np.asarray(indicator.sum(1)).astype(np.int64)
     return Pseudobulk(groups, sizes, sums, highest, is_counts)
 
 
+def group_indicator(codes: np.ndarray, n_groups: int) -> sp.csc_array:
+    """Return which cells are in each group, ``(n_groups, n_cells)``; code -1 is in none."""
+    cells = np.flatnonzero(codes >= 0)
+    return sp.csc_array((np.ones(cells.size), (codes[cells], cells)), (n_groups, len(codes)))
+
+
 def _blocks(matrix: Values) -> Iterator[tuple[slice, Any]]:
-    """Rows of a dense matrix in blocks; a sparse one at once."""
+    """Yield the rows of a dense matrix in blocks, those of a sparse one at once."""
     n_cells, n_peaks = matrix.shape
     step = n_cells if sp.issparse(matrix) else max(_BLOCK // max(n_peaks, 1), 1)
     for start in range(0, n_cells if n_peaks else 0, max(step, 1)):
@@ -186,7 +189,7 @@ def _blocks(matrix: Values) -> Iterator[tuple[slice, Any]]:
 
 def _check(block: Any, place: str, owner: str | None) -> None:
     """Raise if a value is NaN, infinite or negative."""
-    # The extremes show each of these without a boolean copy of the block.
+    # Checked by the extremes, which needs no boolean copy of the block.
     lowest, highest = float(block.min()), float(block.max())
     if not np.isfinite([lowest, highest]).all():
         finite = np.isfinite(block.data if sp.issparse(block) else block)
@@ -198,14 +201,14 @@ def _check(block: Any, place: str, owner: str | None) -> None:
             line = f": `{assigned(owner)} = {kept}`"
         msg = (
             f"Expected finite values in {place}, found NaN or infinite ones in {peaks.size} "
-            f"of {block.shape[1]} peaks, the first in column {peaks[0]}. Translation leaves peaks "
-            f"NaN that the model does not have: leave these out{line}."
+            f"of {block.shape[1]} peaks, the first in column {peaks[0]}. Translation gives NaN for "
+            f"peaks that the model lacks: leave them out{line}."
         )
         raise ValueError(msg)
     if lowest < 0:
         msg = (
             f"Expected counts or probabilities in {place}, found the negative value {lowest:g}. "
-            "Name a layer that is not scaled in layer=."
+            "Name an unscaled layer in layer=."
         )
         raise ValueError(msg)
 

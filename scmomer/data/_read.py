@@ -1,10 +1,9 @@
-"""From a user's container to the model's cells: find, check, align."""
+"""From a container to the model's cells: find, check and align counts."""
 
 from __future__ import annotations
 
 import itertools
 import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,35 +13,35 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 
 from scmomer.data import Cells
 from scmomer.data._containers import (
     check_container,
+    check_some_modality,
     codes,
     find_column,
-    named_otherwise,
+    find_same_cell,
     read_column,
     usual_keys,
 )
 from scmomer.data._counts import get_counts, warn_empty
-from scmomer.data._evidence import declared_modalities, describe, looks_like, parts_of
-from scmomer.data._names import advice, align_by_name, check_unique, examples
+from scmomer.data._evidence import declared_modalities, describe, looks_like, modality_masks
+from scmomer.data._names import advice, align_by_name, check_unique
 from scmomer.data._spec import ModelSpec
-from scmomer.data._texts import layer_argument, name_of
+from scmomer.data._texts import display_name, layer_argument, warn
 from scmomer.module import MODALITY_TYPES
 
 logger = logging.getLogger(__name__)
-_MIN_SHARE: Final = 0.1  # of a modality's features, for an AnnData without feature_types to hold it
+_MIN_SHARE: Final = 0.1  # of a modality's features, to detect it without feature_types
 
 
 @dataclass(frozen=True)
 class Part:
-    """Where the counts of one modality are."""
+    """The counts of one modality in a container."""
 
     adata: AnnData
     where: str
-    """How messages name `adata`."""
+    """Name of `adata` in messages."""
     columns: np.ndarray | None = None
     """Features of the modality, ``(n_vars,)`` bool; None for all."""
 
@@ -56,8 +55,8 @@ class Part:
 def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
     """Return where `data` has each of the model's modalities.
 
-    A MuData has them under the keys of the training data, under usual names, or under any other
-    name if the features are the model's. An AnnData of several modalities is split.
+    In a MuData, keys are those of the training data, usual names, or any name if the features are
+    the model's. An AnnData of several modalities is split.
 
     Raises
     ------
@@ -67,34 +66,32 @@ def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
     Warns
     -----
     UserWarning
-        If data are left unused that look like a modality of the model.
+        If an unused modality looks like one of the model's.
     """
     if isinstance(data, AnnData):
-        return _parts_of_anndata(data, spec)
-    keys, name = keys_in(data, spec), name_of(data)
+        return _split_anndata(data, spec)
+    keys, name = keys_in(data, spec), display_name(data)
     for key, adata in data.mod.items():
         modality = looks_like(adata) if key not in keys.values() else None
         if modality is not None and modality in spec.features and modality not in keys:
-            warnings.warn(
-                f"{name}[{key!r}] is not used, although it looks like {MODALITY_TYPES[modality].feature_name}: none "
-                f"of its names is one of the model's. "
-                f"{advice(MODALITY_TYPES[modality].feature_name, f'{name}[{key!r}]')}",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
+            warn(
+                f"{name}[{key!r}] is not used but looks like {MODALITY_TYPES[modality].feature_name}: it shares no "
+                "name with the model. "
+                f"{advice(MODALITY_TYPES[modality].feature_name, f'{name}[{key!r}]')}"
             )
     if not keys:
         expected = [spec.modality_keys.get(m, m) for m in spec.modalities]
         msg = (
             f"Expected at least one of the modalities {expected} in {name}, found "
-            f"{sorted(data.mod)}, with no feature of the model. Pass data with features of the "
-            "model, named as in `model.spec.features`."
+            f"{sorted(data.mod)}, which share no feature with the model. Pass data with features "
+            "of the model, named as in `model.spec.features`."
         )
         raise KeyError(msg)
     return {m: Part(data[key], f"{name}[{key!r}]") for m, key in keys.items()}
 
 
 def keys_in(mdata: MuData, spec: ModelSpec) -> dict[str, str]:
-    """Return the key under which a MuData has each of the model's modalities, in their order."""
+    """Return the MuData key of each of the model's modalities, in their order."""
     found: dict[str, str] = {}
     for m in spec.modalities:
         trained = spec.modality_keys.get(m, m)
@@ -102,11 +99,11 @@ def keys_in(mdata: MuData, spec: ModelSpec) -> dict[str, str]:
         if usual:
             found[m] = max(usual, key=lambda key: _n_shared(mdata[key], spec.features[m]))
     for m in spec.modalities:
-        others = [key for key in mdata.mod if key not in found.values()]
-        shared = {key: _n_shared(mdata[key], spec.features[m]) for key in others}
+        unused = [key for key in mdata.mod if key not in found.values()]
+        shared = {key: _n_shared(mdata[key], spec.features[m]) for key in unused}
         best = max(shared, key=lambda key: shared[key], default=None)
         if m not in found and best is not None and shared[best]:
-            logger.info("mdata[%r] is read as %s: its names are the model's.", best, m)
+            logger.info("mdata[%r] is read as %s: it shares names with the model.", best, m)
             found[m] = best
     return {m: found[m] for m in spec.modalities if m in found}
 
@@ -115,11 +112,11 @@ def _n_shared(adata: AnnData, features: pd.Index) -> int:
     return int(adata.var_names.isin(features).sum())
 
 
-def _parts_of_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
+def _split_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
     """Return the model's modalities in an AnnData, which may hold several."""
     masks = _masks(adata, spec)
     if masks is None:
-        return {guess_modality(adata, spec): Part(adata, name_of(adata))}
+        return {guess_modality(adata, spec): Part(adata, display_name(adata))}
     used: dict[str, np.ndarray] = {m: masks[m] for m in spec.modalities if m in masks}
     if not used:
         raise ValueError(_no_such_modality(adata, spec, describe(masks)))
@@ -128,27 +125,27 @@ def _parts_of_anndata(adata: AnnData, spec: ModelSpec) -> dict[str, Part]:
         logger.info("adata: %s are read; %d other features are not used.", describe(used), rest)
     elif len(used) > 1:
         logger.info("adata holds several modalities: %s are read.", describe(used))
-    return {m: Part(adata, name_of(adata), mask) for m, mask in used.items()}
+    return {m: Part(adata, display_name(adata), mask) for m, mask in used.items()}
 
 
 def _masks(adata: AnnData, spec: ModelSpec) -> dict[str, np.ndarray] | None:
-    """Return the features of each modality of an AnnData that holds several; None if one."""
+    """Return the features of each modality of an AnnData; None if it holds one only."""
     if declared_modalities(adata) is not None:
-        parts = parts_of(adata)
+        parts = modality_masks(adata)
         one = len(parts) == 1 and next(iter(parts.values())).all()
         return None if one else parts
     member = {m: adata.var_names.isin(names) for m, names in spec.features.items()}
-    # A gene and a protein may share a name: what only one modality has tells them apart.
+    # A gene and a protein may share a name: only unshared names count.
     n_owners = np.sum(list(member.values()), axis=0)
     n_own = {m: int((mask & (n_owners == 1)).sum()) for m, mask in member.items()}
     there = [m for m in member if n_own[m] >= max(1, _MIN_SHARE * len(spec.features[m]))]
-    parts = parts_of(adata)
+    parts = modality_masks(adata)
     if len(parts) < 2 and len(there) < 2:
         return None
     if len(parts) < 2:
         taken = np.zeros(adata.n_vars, bool)
         parts = {}
-        for m in there:  # RNA first: it keeps the names that others have too
+        for m in there:  # RNA first: it keeps shared names
             parts[m] = member[m] & ~taken
             taken |= member[m]
     return parts
@@ -160,7 +157,7 @@ def guess_modality(adata: AnnData, spec: ModelSpec) -> str:
     Raises
     ------
     ValueError
-        If the names look like a modality that the model does not have.
+        If the names look like a modality that the model lacks.
     """
     guess = looks_like(adata)
     if declared_modalities(adata) is not None and guess in spec.features:
@@ -170,7 +167,7 @@ def guess_modality(adata: AnnData, spec: ModelSpec) -> str:
     if overlap[best]:
         return best
     if guess in spec.features:
-        return guess  # aligning names will say what does not match
+        return guess  # aligning names will report mismatches
     raise ValueError(_no_such_modality(adata, spec, repr(guess)))
 
 
@@ -185,7 +182,7 @@ def _no_such_modality(adata: AnnData, spec: ModelSpec, what: str) -> str:
 def _on_all_cells(
     counts: sp.csr_matrix, names: pd.Index, all_names: pd.Index, where: str
 ) -> tuple[sp.csr_matrix, np.ndarray]:
-    """Give cells without the modality an empty row; return also which cells have it."""
+    """Add empty rows for cells without the modality; also return which cells have it."""
     if names.equals(all_names):
         return counts, np.ones(len(all_names), bool)
     check_unique(names, f"{where}.obs_names")
@@ -208,32 +205,31 @@ def read_cells(
 ) -> Cells:
     """Return all cells of `data` with counts in the model's feature order.
 
-    Needs no set-up call, no labels and no batch column: cells of an unknown or absent batch get
-    code -1.
+    Needs no set-up, labels or batch column: cells of an unknown or absent batch get code -1.
 
     Parameters
     ----------
     data
         Raw counts.
     spec
-        What the model knows of its data.
+        The model's features, batches and layers.
     layers
-        Layer of each modality that holds the counts. Of others, that of the training data where
-        there is one of this name, else ``X``.
+        Layer with the counts of each modality. By default the layer of the training data if
+        present, else ``X``.
     modality
-        What an AnnData holds; None finds out.
+        The modality of an AnnData; None infers it.
     check
-        Refuse cells without any of the modalities, and warn of cells without counts.
+        Raise if a cell has no modality, and warn of cells without counts.
     """
     check_container(data)
     counts, measured = {}, {}
-    read: dict[str | None, sp.csr_matrix] = {}  # what several modalities of one AnnData share
+    read: dict[str | None, sp.csr_matrix] = {}  # shared by the modalities of one AnnData
     alone = isinstance(data, AnnData)
     if alone and modality is not None:
-        parts = {modality: Part(data, name_of(data))}
+        parts = {modality: Part(data, display_name(data))}
     else:
         parts = find_parts(data, spec)
-    chosen = {m: _layer_of(part, m, spec, layers or {}) for m, part in parts.items()}
+    chosen = {m: _choose_layer(part, m, spec, layers or {}) for m, part in parts.items()}
     options = {"layer" if alone else f"{m}_layer": layer for m, layer in chosen.items()}
     for modality, part in parts.items():
         layer, argument = chosen[modality], layer_argument(data, modality)
@@ -254,9 +250,9 @@ def read_cells(
         names = part.adata.obs_names
         counts[modality], has = _on_all_cells(matrix, names, data.obs_names, part.where)
         if part.columns is not None and empty.any() and not empty.all():
-            has = has & ~empty  # one matrix has no other way to say so
+            has = has & ~empty  # one matrix cannot mark "not measured" otherwise
             logger.info(
-                "%d of %d cells have no counts of %s: read as not measured.",
+                "%d of %d cells have no counts of %s and are read as not measured.",
                 int(empty.sum()),
                 len(empty),
                 MODALITY_TYPES[modality].feature_name,
@@ -265,7 +261,11 @@ def read_cells(
             warn_empty(empty, modality, part.where, options)
         measured[modality] = has
     if check:
-        _check_some_measured(measured, parts, data, options)
+        name, given = display_name(data), {k: v for k, v in options.items() if v is not None}
+        layer = "".join(f", {k}={v!r}" for k, v in given.items())
+        drop = f"{name} = scmomer.pp.drop_unmeasured({name}{layer})" if alone else ""
+        places = [part.where for part in parts.values()]
+        check_some_modality(data, np.stack([*measured.values()]), [*measured], places, drop)
         _warn_of_other_names(parts)
     return Cells(
         counts,
@@ -275,8 +275,10 @@ def read_cells(
     )
 
 
-def _layer_of(part: Part, modality: str, spec: ModelSpec, layers: Mapping[str, str]) -> str | None:
-    """Return the layer to read: the one asked for, or that of the training data if it is there."""
+def _choose_layer(
+    part: Part, modality: str, spec: ModelSpec, layers: Mapping[str, str]
+) -> str | None:
+    """Return the layer to read: the named one, or that of the training data if present."""
     if modality in layers:
         return layers[modality]
     layer = spec.layers.get(modality)
@@ -286,44 +288,16 @@ def _layer_of(part: Part, modality: str, spec: ModelSpec, layers: Mapping[str, s
     return layer
 
 
-def _check_some_measured(
-    measured: Mapping[str, np.ndarray],
-    parts: Mapping[str, Part],
-    data: AnnData | MuData,
-    options: Mapping[str, str | None],
-) -> None:
-    """Raise if a cell has none of the model's modalities."""
-    none = ~np.any(list(measured.values()), axis=0)
-    if not none.any():
-        return
-    name = name_of(data)
-    if isinstance(data, AnnData):
-        layer = "".join(f", {k}={v!r}" for k, v in options.items() if v is not None)
-        remedy = f"{name} = scmomer.pp.drop_unmeasured({name}{layer})"
-    else:
-        first, *others = (f"{part.where}.obs_names" for part in parts.values())
-        cells = first + "".join(f".union({names})" for names in others)
-        remedy = f"{name} = {name}[{name}.obs_names.isin({cells})].copy()"
-    lacking = data.obs_names[none]
-    msg = (
-        f"Expected cells with at least one of {list(measured)}, found {len(lacking)} of "
-        f"{len(none)} with none, such as {examples(lacking)}. Leave them out: `{remedy}`."
-    )
-    raise ValueError(msg)
-
-
 def _warn_of_other_names(parts: Mapping[str, Part]) -> None:
-    """Warn if modalities share no cell but seem to name the same cells in two ways."""
+    """Warn if modalities share no cell but seem to name the same cells differently."""
     for one, other in itertools.combinations(parts.values(), 2):
         a, b = one.adata.obs_names, other.adata.obs_names
-        same = named_otherwise(a, b) if not a.isin(b).any() else None
+        same = find_same_cell(a, b) if not a.isin(b).any() else None
         if same is not None:
-            warnings.warn(
-                f"{one.where} and {other.where} share no cell, but {same[0]!r} and {same[1]!r} seem "
-                "to be one: they are read as two cells. Name it alike in both AnnData, and build the "
-                "MuData again.",
-                UserWarning,
-                stacklevel=settings.warnings_stacklevel,
+            warn(
+                f"{one.where} and {other.where} share no cell. {same[0]!r} and {same[1]!r} seem to "
+                "be the same cell but are read as two. Use one name in both AnnData, and build the "
+                "MuData again."
             )
 
 

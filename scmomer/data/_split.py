@@ -24,9 +24,9 @@ def split_cells(
     shuffle: bool = True,
     seed: int | None = None,
 ) -> Split:
-    """Return train, validation and test cells, in sizes as scvi-tools' ``DataSplitter``.
+    """Return train, validation and test cells, in the sizes of scvi-tools' ``DataSplitter``.
 
-    The draw depends on the seed alone, so all stages share one split.
+    The split depends on the seed alone, so all stages share it.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ def split_cells(
     train_size
         Share to train on, above 0 and at most 1; None for 0.95.
     validation_size
-        Share for validation; None for all others.
+        Share for validation; None for all remaining cells.
     shuffle
-        Draw at random; otherwise validation cells are the first ones.
+        Draw at random; otherwise the first cells are for validation.
     seed
-        Of the draw; None for :attr:`scvi.settings.seed`.
+        Seed; None for :attr:`scvi.settings.seed`.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def split_cells(
         )
         raise ValueError(msg)
     if n_cells < 1:
-        msg = "Expected cells to split into training and validation, found none."
+        msg = "There are no cells to split into training and validation. Pass data with cells."
         raise ValueError(msg)
     n_train = math.ceil(round(share * n_cells, 6))
     n_val = n_cells - n_train if validation_size is None else math.floor(rest * n_cells)
@@ -67,10 +67,7 @@ def split_cells(
 
 @dataclass(frozen=True)
 class SplitRecord:
-    """What a split is drawn from, so that it can be drawn again, also by a process that resumes.
-
-    Arguments are those of :func:`split_cells`, but for the seed, which is never None.
-    """
+    """Arguments of :func:`split_cells` with a fixed seed, to repeat a split in another process."""
 
     seed: int
     train_size: float | None = None
@@ -84,7 +81,7 @@ class SplitRecord:
         validation_size: float | None = None,
         shuffle: bool = True,
     ) -> SplitRecord:
-        """Return a record with :attr:`scvi.settings.seed`, or with a random seed if that is None."""
+        """Return a record with :attr:`scvi.settings.seed`, or a random seed if that is None."""
         seed = settings.seed
         if seed is None:
             seed = np.random.SeedSequence().generate_state(1)[0]
@@ -97,12 +94,12 @@ class SplitRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SplitRecord:
-        """Read what :func:`dataclasses.asdict` gave.
+        """Read the result of :func:`dataclasses.asdict`.
 
         Raises
         ------
         ValueError
-            If it cannot be a record of a split.
+            If a value is out of range.
         """
         record = cls(**values)
         if not isinstance(record.seed, int) or not 0 <= record.seed < 2**32:
@@ -112,7 +109,7 @@ class SplitRecord:
         return record
 
     def draw(self, n_cells: int) -> Split:
-        """Return train, validation and test cells of `n_cells`."""
+        """Return train, validation and test cells out of `n_cells`."""
         return split_cells(n_cells, self.train_size, self.validation_size, self.shuffle, self.seed)
 
 
@@ -126,19 +123,12 @@ class SparseDataSplitter(pl.LightningDataModule):
     split
         Train, validation and test indices.
     modalities
-        What a minibatch holds.
+        Modalities of a minibatch.
     batch_size
-        Cells in a minibatch.
+        Cells per minibatch.
     """
 
-    def __init__(
-        self,
-        cells: Cells,
-        split: Split,
-        *,
-        modalities: tuple[str, ...],
-        batch_size: int,
-    ):
+    def __init__(self, cells: Cells, split: Split, *, modalities: tuple[str, ...], batch_size: int):
         super().__init__()
         self.cells, self.modalities, self.batch_size = cells, modalities, batch_size
         self.train_idx, self.val_idx, self.test_idx = split

@@ -1,14 +1,16 @@
-"""How messages name the data of a call, and what its user can write to mend them."""
+"""Names of data and arguments in messages."""
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from anndata import AnnData
+from scvi import settings
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -27,17 +29,17 @@ _call: ContextVar[_Call] = ContextVar("call", default=_NO_CALL)
 def called(
     name: str | None = None, argument: str | None = "", *, keep: bool = False
 ) -> Iterator[None]:
-    """Say how messages of the block name the data that it reads.
+    """Set the name of the data in messages of the block.
 
     Parameters
     ----------
     name
-        Of the variable; None: ``adata`` or ``mdata``, by kind.
+        Name of the variable; None: ``adata`` or ``mdata``, by type.
     argument
-        That names the layer of their counts. ``""``: ``layer=`` for an AnnData, ``rna_layer=`` and
-        so on for a MuData. None: data are registered, and the layer cannot be named.
+        Argument for the layer of their counts. ``""``: ``layer=`` for an AnnData, ``rna_layer=``
+        and so on for a MuData. None: the data are registered, so no argument can name it.
     keep
-        Keep the argument that an outer block names.
+        Keep the argument of the outer block.
     """
     token = _call.set(_Call(name, _call.get().argument if keep else argument))
     try:
@@ -46,13 +48,13 @@ def called(
         _call.reset(token)
 
 
-def name_of(data: AnnData | MuData) -> str:
-    """Return how messages name `data`."""
+def display_name(data: AnnData | MuData) -> str:
+    """Return the name of `data` in messages."""
     return _call.get().name or ("adata" if isinstance(data, AnnData) else "mdata")
 
 
 def layer_argument(data: AnnData | MuData, modality: str) -> str | None:
-    """Return the argument that names the layer of a modality, for :func:`option`."""
+    """Return the argument for the layer of a modality, to pass to :func:`option`."""
     argument, alone = _call.get().argument, isinstance(data, AnnData)
     if argument == "":
         return "layer" if alone else f"{modality}_layer"
@@ -61,11 +63,16 @@ def layer_argument(data: AnnData | MuData, modality: str) -> str | None:
     return f"{argument}={{{{{modality!r}: {{}}}}}}"
 
 
+def warn(message: str) -> None:
+    """Warn where scvi-tools' settings point to, seen from the caller."""
+    warnings.warn(message, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
+
+
 def option(argument: str, layer: str) -> str:
-    """Return the argument with its value; ``{}`` in `argument` is where the layer goes."""
+    """Return the argument with its value; ``{}`` in `argument` stands for the layer."""
     return argument.format(repr(layer)) if "{}" in argument else f"{argument}={layer!r}"
 
 
 def assigned(where: str) -> str:
-    """Return `where`, such as ``mdata['rna']``, as what one can assign to: ``mdata.mod['rna']``."""
+    """Return `where` in assignable form: ``mdata.mod['rna']`` for ``mdata['rna']``."""
     return re.sub(r"^(\w+)\[", r"\1.mod[", where)

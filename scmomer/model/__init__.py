@@ -6,11 +6,4 @@ from scmomer.model._load import load, resolve_model
 from scmomer.model._results import feature_index
 from scmomer.model._scmomer import SCMOMER
 
-__all__ = [
-    "Folder",
-    "feature_index",
-    "SCMOMER",
-    "load",
-    "make_ready",
-    "resolve_model",
-]
+__all__ = ["Folder", "feature_index", "SCMOMER", "load", "make_ready", "resolve_model"]

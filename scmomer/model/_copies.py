@@ -1,4 +1,4 @@
-"""Pickles and deep copies of a model: without what training leaves behind."""
+"""Pickles and deep copies of a model, without trainer and registration."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from scvi.data import AnnDataManager
 
-# Neither can be copied: Lightning's trainer, which holds functions, and what scvi-tools knows of the
-# data, which holds classes that it makes on the way.
+# Neither can be copied: Lightning's trainer holds functions, and scvi-tools' manager holds classes
+# created at run time.
 _TRAINER, _MANAGER = "trainer", "_adata_manager"
 
 
@@ -32,14 +32,14 @@ class CopiesMixin:
         if _MANAGER in state:
             state[_MANAGER] = None
         if isinstance(self._adata, MuData):
-            state["_adata"] = MuDataParts.of(self._adata)
+            state["_adata"] = MuDataParts.from_mudata(self._adata)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take what :meth:`__getstate__` gave."""
+        """Restore the state of :meth:`__getstate__`."""
         vars(self).update(state)
         if isinstance(self._adata, MuDataParts):
-            self._adata = self._adata.joined()
+            self._adata = self._adata.to_mudata()
 
     def __copy__(self) -> Self:
         """Return a model that shares everything."""
@@ -48,7 +48,7 @@ class CopiesMixin:
         return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a model with a network of its own. Registered data, never changed, are shared."""
+        """Return a model with its own network. Registered data, which never change, are shared."""
         other = type(self).__new__(type(self))
         memo[id(self)] = other
         for name, value in vars(self).items():
@@ -60,7 +60,7 @@ class CopiesMixin:
 
     @property
     def adata_manager(self) -> AnnDataManager | None:
-        """What scvi-tools knows of the registered data; a model from a pickle registers them again."""
+        """Manager of the registered data; a model from a pickle registers them again."""
         if self._adata_manager is None and self._adata is not None:
             cls: Any = type(self)
             known = self.registry_  # type: ignore[attr-defined]

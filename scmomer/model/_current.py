@@ -1,4 +1,4 @@
-"""The model that this process trained or loaded last: what ``tl`` uses when none is given."""
+"""The model that this process trained or loaded last, which ``tl`` uses by default."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _current: Any = None
 
 
 def set_current(model: Any) -> None:
-    """Remember `model` as the one used last."""
+    """Set the model used last."""
     global _current
     _current = model
 
 
 def get_current() -> Any:
-    """Return the model used last; None if there is none."""
+    """Return the model used last, or None."""
     return _current

@@ -1,4 +1,4 @@
-"""The folders that are written: safetensors and JSON; reading executes nothing."""
+"""Folders of models and classifiers: safetensors and JSON. Reading executes nothing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LOADERS = {
 
 @dataclass(frozen=True)
 class Folder:
-    """One kind of folder: how its files are named, and what messages call it."""
+    """One kind of folder, with its file names and messages."""
 
     what: str
     """``"model"`` or ``"classifier"``."""
     version: int = 1
-    """Newest version of the format that can be read, and the one that is written."""
+    """Version of the format that is written, and the newest that can be read."""
 
     @property
     def meta(self) -> str:
@@ -38,13 +38,13 @@ class Folder:
 
     @property
     def format(self) -> str:
-        """Name of the format in it."""
+        """Name of the format, stored in the JSON file."""
         return f"scmomer-{self.what}"
 
     def write(
         self, path: Path, tensors: dict[str, Tensor], meta: Mapping[str, Any], overwrite: bool
     ) -> None:
-        """Write a folder; an older one is replaced only when the new one is complete."""
+        """Write a folder; an existing one is replaced only once the new one is complete."""
         from scmomer import __version__
 
         self._check_free(path, overwrite)
@@ -63,7 +63,7 @@ class Folder:
         draft.rename(path)
 
     def _check_free(self, path: Path, overwrite: bool) -> None:
-        """Raise if `path` is taken; only a folder of this kind is ever replaced."""
+        """Raise if `path` exists; only a folder of this kind is ever replaced."""
         if not path.exists():
             return
         if not overwrite:
@@ -74,7 +74,7 @@ class Folder:
             found = "a file" if inside is None else f"a folder with {sorted(inside)[:5]}"
             msg = (
                 f"Expected a {self.what} folder to overwrite at {str(path)!r}, found {found}. "
-                "Choose another path, or remove it yourself if it is not needed."
+                "Choose another path, or remove it yourself."
             )
             raise FileExistsError(msg)
 
@@ -98,16 +98,16 @@ class Folder:
         try:
             meta = json.loads((path / self.meta).read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(self.damaged(path, error)) from error
+            raise ValueError(self.damage_message(path, error)) from error
         self._check_format(path, meta)
         return meta
 
     def _other_kind(self, path: Path) -> str:
-        """Return how to load what lies at `path` if that is a folder of another kind."""
+        """Return how to load `path` if it is a folder of another kind."""
         for what, line in _LOADERS.items():
             if what != self.what and (path / f"{what}.json").is_file():
                 return f"This is a {what} folder. Load it with: {what} = {line}"
-        return f"Pass a folder that {self.what}.save(path) wrote, with all of its files."
+        return f"Pass a complete folder that {self.what}.save(path) wrote."
 
     def _check_format(self, path: Path, meta: Any) -> None:
         kind = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
@@ -138,8 +138,8 @@ class Folder:
             )
             raise ValueError(msg) from error
 
-    def damaged(self, path: Path, error: Exception) -> str:
-        """Return the message for a JSON file that is not as it was written."""
+    def damage_message(self, path: Path, error: Exception) -> str:
+        """Return the message for a JSON file with unexpected content."""
         return (
             f"Expected {self.meta} of {str(path)!r} as {self.what}.save(path) wrote it, found "
             f"damage: {error!r}. Save the {self.what} again or fetch a new copy."

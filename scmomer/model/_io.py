@@ -47,7 +47,7 @@ def write_model(file: ModelFile, path: Path, overwrite: bool) -> None:
 
 def damage_message(path: Path, error: Exception) -> str:
     """Return the message for a folder whose parts do not make a model."""
-    return _FOLDER.damaged(path, error)
+    return _FOLDER.damage_message(path, error)
 
 
 def read_model(path: Path) -> ModelFile:
@@ -74,7 +74,7 @@ def read_model(path: Path) -> ModelFile:
             former_state(tensors),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(_FOLDER.damaged(path, error)) from error
+        raise ValueError(_FOLDER.damage_message(path, error)) from error
 
 
 def make_ready(model: BaseModelClass, accelerator: str, device: int | str) -> None:

@@ -1,4 +1,4 @@
-"""A saved model, and the model that a verb is to use."""
+"""Loading a saved model, and finding the model for a verb."""
 
 from __future__ import annotations
 
@@ -32,15 +32,14 @@ def load(
     path
         The folder.
     adata
-        Data that the model takes as its registered ones, as in :meth:`scvi.model.SCVI.load`; they
-        are registered if they are not, as :func:`scmomer.pp.setup_mudata` does. With them,
-        ``model.train(resume=True)`` goes on with the stages that are not trained. None: data are
-        passed to the model's methods.
+        Training data, as in :meth:`scvi.model.SCVI.load`; registered if necessary, as by
+        :func:`scmomer.pp.setup_mudata`. ``model.train(resume=True)`` then trains the remaining
+        stages. None: pass data to the model's methods.
     encoders
         For a model with encoders of your own: an object of each modality's, whose weights are
         replaced by the saved ones.
     accelerator, device
-        Where to put the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
+        Device of the model, as in :meth:`scvi.model.base.BaseModelClass.load`.
 
     Returns
     -------
@@ -59,20 +58,20 @@ def load(
 
 
 def resolve_model(model: SCMOMER | str | Path | None) -> SCMOMER:
-    """Return a model from a model, a path, or the one used last.
+    """Return the model: itself, loaded from a path, or the one used last.
 
     Raises
     ------
     RuntimeError
         If no model is given and none was trained or loaded in this process.
     TypeError
-        If `model` is none of these.
+        If `model` has another type.
     """
     if model is None:
         current = get_current()
         if current is None:
             msg = (
-                "Expected a model, found none: no model was trained or loaded in this process. "
+                "No model was given, and none was trained or loaded in this process. "
                 "Train one (`scmomer.pp.setup_mudata(mdata); model = scmomer.SCMOMER(mdata); "
                 "model.train()`), load one (`model = scmomer.load(path)`), or pass model=."
             )

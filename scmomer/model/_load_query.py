@@ -11,7 +11,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.data import Layers, called, categories_of, codes, columns_of, obs_column, with_values
+from scmomer.data import Layers, called, codes, get_categories, obs_column, obs_columns, with_values
 from scmomer.inference import Inference
 from scmomer.model._current import set_current
 from scmomer.model._results import ResultsMixin
@@ -81,13 +81,13 @@ class LoadQueryMixin(ResultsMixin):
         >>> adapted.get_translated(query, "rna", batch="donor 7")
         """
         with called("query"):
-            cells = self._cells_of(query, layers)
+            cells = self._read_cells(query, layers)
             self._require_stages_for(cells, translate=True)
             column = self._batch_column(query, batch_key)
-        new = [name for name in categories_of(column) if name not in self.spec.all_batches]
+        new = [name for name in get_categories(column) if name not in self.spec.all_batches]
         if not new:
             msg = (
-                f"Expected a batch that the model does not know, found {categories_of(column)} in "
+                f"Expected a batch that the model does not know, found {get_categories(column)} in "
                 f"{column.name!r}: it speaks in all of them. Use the model as it is, or give the "
                 "query's batches names of their own."
             )
@@ -102,7 +102,7 @@ class LoadQueryMixin(ResultsMixin):
         if key is None:
             msg = (
                 "Expected batch_key=, found None, and a model that was trained without one. Name "
-                f"a column of obs, among {columns_of(query)}."
+                f"a column of obs, among {obs_columns(query)}."
             )
             raise ValueError(msg)
         column = obs_column(query, key, "batch_key=")

@@ -1,4 +1,4 @@
-"""``SCMOMER.pretrain``: stage 1 on cells that are not registered."""
+"""``SCMOMER.pretrain``: stage 1 on unregistered cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scmomer.train import RunOptions, configure, tokens_per_cell
 
 
 class PretrainingMixin(TrainingMixin):
-    """Stage 1 on further cells, beside the stages on the registered ones."""
+    """Stage 1 on further cells."""
 
     def pretrain(
         self,
@@ -32,23 +32,23 @@ class PretrainingMixin(TrainingMixin):
         plan_kwargs: dict[str, Any] | None = None,
         **trainer_kwargs: Any,
     ) -> None:
-        """Train one encoder (stage 1) on cells that are not registered, then call :meth:`train`.
+        """Train one encoder (stage 1) on unregistered cells, before :meth:`train`.
 
-        For large sets of RNA or of ATAC alone. Nothing of them is kept; statistics such as the
-        normalisation target stay those of the registered cells. Stages 2 and 3, if they were
-        trained before, count as unfinished.
+        Meant for large data of RNA or of ATAC alone. The data are not kept, and statistics such as
+        the normalization target remain those of the registered cells. If stages 2 and 3 were
+        trained before, they count as unfinished.
 
         Parameters
         ----------
         adata
-            Raw counts of one of the model's modalities, matched by name; needs no set-up.
+            Raw counts of one of the model's modalities, matched by name. Needs no set-up.
         modality
-            Which one; None recognises it by its feature names. (A gene and a protein can have the
-            same name.)
+            The modality; None infers it from the feature names. (A gene and a protein can share a
+            name.)
         layer
-            Layer that holds the counts; None for that of the training data, else ``X``.
+            Layer with the counts; None for that of the training data if present, else ``X``.
         max_epochs
-            Epochs, default that of stage 1.
+            Epochs, default those of stage 1.
         accelerator, devices, train_size, validation_size, batch_size, early_stopping
             As in :meth:`train`.
         enable_progress_bar, plan_kwargs, trainer_kwargs
@@ -57,9 +57,9 @@ class PretrainingMixin(TrainingMixin):
         Raises
         ------
         TypeError
-            If `adata` is no AnnData.
+            If `adata` is not an AnnData.
         ValueError
-            If the model has no such modality.
+            If the model lacks the modality.
         RuntimeError
             If the model was loaded without data.
         """
@@ -77,7 +77,7 @@ class PretrainingMixin(TrainingMixin):
         if modality is not None and modality not in self.spec.features:
             msg = (
                 f"Expected a modality of the model, {list(self.spec.modalities)}, found "
-                f"{modality!r}. A model has the modalities that it was registered with."
+                f"{modality!r}. A model has the modalities of its training data."
             )
             raise ValueError(msg)
         cells = self._cells_to_pretrain(adata, modality, layer)

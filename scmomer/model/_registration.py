@@ -1,8 +1,7 @@
-"""Registration: check a container and tell scvi-tools' AnnDataManager where things are."""
+"""Registration: check a container and return the fields for scvi-tools' AnnDataManager."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 from scvi.data import AnnDataManager, fields
 from scvi.data._manager import AnnDataManagerValidationCheck
 
@@ -18,16 +16,18 @@ from scmomer._constants import FIELDS, Modality
 from scmomer.data import (
     assigned,
     check_container,
+    check_no_missing,
     check_one_modality,
+    check_some_modality,
     check_unique,
-    examples,
+    display_name,
     find_column,
+    find_same_cell,
     get_counts,
     looks_like,
-    name_of,
-    named_otherwise,
     read_column,
     resolve_modalities,
+    warn,
     warn_empty,
 )
 from scmomer.module import MODALITY_TYPES
@@ -38,79 +38,60 @@ def check_modality(
 ) -> None:
     """Raise if an AnnData cannot serve as `modality`.
 
-    `layers` are those of all modalities by their arguments; `argument` is that of this one.
+    `layers` has the layers of all modalities by argument; `argument` is the one of this modality.
     """
     layer = layers[argument]
-    if adata.is_view:
-        msg = (
-            f"Expected data of its own in {where}, found a view of others, which cannot be "
-            f"registered. Run `{assigned(where)} = {where}.copy()` first."
-        )
-        raise ValueError(msg)
+    check_not_view(adata, where)
     if adata.n_obs == 0 or adata.n_vars == 0:
         msg = f"Expected cells and features in {where}, found shape {adata.shape}."
         raise ValueError(msg)
     check_unique(adata.var_names, f"{where}.var_names")
     check_unique(adata.obs_names, f"{where}.obs_names")
     MODALITY_TYPES[modality].check_names(adata.var_names, f"{where}.var_names", adata.var)
-    # Also scmomer.load comes here, which has no such argument.
+    # Named in full, because scmomer.load, which also leads here, lacks this argument.
     verb = "setup_anndata" if argument == "layer" else "setup_mudata"
     counts = get_counts(adata, layer, where, f"{argument}={{}} to scmomer.pp.{verb}")
     warn_empty(np.diff(counts.indptr) == 0, modality, where, layers)
 
 
-def check_own(data: AnnData | MuData) -> None:
+def check_not_view(data: AnnData | MuData, where: str) -> None:
     """Raise if `data` is a view: registration writes into obs and uns."""
     if data.is_view:
-        name = name_of(data)
         msg = (
-            f"Expected data of its own in {name}, found a view of others, into which nothing can "
-            f"be written. Run `{name} = {name}.copy()` first."
+            f"Expected data of its own in {where}, found a view, which cannot be registered. Run "
+            f"`{assigned(where)} = {where}.copy()` first."
         )
         raise ValueError(msg)
 
 
 def check_column(data: AnnData | MuData, key: str | None, keys: Mapping[str, str]) -> str | None:
-    """Return where a column is (None: in ``data.obs``); raise if it lacks values."""
+    """Return the place of a column (None: ``data.obs``); raise if it has missing values."""
     if key is None:
         return None
     place = find_column(data, key, keys)
     column = (data if place is None else data[place]).obs[key]
-    if column.isna().any():
-        msg = (
-            f"Expected a value of {key!r} for every cell, found {int(column.isna().sum())} of "
-            f"{len(column)} missing. Give these cells a name of their own, such as 'unknown', or "
-            "drop them."
-        )
-        raise ValueError(msg)
-    _check_one_type(column, key, _obs_of(data, place))
+    remedy = "Give these cells a separate name, such as 'unknown', or drop them."
+    check_no_missing(column, f"a value of {key!r}", remedy)
+    owner = ("mdata" if isinstance(data, MuData) else "adata") + (f"[{place!r}]" if place else "")
+    _check_one_type(column, key, f"{owner}.obs")
     n_lacking = int(read_column(data, key, place).isna().sum())
     if n_lacking:
-        warnings.warn(
-            f"{n_lacking} of {data.n_obs} cells have no {key!r}, as no modality that has the column "
-            f"has these cells: they count as of no batch or type. Put it into mdata.obs[{key!r}].",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+        warn(
+            f"{n_lacking} of {data.n_obs} cells have no {key!r}: no modality with this column has "
+            f"them. They count as having no batch or type. Put the column into mdata.obs[{key!r}]."
         )
     return place
 
 
-def _obs_of(data: AnnData | MuData, place: str | None) -> str:
-    """Return how a user writes the obs in which a column is."""
-    if place is not None:
-        return f"mdata[{place!r}].obs"
-    return "mdata.obs" if isinstance(data, MuData) else "adata.obs"
-
-
 def _check_one_type(column: pd.Series, key: str, where: str) -> None:
-    """Raise if values are of several types, such as 1 and "1", which have no order."""
+    """Raise if values have several types, such as 1 and "1", which cannot be sorted."""
     values = column.cat.categories if hasattr(column, "cat") else column.unique()
     try:
         sorted(values)
     except TypeError as error:
         types = sorted({type(value).__name__ for value in values})
         msg = (
-            f"Expected values of one type in {key!r}, found {types}. Make them text: "
+            f"Expected values of one type in {key!r}, found {types}. Convert them to text: "
             f"`{where}[{key!r}] = {where}[{key!r}].astype(str)`."
         )
         raise ValueError(msg) from error
@@ -125,7 +106,7 @@ def mudata_fields(
 ) -> list[Any]:
     """Check a MuData and return the fields to register."""
     check_container(mdata)
-    check_own(mdata)
+    check_not_view(mdata, display_name(mdata))
     keys = resolve_modalities(mdata, modalities)
     options = {f"{modality}_layer": layers[modality] for modality in keys}
     for modality, key in keys.items():
@@ -138,7 +119,7 @@ def mudata_fields(
                 MODALITY_TYPES[modality].registry_key,
                 layers[modality],
                 mod_key=keys[modality],
-                is_count_data=False,  # checked above, with better messages
+                is_count_data=False,  # checked above with better messages
                 correct_data_format=False,  # would rewrite the user's matrix
                 mod_required=True,
             )
@@ -152,34 +133,25 @@ def mudata_fields(
 
 
 def _check_pairs(mdata: MuData, keys: list[str]) -> None:
-    """Raise if a cell has no modality, or a modality fewer than two cells in common with others."""
+    """Raise if a cell has no modality, or a modality shares fewer than two cells with others."""
     has = np.stack([mdata.obs_names.isin(mdata[key].obs_names) for key in keys])  # (n_mod, n_obs)
-    if not has.any(0).all():
-        lacking = mdata.obs_names[~has.any(0)]
-        first, *rest = (f"mdata[{key!r}].obs_names" for key in keys)
-        cells = first + "".join(f".union({names})" for names in rest)
-        msg = (
-            f"Expected cells with at least one of {keys}, found {len(lacking)} of {mdata.n_obs} with "
-            f"none, such as {examples(lacking)}. Leave them out: `mdata = "
-            f"mdata[mdata.obs_names.isin({cells})].copy()`."
-        )
-        raise ValueError(msg)
+    check_some_modality(mdata, has, keys, [f"mdata[{key!r}]" for key in keys])
     shared = (has & (has.sum(0) > 1)).sum(1)  # cells that also have another modality
     if shared.min() >= 2:
         return
     lonely = keys[int(shared.argmin())]
-    others = " or ".join(repr(key) for key in keys if key != lonely)
+    partners = " or ".join(repr(key) for key in keys if key != lonely)
     msg = (
-        f"Expected at least 2 cells with both {lonely!r} and {others}, found {shared.min()} of "
-        f"{mdata.n_obs}. Cells are matched by obs_names: check that modalities name the same cell "
-        "the same way. If no cell was measured twice, scmomer.pp.pair_cells pairs similar ones."
+        f"Expected at least 2 cells with both {lonely!r} and {partners}, found {shared.min()} of "
+        f"{mdata.n_obs}. Cells are matched by obs_names: use the same names in all modalities. "
+        "If no cell was measured twice, scmomer.pp.pair_cells pairs similar cells."
     )
     for other in keys:
-        same = named_otherwise(mdata[lonely].obs_names, mdata[other].obs_names)
+        same = find_same_cell(mdata[lonely].obs_names, mdata[other].obs_names)
         if other != lonely and same is not None:
             msg += (
-                f" {same[0]!r} of {lonely!r} and {same[1]!r} of {other!r} seem to be one cell: "
-                "name it alike in both AnnData, and build the MuData again."
+                f" {same[0]!r} of {lonely!r} and {same[1]!r} of {other!r} seem to be the same "
+                "cell: use one name in both AnnData, and build the MuData again."
             )
             break
     raise ValueError(msg)
@@ -193,7 +165,7 @@ def anndata_fields(
     labels_key: str | None,
 ) -> list[Any]:
     """Check an AnnData of one modality and return the fields to register."""
-    check_own(adata)
+    check_not_view(adata, display_name(adata))
     check_modality(adata, modality, "adata", "layer", {"layer": layer})
     for key in (batch_key, labels_key):
         check_column(adata, key, {})
@@ -210,7 +182,7 @@ def anndata_fields(
 
 
 def detect_modality(adata: AnnData, modality: str | None, layer: str | None = None) -> Modality:
-    """Return the modality asked for, or the one that the feature names look like."""
+    """Return the named modality, or the one that the features look like."""
     if modality is None:
         check_one_modality(adata, layer=layer)
         return looks_like(adata)
@@ -221,7 +193,7 @@ def detect_modality(adata: AnnData, modality: str | None, layer: str | None = No
 
 
 def make_manager(fields_: list[Any], setup_method_args: dict[str, Any]) -> AnnDataManager:
-    """Return a manager that accepts cells without a partner in the other modality."""
+    """Return a manager that accepts cells without the other modality."""
     return AnnDataManager(
         fields=fields_,
         setup_method_args=setup_method_args,

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from scmomer.module import SCMOMERModule
 
 _UNTRAINED = (
-    "Expected a trained model, found one that was never trained. "
-    "Call model.train(), or load a trained one with scmomer.load(path)."
+    "This model was never trained. Call model.train(), or load a trained one with "
+    "scmomer.load(path)."
 )
 _WITH_DATA = (
-    "Load the model with its training data, `model = scmomer.load(path, mdata)` (before that, "
-    "`model.save(path)` keeps what was trained since). "
+    "Save the model if it was trained since (`model.save(path)`), and load it with its training "
+    "data, `model = scmomer.load(path, mdata)`. "
 )
 
 
 class ResultsMixin:
-    """What a trained model says of cells; arrays in the order of the cells."""
+    """Results of a trained model as arrays, in the order of the cells."""
 
     module: SCMOMERModule
     spec: ModelSpec
@@ -60,30 +60,30 @@ class ResultsMixin:
         ----------
         adata
             MuData or AnnData with raw counts; None for the registered data. Needs no set-up:
-            features are matched by name. A missing modality comes from the bridge. An AnnData of
-            several modalities is split by ``var["feature_types"]`` or by names.
+            features are matched by name. Bridges predict missing modalities. An AnnData of several
+            modalities is split by ``var["feature_types"]`` or by names.
         modality
             ``"joint"`` for the multi-omics embedding, ``"rna"``, ``"atac"`` or ``"protein"`` for
-            that of one modality: predicted for cells in which it was not measured, not a number
-            where no training cell had it together with what the cell has.
+            that of one modality. It is predicted for cells in which it was not measured, and NaN
+            where no training cell had it together with a measured modality of the cell.
         indices
             Cells to embed; None for all.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
         layers
-            ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
-            raw counts are, if not where the training data had them or in ``X``.
+            ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData):
+            layers with raw counts; by default those of the training data if present, else ``X``.
 
         Returns
         -------
         numpy.ndarray
-            Shape ``(n_cells, n_latent)``, float32. Does not depend on batch size, order or
-            companions of a cell.
+            Shape ``(n_cells, n_latent)``, float32. Independent of batch size, order and the other
+            cells.
 
         Raises
         ------
         RuntimeError
-            If the model, or the stage that this needs, is not trained.
+            If the model, or a stage needed here, is not trained.
         """
         embeddings = self._embed(adata, indices, batch_size, layers)
         if modality == "joint":
@@ -111,10 +111,9 @@ class ResultsMixin:
         uncertainty: bool = False,
         **layers: Unpack[Layers],
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Predict one modality from others.
+        """Predict one modality from the others.
 
-        In paired data the measured values of `to` are not looked at, except in cells that have
-        nothing else.
+        Measured values of `to` are ignored, except in cells that have no other modality.
 
         Parameters
         ----------
@@ -129,38 +128,36 @@ class ResultsMixin:
         indices
             Cells to use; None for all.
         depth
-            At which sequencing depth accessibility or protein is stated: ``"predicted"`` from RNA
-            for each cell, ``"mean"`` of the training cells, or a number of open peaks or protein
-            counts. Take ``"mean"`` to cluster or compare cells: depth is the largest difference
-            between them. Translation heads without a depth term are averaged in only at the
-            predicted depth.
+            Sequencing depth of predicted accessibility or protein: ``"predicted"`` from the cell's
+            RNA, ``"mean"`` of the training cells, or a number of open peaks or protein counts. Use
+            ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. Heads
+            without a depth term are averaged in at predicted depth only.
         depth_share
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
             to 1. None: 0.7 for accessibility, whose depth RNA predicts roughly, else 1.
         batch
-            Name of a training batch, or of one that :meth:`load_query` added, to speak in; None
-            averages over those of training.
+            Name of a training batch, or of one added by :meth:`load_query`, to predict for; None
+            averages over the training batches.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
         uncertainty
-            Return also how far the model's heads are apart.
+            Also return the standard deviation of the model's heads.
         layers
             As in :meth:`get_latent_representation`.
 
         Returns
         -------
         numpy.ndarray | tuple
-            Shape ``(n_cells, n_features)``, float32, dense; with `uncertainty` a pair of these:
-            values, and the standard deviation of the single heads around them. It says how sure
-            the model is of the probability, not whether one cell's peak will be seen open. Zero
-            in a model without heads.
+            Shape ``(n_cells, n_features)``, float32, dense. With `uncertainty`, a pair of values
+            and the standard deviation of the heads around them: the uncertainty of a probability,
+            not of whether the peak is open in one cell. Zero in a model without heads.
 
         Raises
         ------
         MemoryError
             If the result would not fit into memory.
         RuntimeError
-            If the model, or the stage that this needs, is not trained.
+            If the model, or a stage needed here, is not trained.
         """
         translation = self._translation(
             adata, to, features, indices, depth, batch, batch_size, layers, depth_share
@@ -181,7 +178,7 @@ class ResultsMixin:
         batch_size: int | None = None,
         layers: Mapping[str, Any] = MappingProxyType({}),
     ) -> Embeddings:
-        cells = self._cells_of(data, layers)
+        cells = self._read_cells(data, layers)
         self._require_stages_for(cells)
         return Inference(self.module, cells, indices, batch_size).embed()
 
@@ -202,7 +199,7 @@ class ResultsMixin:
         _check_share(depth_share)
         columns = self._columns(to, features)
         code = self._batch_code(batch)
-        cells = self._cells_of(data, layers)
+        cells = self._read_cells(data, layers)
         self._require_stages_for(cells, translate=True)
         run = Inference(self.module, cells, indices, batch_size)
         source = tuple(m for m in cells.counts if m != to) or None
@@ -217,25 +214,25 @@ class ResultsMixin:
         if to in self.spec.features:
             return
         msg = (
-            f"Expected a modality of the model to translate into, one of {list(self.spec.modalities)}, "
-            f"found {to!r}. "
+            "Expected a modality of the model to translate into, one of "
+            f"{list(self.spec.modalities)}, found {to!r}. "
         )
         if to in MODALITY_TYPES:
             msg += (
-                f"A model learns to predict {MODALITY_TYPES[to].feature_name} from cells that have them: train "
-                "one on a MuData with this modality (scmomer.pp.setup_mudata), or load one that was."
+                f"To predict {MODALITY_TYPES[to].feature_name}, train a model on a MuData that has them "
+                "(scmomer.pp.setup_mudata), or load such a model."
             )
         raise ValueError(msg)
 
-    def _cells_of(
+    def _read_cells(
         self, data: AnnData | MuData | None, layers: Mapping[str, Any] = MappingProxyType({})
     ) -> Cells:
         self._check_trained()
         if data is None:
             if given := [name for name, value in layers.items() if value is not None]:
                 msg = (
-                    f"Expected data with {given[0]}=, found none. Registered data are read from the "
-                    "layers that they were set up with: leave it out."
+                    f"Expected data with {given[0]}=, found None. Leave out {given[0]}=: registered "
+                    "data are read from the layers of their set-up."
                 )
                 raise TypeError(msg)
             return self._training_cells()
@@ -270,8 +267,7 @@ class ResultsMixin:
             unknown = names[columns < 0]
             msg = (
                 f"Expected features of the model's {to}, found {len(unknown)} that it does not "
-                f"have, such as {unknown[:3].tolist()}. Pass names that are in "
-                f"model.spec.features[{to!r}]."
+                f"have, such as {unknown[:3].tolist()}. Pass names in model.spec.features[{to!r}]."
             )
             raise KeyError(msg)
         return columns
@@ -282,15 +278,15 @@ class ResultsMixin:
         name = as_text(batch)
         if name not in self.spec.all_batches:
             msg = (
-                f"Expected batch among {self.spec.all_batches}, found {batch!r}. None averages; "
-                "model.load_query adds batches of a query."
+                f"Expected batch among {self.spec.all_batches}, found {batch!r}. None averages over "
+                "the training batches; model.load_query adds batches of a query."
             )
             raise KeyError(msg)
         return self.spec.all_batches.index(name)
 
 
 class Translation:
-    """A translation that is computed chunk by chunk, when it is asked for."""
+    """A translation, computed chunk by chunk on demand."""
 
     def __init__(
         self,
@@ -326,12 +322,12 @@ class Translation:
 
 
 def feature_index(features: Iterable[str]) -> pd.Index:
-    """Return names of features from whatever holds them: a list, an Index, a generator.
+    """Return names of features from a list, an Index or a generator.
 
     Raises
     ------
     TypeError
-        If it is no sequence of names.
+        If it is not a sequence of names.
     """
     if isinstance(features, str | AnnData | MuData | pd.DataFrame):
         remedy = {str: f"Write [{features!r}]", pd.DataFrame: "Pass one column of it"}
@@ -342,7 +338,7 @@ def feature_index(features: Iterable[str]) -> pd.Index:
         raise TypeError(msg)
     names = np.asarray(features if isinstance(features, pd.Index) else list(features), object)
     if names.ndim != 1:
-        msg = f"Expected features= in one row, found shape {names.shape}. Pass names.ravel()."
+        msg = f"Expected features= in one dimension, found shape {names.shape}. Pass names.ravel()."
         raise TypeError(msg)
     return pd.Index(names)
 
@@ -352,7 +348,10 @@ def _check_depth(depth: Depth) -> None:
         return
     one = np.ndim(depth) == 0 and np.asarray(depth).dtype.kind in "iuf"
     if not one or not np.isfinite(depth) or depth < 0:  # type: ignore[operator, arg-type]
-        msg = f"Expected depth 'predicted', 'mean' or a number of counts, the same for all cells, found {depth!r}."
+        msg = (
+            "Expected depth 'predicted', 'mean' or a number of counts for all cells, found "
+            f"{depth!r}."
+        )
         raise ValueError(msg)
 
 
@@ -371,8 +370,8 @@ def _check_fits(shape: tuple[int, int], n_results: int, to: str) -> None:
     if needed > free:
         msg = (
             f"Expected {needed / 1e9:.1f} GB of free memory for a dense result of {shape[0]} "
-            f"cells x {shape[1]} features, found {free / 1e9:.1f} GB. Ask for fewer "
-            "features (features=), pass fewer cells, or write to disk from an AnnData of another "
-            f"modality: `out = scmomer.tl.translate_{to}(adata, model, path='out.h5ad')`."
+            f"cells x {shape[1]} features, found {free / 1e9:.1f} GB. Pass fewer features "
+            "(features=) or fewer cells, or write to disk from an AnnData of another modality: "
+            f"`out = scmomer.tl.translate_{to}(adata, model, path='out.h5ad')`."
         )
         raise MemoryError(msg)

@@ -1,4 +1,4 @@
-"""The SCMOMER model: registration, construction, save; training and results are mixed in."""
+"""The SCMOMER model: registration, construction and files. Mixins add training and results."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from scmomer.data import (
     Cells,
     ModelSpec,
     called,
-    categories_of,
     check_container,
+    display_name,
     examples,
     find_column,
-    name_of,
+    get_categories,
     read_cells,
     read_column,
     resolve_modalities,
@@ -62,10 +62,11 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
     """Multi-omics embeddings and translation when a modality is missing.
 
-    Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools' :class:`~scvi.model.base.BaseModelClass`:
-    encoders of RNA and ATAC (and, beyond the paper, surface protein), fused on paired cells, and
-    bridges that stand in for a missing modality. Registration, trainer and device arguments are those of scvi-tools. New are sparse
-    minibatches up to the device, queries that need no set-up, and model files without pickle.
+    Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools'
+    :class:`~scvi.model.base.BaseModelClass`: encoders of RNA and ATAC (and, beyond the paper,
+    surface protein), fused on paired cells, and bridges that predict a missing modality.
+    Registration, trainer and device arguments are those of scvi-tools. Minibatches stay sparse up
+    to the device, queries need no set-up, and model files contain no pickle.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     ):
         if data is None and registry is None:
             msg = (
-                "Expected registered data, found none. Set them up and pass them "
+                "No data were given. Set them up and pass them "
                 "(`scmomer.pp.setup_mudata(mdata); model = scmomer.SCMOMER(mdata)`), or load a "
                 "model with scmomer.load(path)."
             )
@@ -131,9 +132,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         }
         options |= {f"{m}_encoder": "custom" for m in encoders}
         config = get_config(size, has_gpu=torch.cuda.is_available(), **options)
-        spec = _spec_of(data, self.registry["setup_args"])
+        spec = _read_spec(data, self.registry["setup_args"])
         if RNA in spec.features:
-            rna = replace(spec, features={RNA: spec.features[RNA]})  # peaks need not be read
+            rna = replace(spec, features={RNA: spec.features[RNA]})  # without reading peaks
             with called(argument=None):
                 lengths = read_cells(data, rna, check=False).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
@@ -235,13 +236,13 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         except ValueError as error:
             msg = (
                 "Expected registered data, found a copy or a part of registered data. Run "
-                f"`scmomer.pp.setup_{kind.lower()}(data)` with these, as before."
+                f"`scmomer.pp.setup_{kind.lower()}(data)` again."
             )
             raise ValueError(msg) from error
         if known is None:
             msg = (
-                f"Expected registered data, found data ({kind}) that were not set up for this "
-                f"model. Run `scmomer.pp.setup_{kind.lower()}({name_of(data)})` first."
+                f"These data ({kind}) are not registered. Run "
+                f"`scmomer.pp.setup_{kind.lower()}({display_name(data)})` first."
             )
             raise ValueError(msg)
 
@@ -250,11 +251,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     def _training_cells(self) -> Cells:
         if self.adata is None:
             msg = (
-                "Expected registered data, found none: this model was loaded from a folder, or made "
-                "by load_query. "
-                "Pass the data to methods that take them. To train on, save the model if it is not, "
-                "and load it with data that have all of its features: "
-                "`model = scmomer.load(path, mdata)`."
+                "This model has no registered data, because it was loaded without data or made by "
+                "load_query. Pass data to its methods. To train further, save the model and load it "
+                "with data that have all of its features: `model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)
         with called(argument=None):
@@ -280,7 +279,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         Raises
         ------
         FileExistsError
-            If it exists and `overwrite` is false, or if it is no model folder.
+            If the folder exists and `overwrite` is false, or it is not a model folder.
         """
         file = ModelFile(
             self.id,
@@ -326,7 +325,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         return model
 
     def _attach(self, data: AnnData | MuData) -> None:
-        """Register data, unless they are, and take them as the model's own.
+        """Register data if necessary, and store them as the model's training data.
 
         Raises
         ------
@@ -344,14 +343,14 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 layer = self.spec.layers[modality]
                 self.setup_anndata(data, modality=modality, layer=layer, **keys)  # type: ignore[arg-type]
         manager = self._get_most_recent_anndata_manager(data, required=True)
-        found = _spec_of(data, manager.registry["setup_args"])
+        found = _read_spec(data, manager.registry["setup_args"])
         self._check_fits(found)
         self._adata, self._adata_manager = data, manager
         self._register_manager_for_instance(manager)
         self.registry_ = manager.registry
 
     def _check_fits(self, found: ModelSpec) -> None:
-        """Raise if registered data have other modalities or features than the model."""
+        """Raise if registered data lack modalities or features of the model."""
         for modality, names in self.spec.features.items():
             there = found.features.get(modality, pd.Index([]))
             if not names.isin(there).all():
@@ -359,14 +358,14 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 msg = (
                     f"Expected data with all {len(names)} {MODALITY_TYPES[modality].feature_name} of the model to "
                     f"load it with, found {len(missing)} missing, such as {examples(missing)}. Load "
-                    "the model without data, and pass these to its methods: features that they "
-                    "lack count as zero there."
+                    "the model without data, and pass the data to its methods, where missing "
+                    "features count as zero."
                 )
                 raise ValueError(msg)
 
 
-def _spec_of(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
-    """Read features, batches and labels of registered data."""
+def _read_spec(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
+    """Return features, batches and labels of registered data."""
     if isinstance(data, MuData):
         keys = resolve_modalities(data, setup_args["modalities"])
         layers = {m: setup_args.get(f"{m}_layer") for m in keys}
@@ -380,7 +379,7 @@ def _spec_of(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
         key = setup_args[name]
         if key is not None:
             column = read_column(data, key, find_column(data, key, keys))
-            names[name] = categories_of(column)
+            names[name] = get_categories(column)
     return ModelSpec(
         features=features,
         modality_keys=keys,

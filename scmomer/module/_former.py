@@ -29,7 +29,7 @@ def former_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return dict(state)
     state = dict(state)
     baseline, sizes = state.pop("baseline"), state.pop("size_stats")
-    found = {_present_name(name): value for name, value in state.items()}
+    found = {present_name(name): value for name, value in state.items()}
     there = {name.split(".")[1] for name in state if name.startswith("decoders.")}
     for m in there:
         place = f"modalities.{m}"
@@ -50,7 +50,8 @@ def former_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**found, "basis": torch.eye(width)}
 
 
-def _present_name(name: str) -> str:
+def present_name(name: str) -> str:
+    """Return today's name of a tensor under its former one."""
     head = re.match(r"^heads\.(\w+)\.(\d+)\.(.*)$", name)
     if head is not None:  # heads follow the bridge that fusion reads
         source, number, rest = head.group(1), int(head.group(2)) + 1, head.group(3)

@@ -1,4 +1,4 @@
-"""Torch pieces that know neither modality nor model: sparse rows and losses."""
+"""Torch pieces independent of modality and model: sparse rows and losses."""
 
 from scmomer.nn._losses import linear_bce, multinomial, negative_binomial, sparse_mse
 from scmomer.nn._rows import (

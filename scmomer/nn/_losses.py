@@ -1,4 +1,4 @@
-"""Losses on sparse targets; nothing of size cells x peaks is stored."""
+"""Losses on sparse targets, without storing cells x peaks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 
 from scmomer.nn._rows import SparseRows, row_sums, to_dense
 
-_CHUNK_ELEMENTS = 2**22  # logits alive at once: 16 MB in fp32, fits a CPU's last-level cache
+_CHUNK_ELEMENTS = 2**22  # logits in memory: 16 MB in fp32, fits a CPU's last-level cache
 _MAX_LOG = 15.0  # of expected counts: three million
 
 
 class _LinearBCE(torch.autograd.Function):
     """Binary cross-entropy of ``z @ weight.T`` against open peaks, with its gradients.
 
-    Both gradients are computed chunk by chunk in the forward pass, while the logits of a chunk
-    are at hand, so that neither logits nor targets of all peaks ever exist.
+    Both gradients are computed chunk by chunk in the forward pass, so that neither logits nor
+    targets of all peaks are ever in memory.
     """
 
     @staticmethod
@@ -106,7 +106,7 @@ def sparse_mse(prediction: Tensor, targets: SparseRows, weight: Tensor) -> Tenso
 
 
 def multinomial(logits: Tensor, counts: SparseRows) -> Tensor:
-    """Return the mean over cells of the negative log likelihood of counts, given their total.
+    """Return the mean over cells of the negative log likelihood of counts given their total.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import KEYS
-from scmomer.data import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of
+from scmomer.data import Pseudobulk, Values, get_groups, get_peaks, get_values, pseudobulk
 
 
 class Pair(NamedTuple):
@@ -64,11 +64,11 @@ def paired(
     ValueError
         If no cell, or no peak, is in both.
     """
-    labels, measured = labels_of(truth, groupby), peaks_of(truth)
-    predicted = peaks_of(translated)
+    labels, measured = get_groups(truth, groupby), get_peaks(truth)
+    predicted = get_peaks(translated)
     source = KEYS.LAYER if KEYS.LAYER in predicted.layers else None
     cells = _shared("cells", measured.obs_names, predicted.obs_names)
-    has = _is_translated(values_of(predicted, source)[0])
+    has = _is_translated(get_values(predicted, source)[0])
     peaks = _shared("translated peaks", measured.var_names, predicted.var_names[has])
     return Pair(
         _select(measured, layer, cells, peaks),
@@ -122,4 +122,4 @@ def _select(adata: AnnData, layer: str | None, cells: pd.Index, peaks: pd.Index)
         adata = adata[cells]
     if not adata.var_names.equals(peaks):
         adata = adata[:, peaks]
-    return values_of(adata, layer)[0]
+    return get_values(adata, layer)[0]

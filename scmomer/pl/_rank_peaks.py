@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from mudata import MuData
 from numpy.typing import NDArray
 
-from scmomer.data import Pseudobulk, labels_of, peaks_of, pseudobulk, values_of, where_of
+from scmomer.data import Pseudobulk, get_groups, get_peaks, get_values, peaks_name, pseudobulk
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._pair import paired
 
@@ -68,16 +68,16 @@ def rank_peaks(
     ValueError
         If a group was not ranked, or no peak is left to show.
     """
-    ranking = _ranking(peaks_of(data), key)
+    ranking = _ranking(get_peaks(data), key)
     groupby = ranking["params"]["groupby"]
     if translated is None:
-        matrix, place = values_of(peaks_of(data), layer or ranking["params"]["layer"])
+        matrix, place = get_values(get_peaks(data), layer or ranking["params"]["layer"])
         bulks = {
             "mean accessibility": pseudobulk(
-                matrix, labels_of(data, groupby), place, where_of(data)
+                matrix, get_groups(data, groupby), place, peaks_name(data)
             )
         }
-        names = peaks_of(data).var_names
+        names = get_peaks(data).var_names
     else:
         pair = paired(data, translated, groupby, layer)
         bulks = dict(zip(("measured", "translated"), pair.bulks(), strict=True))

@@ -17,8 +17,8 @@ from scmomer.data import (
     describe,
     layers_by_modality,
     looks_like,
+    modality_masks,
     modality_named,
-    parts_of,
     read_counts,
 )
 from scmomer.module import MODALITY_TYPES
@@ -76,7 +76,7 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
     if adata.isbacked:
         adata = adata.to_memory()
     counts = read_counts(adata, layer, "adata").tocsc()
-    parts = parts_of(adata)
+    parts = modality_masks(adata)
     found: dict[str, AnnData] = {}
     for modality, columns in parts.items():
         part = counts[:, np.flatnonzero(columns)]

@@ -1,1 +1,1 @@
-"""What is done with a trained model, a folder for each task."""
+"""Tasks on a trained model, one folder each."""

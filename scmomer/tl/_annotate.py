@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy.stats import entropy
 
 from scmomer._constants import RNA
-from scmomer.data import Layers, called, check_container, columns_of, find_parts, reference_layers
+from scmomer.data import Layers, called, check_container, find_parts, obs_columns, reference_layers
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.annotation import UNKNOWN, CellTypeClassifier, shared_genes
 from scmomer.tl._copy import Container, own
@@ -123,7 +123,7 @@ def annotate(
     threshold = classifier.threshold(unknown_threshold)
     probabilities, novelty = classifier.annotate(query, batch_size=batch_size, **layers)
     query = own(query, copy)
-    labels = classifier.name(probabilities.to_numpy(), unknown_threshold, novelty)
+    labels = classifier.assign_labels(probabilities.to_numpy(), unknown_threshold, novelty)
     _write(query, classifier, probabilities, novelty, labels, key_added)
     record(
         query,
@@ -151,7 +151,7 @@ def _fitted(
     if labels_key is None:
         msg = (
             "Expected labels_key=, the column of the reference's obs with cell types, found None. "
-            f"Name one of {columns_of(reference)}."
+            f"Name one of {obs_columns(reference)}."
         )
         raise ValueError(msg)
     classifier = CellTypeClassifier(model)

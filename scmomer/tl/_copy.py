@@ -25,7 +25,7 @@ def copied(data: Container) -> Container:
         if not data.isbacked:
             return data.copy()
         in_memory = {key: adata.to_memory() for key, adata in data.mod.items()}
-        return MuData(in_memory, **MuDataParts.of(data).further)
+        return MuData(in_memory, **MuDataParts.from_mudata(data).further)
 
 
 def own(data: Container, copy: bool) -> Container:

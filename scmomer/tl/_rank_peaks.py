@@ -12,7 +12,15 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import stats
 
-from scmomer.data import Pseudobulk, Values, labels_of, peaks_of, pseudobulk, values_of, where_of
+from scmomer.data import (
+    Pseudobulk,
+    Values,
+    get_groups,
+    get_peaks,
+    get_values,
+    peaks_name,
+    pseudobulk,
+)
 from scmomer.tl._copy import Container, own
 
 Method = Literal["proportions", "wilcoxon", "t-test", "t-test_overestim_var", "logreg"]
@@ -114,10 +122,10 @@ def rank_peaks(
     >>> scmomer.tl.rank_peaks(translated, "cell_type")
     >>> sc.get.rank_genes_groups_df(translated, "Oligo", key="rank_peaks")
     """
-    adata, labels = peaks_of(data), labels_of(data, groupby)
-    matrix, place = values_of(adata, layer)
+    adata, labels = get_peaks(data), get_groups(data, groupby)
+    matrix, place = get_values(adata, layer)
     chosen = _check_choice(labels, groupby, groups, reference, method)
-    bulk = pseudobulk(matrix, labels, place, where_of(data))
+    bulk = pseudobulk(matrix, labels, place, peaks_name(data))
     if method == "proportions":
         result = _by_proportions(bulk, chosen, reference, adata.var_names, place)
     else:
@@ -131,7 +139,7 @@ def rank_peaks(
         "corr_method": "benjamini-hochberg",
     }
     data = own(data, copy)
-    peaks_of(data).uns[key_added] = {"params": params, **result}
+    get_peaks(data).uns[key_added] = {"params": params, **result}
     return data if copy else None
 
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from scmomer.data._containers import (
-    categories_of,
     check_container,
     codes,
     find_column,
+    get_categories,
     read_column,
     resolve_modalities,
 )
@@ -62,17 +62,17 @@ def test_a_column_of_a_modality_is_missing_where_it_has_no_cell(make_mdata):
 @pytest.mark.parametrize("kind", ["category", "object", "string"])
 def test_codes_follow_the_given_categories(kind):
     column = pd.Series(["b", "a", None, "c", "b"], dtype=kind)
-    assert categories_of(column) == ["a", "b", "c"]
+    assert get_categories(column) == ["a", "b", "c"]
     found = codes(column, ["a", "b"])
     assert found.dtype == np.int64 and found.tolist() == [1, 0, -1, -1, 1]
 
 
 def test_numbers_are_categories_by_their_text():
     column = pd.Series([10, 2, 2])
-    assert categories_of(column) == ["10", "2"]
+    assert get_categories(column) == ["10", "2"]
     assert codes(column, ["10", "2"]).tolist() == [0, 1, 1]
 
 
 def test_unused_categories_do_not_count():
     column = pd.Series(pd.Categorical(["a", "a"], categories=["a", "b"]))
-    assert categories_of(column) == ["a"]
+    assert get_categories(column) == ["a"]

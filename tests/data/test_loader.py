@@ -55,8 +55,8 @@ def test_shuffling_depends_on_the_seed_alone():
     torch.manual_seed(0)
     first, second = ([batch.tolist() for batch in sampler] for _ in range(2))
     assert first != second
-    neighbours = [set(batch) for batch in first]
-    assert not any(set(batch) in neighbours for batch in second)  # batches are mixed anew
+    earlier = [set(batch) for batch in first]
+    assert not any(set(batch) in earlier for batch in second)  # batches are mixed anew
     sizes = np.array([np.median(skewed()[batch]) for batch in first])
     assert 0.25 < (np.diff(sizes) > 0).mean() < 0.75  # and do not come by size
 
@@ -166,9 +166,9 @@ def test_cells_of_a_batch_have_the_same_modalities(shuffle):
 
 
 def test_one_pattern_changes_nothing():
-    plain, told = (BucketSampler(skewed(), 64, True, p) for p in (None, np.full(3000, 5)))
+    plain, sized = (BucketSampler(skewed(), 64, True, p) for p in (None, np.full(3000, 5)))
     epochs = []
-    for sampler in (plain, told):
+    for sampler in (plain, sized):
         torch.manual_seed(0)
         epochs.append([batch.tolist() for batch in sampler])
     assert epochs[0] == epochs[1]

@@ -40,7 +40,7 @@ def test_repeated_names_are_counted_and_the_first_are_listed(refuses):
         check_unique(names, "x['y.z'].obs_names")
 
 
-def test_what_to_do_about_repeats_can_be_told(refuses):
+def test_a_remedy_for_repeats_can_be_given(refuses):
     with refuses(ValueError, "in peaks, found 1", "(a). Drop them."):
         check_unique(pd.Index(list("aa")), "peaks", "Drop them.")
 
@@ -131,7 +131,7 @@ def test_names_decide_and_one_line_says_how_many_matched(caplog, expected, colum
 def test_the_line_counts_what_is_left_out(caplog):
     with caplog.at_level(logging.INFO, "scmomer"):
         align(["A", "X"])
-    assert "1 missing ones count as zero, 3 others are left out" in caplog.text
+    assert "1 missing ones count as zero, 3 more in the query are ignored" in caplog.text
 
 
 def test_few_matches_warn_with_counts():
@@ -142,7 +142,7 @@ def test_few_matches_warn_with_counts():
         "Only 1 of the model's 9 genes",
         "(11%)",
         "8 missing",
-        "3 others",
+        "3 more",
         "'s', 't', 'u'",
     ):
         assert part in message

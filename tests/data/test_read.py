@@ -121,7 +121,7 @@ def test_layers_are_read_where_training_read_them(make_mdata, make_model, train,
     train(model)
     expected = model.get_latent_representation()
     same(model.get_latent_representation(mdata), expected)
-    # A query without the layer is read from X, and says so
+    # A query without the layer is read from X, which is logged
     plain = make_mdata()
     with caplog.at_level(logging.INFO, "scmomer"):
         same(model.get_latent_representation(plain), expected)
@@ -167,7 +167,7 @@ def test_empty_cells_and_features_have_finite_embeddings(trained, query, what):
     assert np.isfinite(found).all() and np.isfinite(translated).all()
     if what == "cells":
         same(found[5:], expected[5:])
-        same(found[:5], found[:1].repeat(5, 0))  # nothing known, nothing to tell them apart
+        same(found[:5], found[:1].repeat(5, 0))  # no information distinguishes them
 
 
 # -- names
@@ -196,7 +196,7 @@ def test_features_are_aligned_by_name(trained, query, caplog, container):
     assert np.array_equal(found, trained.get_latent_representation(aligned))
     (record,) = caplog.records
     text = f"{len(kept)} of the model's {n} {what} found in the query (80%); {len(lost)} missing"
-    assert text in record.getMessage() and "11 others are left out" in record.getMessage()
+    assert text in record.getMessage() and "11 more in the query are ignored" in record.getMessage()
 
 
 def test_another_order_of_features_changes_nothing(trained, query):

@@ -58,7 +58,7 @@ def test_impossible_sizes_are_errors(train_size, validation_size):
 
 
 def test_no_cells_is_an_error():
-    with pytest.raises(ValueError, match="found none"):
+    with pytest.raises(ValueError, match="no cells"):
         split_cells(0)
 
 

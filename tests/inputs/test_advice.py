@@ -17,7 +17,7 @@ from mudata import MuData
 
 import scmomer
 from scmomer._compat import keep_obs
-from scmomer.data._texts import assigned, called, layer_argument, name_of, option
+from scmomer.data._texts import assigned, called, display_name, layer_argument, option
 from scmomer.datasets import synthetic
 
 QUIET = {"max_epochs": 1, "enable_progress_bar": False}
@@ -259,7 +259,7 @@ def test_columns_of_modalities_are_listed(trained, make_unseen, refuses):
     cells.obs = cells.obs[[]]
     with refuses(ValueError, "labels_key=", "'cell_type'"):
         scmomer.tl.annotate(make_unseen(), cells, model=trained)
-    with refuses(KeyError, "reference['rna'].obs", "Name one of these."):
+    with refuses(KeyError, "reference['rna'].obs", "Name one of them."):
         scmomer.CellTypeClassifier(trained).fit(cells, "nope")
 
 
@@ -322,7 +322,7 @@ def test_a_loaded_model_is_trained_on_with_data(saved, mdata, make_unseen, tmp_p
     assert "`model = scmomer.load(path, mdata)`" in text_of("model.train()", names)
     model.pretrain(make_unseen()["rna"].copy(), **QUIET)
     text = text_of("model.get_latent_representation(mdata)", names)
-    load, save = re.findall(r"`([^`]+)`", text)
+    save, load = re.findall(r"`([^`]+)`", text)
     exec(
         f"{save}\n{load}\nmodel.train(max_epochs=1, resume=True, enable_progress_bar=False)", names
     )
@@ -352,15 +352,15 @@ def test_align_names_the_modality(follow, trained, make_unseen):
 
 def test_how_a_call_names_its_data(mdata):
     adata = mdata["rna"]
-    assert (name_of(adata), name_of(mdata)) == ("adata", "mdata")
+    assert (display_name(adata), display_name(mdata)) == ("adata", "mdata")
     assert (layer_argument(adata, "rna"), layer_argument(mdata, "rna")) == ("layer", "rna_layer")
     with called("reference", "reference_layer"), called("reference", keep=True):
-        assert name_of(mdata) == "reference"
+        assert display_name(mdata) == "reference"
         assert option(layer_argument(adata, "rna"), "x") == "reference_layer='x'"
         assert option(layer_argument(mdata, "rna"), "x") == "reference_layer={'rna': 'x'}"
     with called(argument=None):
         assert layer_argument(mdata, "rna") is None
-    assert name_of(mdata) == "mdata"
+    assert display_name(mdata) == "mdata"
     assert assigned("mdata['a']") == "mdata.mod['a']" and assigned("adata") == "adata"
 
 

@@ -1,4 +1,4 @@
-"""Habits of scvi-tools and scanpy, repeated calls, and errors that tell half."""
+"""Habits of scvi-tools and scanpy, repeated calls, and errors with too little information."""
 
 from __future__ import annotations
 

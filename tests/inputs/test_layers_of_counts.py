@@ -157,7 +157,7 @@ def test_the_wrong_layer_is_told_from_the_right_one(trained, make_unseen, refuse
         scmomer.tl.embed(query, trained, layer="spliced")
     del query.layers["scaled"]
     query.X = query.X / 3
-    with refuses(ValueError, "Put the raw counts of these cells into a layer and pass layer="):
+    with refuses(ValueError, "Put the raw counts into a layer and pass layer="):
         scmomer.tl.embed(query, trained)
 
 
@@ -166,7 +166,7 @@ def test_layer_is_for_an_anndata(trained, mdata, refuses):
         scmomer.tl.embed(mdata, trained, layer="counts")
     with refuses(TypeError, "['rna_leyer']"):
         scmomer.tl.embed(mdata, trained, rna_leyer="counts")
-    with refuses(TypeError, "layer=", "leave it out"):
+    with refuses(TypeError, "Leave out layer="):
         trained.get_latent_representation(layer="counts")
 
 

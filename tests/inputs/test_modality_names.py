@@ -91,7 +91,7 @@ def test_two_keys_of_one_kind_are_asked_about(make_mdata, refuses):
 
 
 def test_one_key_for_two_modalities_is_refused(mdata, refuses):
-    with refuses(ValueError, "a key of its own", "'rna'"):
+    with refuses(ValueError, "a separate key", "'rna'"):
         scmomer.pp.setup_mudata(mdata, modalities={"rna": "rna", "atac": "rna"})
 
 

@@ -112,7 +112,7 @@ def test_a_mudata_of_data_sets_or_of_mudata(trained, mdata, refuses):
 def test_one_modality_with_a_suffix(trained, mdata):
     mdata["rna"].obs_names = [f"{name}-1" for name in mdata["rna"].obs_names]
     data = joined(rna=mdata["rna"], atac=mdata["atac"])
-    with pytest.warns(UserWarning, match="'cell00001-1' and 'cell00001' seem to be one"):
+    with pytest.warns(UserWarning, match="'cell00001-1' and 'cell00001' seem to be the same cell"):
         z_of(trained, data)
     with pytest.raises(ValueError, match="'cell00001-1' of 'rna' and 'cell00001' of 'atac'"):
         scmomer.pp.setup_mudata(data)
@@ -174,7 +174,7 @@ def test_counts_that_are_missing(trained, mdata, refuses):
     dense = AnnData(zarr.array(rna.X.toarray()), obs=rna.obs, var=rna.var)
     np.testing.assert_array_equal(z_of(trained, dense), z)
     rna.layers["counts"] = rna.X
-    with refuses(TypeError, "nothing", "layer='counts'"):
+    with refuses(TypeError, "no matrix", "layer='counts'"):
         z_of(trained, _with(rna, None))
 
 
@@ -330,7 +330,7 @@ def test_labels_in_a_series(trained, mdata, refuses, named):
 
 def test_one_modality_and_genes_by_name(trained, mdata, refuses):
     classifier = scmomer.CellTypeClassifier(trained, n_members=1)
-    assert classifier.fit(mdata, "cell_type", modalities="rna").modalities_ == ("rna",)
+    assert classifier.fit(mdata, "cell_type", modalities="rna").fitted_.modalities == ("rna",)
     with refuses(ValueError, "'Gene0001'", "'zz'"):
         classifier.fit(mdata["rna"], "cell_type", genes=["zz"])
 

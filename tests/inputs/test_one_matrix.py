@@ -29,7 +29,7 @@ def side_by_side(mdata: MuData, types: dict[str, str] | None = None) -> AnnData:
 
 @pytest.fixture(params=["feature_types", "names"])
 def both(request, mdata) -> AnnData:
-    """RNA and ATAC in one matrix, told apart by a column or by names alone."""
+    """RNA and ATAC in one matrix, distinguished by a column or by names alone."""
     return side_by_side(mdata, TYPES if request.param == "feature_types" else None)
 
 

@@ -15,7 +15,9 @@ def no_model(monkeypatch):
 
 
 def test_without_any_model_the_error_says_how_to_get_one(no_model, refuses, mdata):
-    with refuses(RuntimeError, "a model", "model.train()", "scmomer.load(path)", "model="):
+    with refuses(
+        RuntimeError, "No model was given", "model.train()", "scmomer.load(path)", "model="
+    ):
         resolve_model(None)
     for verb in (scmomer.tl.embed, scmomer.tl.translate_atac, scmomer.tl.translate_rna):
         with refuses(RuntimeError, "scmomer.load(path)"):

@@ -140,7 +140,7 @@ def test_an_untrained_model_stays_untrained(make_model, mdata, tmp_path, refuses
     make_model(mdata).save(tmp_path / "new")
     loaded = scmomer.load(tmp_path / "new")
     assert loaded.stages_ == () and not loaded.is_trained_ and loaded.history == {}
-    with refuses(RuntimeError, "a trained model"):
+    with refuses(RuntimeError, "never trained"):
         loaded.get_latent_representation(mdata)
 
 
@@ -156,7 +156,7 @@ def test_stages_that_are_finished_survive(make_model, train, mdata, tmp_path, re
 
 def test_a_loaded_model_has_no_data_of_its_own(saved, refuses):
     loaded = scmomer.load(saved)
-    with refuses(RuntimeError, "registered data", "loaded from a folder", "Pass the data"):
+    with refuses(RuntimeError, "registered data", "loaded without data", "Pass data"):
         loaded.get_latent_representation()
     with refuses(RuntimeError, "registered data", "`model = scmomer.load(path, mdata)`"):
         loaded.train()
@@ -307,9 +307,9 @@ def test_another_version(folder, refuses, version):
         lambda meta: meta.pop("stages"),
         lambda meta: meta.pop("format_version"),
         lambda meta: meta["spec"].pop("features"),
-        lambda meta: meta["spec"].update(colour="red"),
-        lambda meta: meta["config"].update(colour="red"),
-        lambda meta: meta["config"]["modalities"]["rna"].update(colour="red"),
+        lambda meta: meta["spec"].update(color="red"),
+        lambda meta: meta["config"].update(color="red"),
+        lambda meta: meta["config"]["modalities"]["rna"].update(color="red"),
         lambda meta: meta["config"].update(n_latent="many"),
         lambda meta: meta["spec"]["features"].update(atac=["Gad1"]),
         lambda meta: meta["history"].update(rna={"loss": [1.0]}),
@@ -331,8 +331,8 @@ def test_tensors_that_do_not_fit_are_listed(folder, refuses, kind):
         del tensors[name]
         problem = f"missing {name}"
     elif kind == "extra":
-        tensors["colour"] = torch.ones(3)
-        problem = "unexpected colour"
+        tensors["color"] = torch.ones(3)
+        problem = "unexpected color"
     else:
         tensors[name] = torch.ones(8, 5)
         problem = f"{name} of shape (8, 5) instead of (8, 16)"

@@ -193,10 +193,10 @@ def test_bad_queries_are_refused(trained, trained_rna, query, make_model, refuse
         trained.load_query([1])
     with refuses(KeyError, "new C", "load_query"):
         trained.load_query(query).get_translated(query, batch="new C")
-    with refuses(RuntimeError, "trained model"):
+    with refuses(RuntimeError, "never trained"):
         make_model(query).load_query(query)
 
 
 def test_an_adapted_model_says_that_it_has_no_data(adapted, refuses):
-    with refuses(RuntimeError, "load_query", "Pass the data"):
+    with refuses(RuntimeError, "load_query", "Pass data"):
         adapted.get_latent_representation()

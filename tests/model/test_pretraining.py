@@ -71,7 +71,7 @@ def test_a_modality_that_the_model_lacks_is_refused(make_model, mdata, refuses):
         make_model(mdata["rna"]).pretrain(mdata["atac"])
 
 
-def test_the_modality_can_be_told(make_model, mdata, make_unseen, refuses):
+def test_the_modality_can_be_named(make_model, mdata, make_unseen, refuses):
     models = [make_model(make_mdata) for make_mdata in (mdata.copy(), mdata.copy())]
     for model, modality in zip(models, (None, "rna"), strict=True):
         model.pretrain(make_unseen()["rna"], modality=modality, **QUICK)

@@ -226,7 +226,7 @@ import sys
 import lightning.pytorch as pl
 import scmomer
 
-class Say(pl.Callback):
+class Announce(pl.Callback):
     def on_train_batch_start(self, trainer, pl_module, *args):
         if trainer.global_step == 0:
             print("in", pl_module.stage, flush=True)
@@ -238,7 +238,7 @@ model = scmomer.SCMOMER(
 )
 epochs = {**dict.fromkeys(("rna", "atac", "fusion", "bridge"), 1), sys.argv[2]: 100_000}
 try:
-    model.train(epochs, early_stopping=False, enable_progress_bar=False, callbacks=[Say()])
+    model.train(epochs, early_stopping=False, enable_progress_bar=False, callbacks=[Announce()])
     print("went on")
 finally:
     print("stages", *model.stages_)

@@ -99,13 +99,13 @@ def test_without_validation_cells_the_last_weights_stay(make_model, train, mdata
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("given", "expected"),
     [(2, [2, 2, 2, 2]), ({"rna": 1, "atac": 2, "fusion": 3, "bridge": 1}, [1, 2, 3, 1])],
     ids=["int", "dict"],
 )
-def test_epochs_of_every_stage_or_of_some(make_model, train, mdata, wish, expected):
+def test_epochs_of_every_stage_or_of_some(make_model, train, mdata, given, expected):
     model, record = make_model(mdata), Record()
-    train(model, max_epochs=wish, callbacks=[record])
+    train(model, max_epochs=given, callbacks=[record])
     assert [record.epochs[stage] for stage in STAGES] == expected
     assert [len(model.history[stage]) for stage in STAGES] == expected
 
@@ -119,16 +119,16 @@ def test_the_rest_of_a_dictionary_is_as_configured(make_model, train, mdata):
 
 
 @pytest.mark.parametrize(
-    ("wish", "expected"),
+    ("given", "expected"),
     [
         (50, [50, 50, 50, 50]),
         ({"rna": 20, "atac": 30, "fusion": 54, "bridge": 108}, [20, 30, 54, 108]),
     ],
     ids=["int", "dict"],
 )
-def test_batch_size_of_every_stage_or_of_some(make_model, train, mdata, wish, expected):
+def test_batch_size_of_every_stage_or_of_some(make_model, train, mdata, given, expected):
     model, record = make_model(mdata), Record()
-    train(model, batch_size=wish, callbacks=[record])
+    train(model, batch_size=given, callbacks=[record])
     assert [max(record.cells[stage]) for stage in STAGES] == expected
     assert all(sum(sizes) == 114 for sizes in record.cells.values())
 

@@ -140,7 +140,7 @@ def test_bad_depths_are_refused(trained, mdata, refuses, depth):
 
 
 @pytest.mark.parametrize("to", ["atac", "rna"])
-def test_a_known_batch_can_be_spoken_in(trained, data, to, same):
+def test_a_known_batch_can_be_chosen(trained, data, to, same):
     average = trained.get_translated(data, to)
     first, second = (trained.get_translated(data, to, batch=b) for b in ("batch1", "batch2"))
     assert np.abs(first - second).max() > 1e-4

@@ -13,7 +13,7 @@ EMPTY = [(), (0, 3, 6), tuple(range(7))]
 
 @pytest.fixture(params=[None, 1, 20, 7 * 11], ids=["whole", "one peak", "chunks", "almost all"])
 def chunk(request, monkeypatch):
-    """Compute in pieces of so many logits; seven cells have 84 with twelve peaks."""
+    """Compute in chunks of this many logits; seven cells with twelve peaks have 84."""
     if request.param is not None:
         monkeypatch.setattr(_losses, "_CHUNK_ELEMENTS", request.param)
 

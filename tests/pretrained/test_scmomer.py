@@ -96,7 +96,9 @@ def test_embeds_and_is_saved(released, genes, cells, tmp_path):
 
 def test_what_it_cannot_do_is_an_error(released, genes, cells):
     model = load_scmomer(released[0], genes=genes)
-    with pytest.raises(ValueError, match=r"one of \['rna'\], found 'atac'.*train one on a MuData"):
+    with pytest.raises(
+        ValueError, match=r"one of \['rna'\], found 'atac'.*train a model on a MuData"
+    ):
         model.get_translated(cells)
     assert list(model.module.kinds()) == ["rna"]
 

@@ -169,7 +169,7 @@ def test_bad_references_are_refused_and_write_nothing(trained, mdata, refuses):
 
 def test_data_without_a_common_gene_are_refused(trained, mdata, refuses):
     rna = mdata["rna"]
-    with refuses(ValueError, "genes of the model that reference and query share", "align_genes"):
+    with refuses(ValueError, "share no gene of the model", "align_genes"):
         annotate(rna[:, :30].copy(), rna[:, 30:].copy(), labels_key="cell_type", model=trained)
 
 

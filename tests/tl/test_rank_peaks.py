@@ -344,7 +344,7 @@ def test_unknown_columns_layers_and_modalities_are_refused(mdata, refuses):
         rank_peaks(MuData({"rna": mdata["rna"]}), "cell_type")
     with refuses(TypeError, "an AnnData or a MuData", "list"):
         rank_peaks([1], "group")
-    with refuses(KeyError, "values in X"):
+    with refuses(KeyError, "no matrix in X"):
         rank_peaks(AnnData(obs=planted().obs, var=planted().var), "group")
 
 
@@ -387,7 +387,7 @@ def test_impossible_values_are_refused(convert, method, refuses):
         broken = x.copy()
         broken[:, [7, 9]] = bad
         adata.layers["bad"] = convert(broken)
-        with refuses(ValueError, "layers['bad']", "2 of 60 peaks", "column 7", "leave these out"):
+        with refuses(ValueError, "layers['bad']", "2 of 60 peaks", "column 7", "leave them out"):
             rank_peaks(adata, "group", layer="bad", method=method)
     x[3, 4] = -0.5
     adata.X = convert(x)

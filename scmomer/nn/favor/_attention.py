@@ -1,8 +1,8 @@
 """Attention over padded sets of tokens: FAVOR+ (linear in length) and exact softmax.
 
 Formulas and parameter names follow performer-pytorch (MIT) and Choromanski et al., "Rethinking
-Attention with Performers" (ICLR 2021). What differs: the stabiliser of the keys is the maximum
-over one cell instead of over whatever shares the batch, and padding is left out of the sums.
+Attention with Performers" (ICLR 2021). Two differences: the stabilizer of the keys is the maximum
+over one cell instead of the batch, and padding is excluded from the sums.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ def orthogonal_features(n_features: int, dim: int) -> Tensor:
 class FavorAttention(nn.Module):
     """Softmax attention approximated by positive random features, in linear time.
 
-    Called, it is the plain formula, whose feature maps are 50 times larger than its input: the
-    reference for :func:`scmomer.nn.favor._block.favor_block`, which the Performer runs.
+    This is the plain formula, whose feature maps are 50 times larger than its input: the reference
+    for :func:`scmomer.nn.favor._block.favor_block`, which the Performer runs.
 
     Parameters
     ----------
     dim_head, n_features
-        Width of a head; random features, by default ``int(d ln d)`` as performer-pytorch.
+        Width of a head; random features, by default ``int(d ln d)`` as in performer-pytorch.
     over_heads
-        Stabilise keys by their maximum over all heads of a cell (the published scripts at batch
-        size 1) instead of head by head (performer-pytorch 1.1.4). The two differ in the order
-        of the 1e-4 that is added to every feature.
+        Stabilize keys by their maximum over all heads of a cell (the published scripts at batch
+        size 1) instead of head by head (performer-pytorch 1.1.4). The results differ by about the
+        1e-4 that is added to every feature.
     """
 
     projection_matrix: Tensor
@@ -58,7 +58,9 @@ class FavorAttention(nn.Module):
         m, d = self.projection_matrix.shape
         x = x * d**-0.25
         projected = x @ self.projection_matrix.T  # (n, h, length, m)
-        projected = projected.masked_fill(~valid, -torch.inf)  # exp and its gradient: 0, not nan
+        projected = projected.masked_fill(
+            ~valid, -torch.inf
+        )  # exp and its gradient become 0, not NaN
         norm = x.square().sum(-1, keepdim=True) / 2
         top = projected.detach().amax(over, keepdim=True)
         top = top.clamp_min(-1e30)  # a cell without tokens has no maximum
@@ -76,7 +78,7 @@ class FavorAttention(nn.Module):
 
 
 class SoftmaxAttention(nn.Module):
-    """Exact softmax attention, for short sequences: up to about 400 tokens it is the faster."""
+    """Exact softmax attention, faster for sequences up to about 400 tokens."""
 
     def __init__(self, dim_head: int):
         super().__init__()
@@ -84,7 +86,7 @@ class SoftmaxAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
         """Attend; `q`, `k`, `v` are ``(n, heads, length, dim_head)``, `valid` ``(n, length)``."""
-        # A cell without tokens attends to its first padding; pooling leaves the result out.
+        # A cell without tokens attends to its first padding; pooling ignores the result.
         first = torch.arange(valid.shape[1], device=valid.device) == 0
         seen = valid | (first & ~valid.any(1, keepdim=True))
         mask = seen[:, None, None, :]  # (n, 1, 1, length)

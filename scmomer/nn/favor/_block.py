@@ -1,10 +1,10 @@
 """A Performer block as one operation: exact FAVOR+, streamed over tiles of tokens.
 
-The feature maps of a sequence are 50 times larger than the sequence and would each travel
-through memory many times; here those of one tile at a time exist, in the cache. Keys come first,
-tile by tile into ``phi(k)^T [v, 1]``, under a running maximum; then queries, attention's output
-and the feed-forward layer of a tile. The backward pass keeps the block's input, the middle of its
-residual stream and attention's output, and computes the rest again. Numbers equal :func:`scmomer.nn.favor._attention.favor_attention`.
+The feature maps of a sequence are 50 times larger than the sequence. Only those of one tile exist
+at a time, in the cache. Keys come first: tiles are summed to ``phi(k)^T [v, 1]`` under a running
+maximum. Then follow queries, attention and the feed-forward layer of each tile. The backward pass
+keeps the block's input, the middle of its residual stream and the output of attention, and
+recomputes the rest. Results equal :class:`scmomer.nn.favor._attention.FavorAttention`.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def favor_block(
     projection
         Random features, ``(m, dim_head)``.
     weights, setting
-        The parameters and how to compute.
+        Parameters, and how to compute.
     """
-    with torch.autocast(x.device.type, enabled=False):  # types are settled here
+    with torch.autocast(x.device.type, enabled=False):  # setting.dtype decides types here
         if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights)):
             return _BlockFunction.apply(x, valid, projection, setting, *weights)
         with torch.no_grad():

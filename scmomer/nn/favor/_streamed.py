@@ -14,16 +14,16 @@ from scmomer.nn.favor._tiles import (
     Workspace,
     add_product,
     narrow_product,
+    tile_tokens,
     tiles,
-    tokens_of,
     wide_product,
 )
 
-# Feature-map entries in a tile. On a CPU a tile's maps share the cache with the weights; on a
-# GPU a tile has to fill the chip.
-_TILE = {"cpu": 2**21, "cuda": 2**26}
+# Feature-map entries in a tile. On a CPU they share the cache with the weights; on a GPU a tile has
+# to fill the device.
+_TILE_ENTRIES = {"cpu": 2**21, "cuda": 2**26}
 _LOG2E = math.log2(math.e)
-_LOWEST = -1e30  # below every projection; minus infinity would give nan in differences
+_MIN_PROJECTION = -1e30  # minus infinity would give NaN in differences
 
 
 class BlockWeights(NamedTuple):
@@ -45,11 +45,11 @@ class BlockWeights(NamedTuple):
 
 
 class BlockSetting(NamedTuple):
-    """What a block needs beside its parameters."""
+    """Settings of a block besides its parameters."""
 
     heads: int
     over_heads: bool
-    """Whether the keys of all heads share one stabiliser."""
+    """Whether the keys of all heads share one stabilizer."""
     dtype: torch.dtype
     """Type of narrow tensors."""
     tile: int | None = None
@@ -57,19 +57,18 @@ class BlockSetting(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """What queries need to know of the keys."""
+    """What queries read of the keys."""
 
     top: Tensor  # largest projection: (n, heads, 1, 1)
     context: Tensor  # [v, 1]^T (phi(k) + eps): (n, heads, d + 1, m)
 
 
 class Streamed:
-    """Forward and backward passes over one minibatch, ``(n, length, dim)``.
+    """Forward pass over one minibatch, ``(n, length, dim)``.
 
-    Inside a tile everything lies feature by feature, ``(..., features, tokens)``: products have
-    the long side of a tile where matrix kernels are widest, and heads need no transposition.
-    In shapes below, ``t`` is tokens of a tile, ``b`` its cells times heads, ``l`` its tokens of
-    one cell.
+    Inside a tile, tensors have the shape ``(..., features, tokens)``: the long side of a tile is
+    where matrix kernels are widest, and heads need no transposition. In shapes below, ``t`` is the
+    number of tokens of a tile, ``b`` its cells times heads, ``l`` its tokens per cell.
     """
 
     def __init__(
@@ -88,13 +87,13 @@ class Streamed:
         self.q = weights.q.to(narrow)
         self.kv = torch.cat([weights.k, weights.v]).to(narrow)
         self.out, self.w1, self.w2 = (w.to(narrow) for w in (weights.out, weights.w1, weights.w2))
-        entries = _TILE.get(x.device.type, _TILE["cuda"])
+        entries = _TILE_ENTRIES.get(x.device.type, _TILE_ENTRIES["cuda"])
         size = setting.tile or entries // (self.heads * self.m)
         self.tiles = list(tiles(x.shape[0], x.shape[1], size))
-        # One copy for each head of each cell: products broadcast by copying every time.
+        # One copy per head and cell: broadcasting would copy in every product.
         b = self.heads * max((cells.stop - cells.start for cells, _ in self.tiles), default=0)
         self.features_t = features.T.to(narrow).repeat(b, 1, 1)  # (b, d, m)
-        # exp(x) = exp2(x log2 e), and exp2 is the faster.
+        # exp(x) = exp2(x log2 e), and exp2 is faster.
         self.log2_features = (features * _LOG2E).to(narrow).repeat(b, 1, 1)
         self.work = Workspace(x)
 
@@ -104,11 +103,11 @@ class Streamed:
         return x.to(self.setting.dtype)
 
     def _norm(self, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Layer norm with what its gradient needs: ``(t, dim)``, mean, 1 / deviation."""
+        """Return layer norm ``(t, dim)``, mean and 1 / standard deviation, for the gradient."""
         return torch.native_layer_norm(x, (x.shape[-1],), weight, bias, 1e-5)
 
     def _linear(self, name: str, weight: Tensor, h: Tensor) -> Tensor:
-        """Apply a linear map to ``(t, in)``; ``(out, t)``, narrow."""
+        """Apply a linear map to ``(t, in)``; return ``(out, t)``, narrow."""
         return narrow_product(weight, h.T, self.work.take(name, len(weight), len(h), dtype=h.dtype))
 
     def _wide(self, name: str, a: Tensor, b: Tensor) -> Tensor:
@@ -127,12 +126,12 @@ class Streamed:
         return x.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
 
     def _mask(self, tile: Tile) -> Tensor | None:
-        """Return where the tile has tokens, ``(b, 1, l)``."""
+        """Return where the tile has tokens, ``(b, 1, l)``, or None without padding."""
         if self.valid is None:
             return None
         return self.valid[tile].repeat_interleave(self.heads, 0)[:, None]
 
-    def _of(self, keys: Tensor, tile: Tile) -> Tensor:
+    def _part(self, keys: Tensor, tile: Tile) -> Tensor:
         """Return a tile's part of ``(n, heads, ...)`` as a view, ``(b, ...)``."""
         return keys[tile[0]].flatten(0, 1)
 
@@ -142,9 +141,9 @@ class Streamed:
         return saved[cells, ..., tokens].flatten(0, 1)
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Projections of ``(b, d, l)`` on the features, ``(b, m, l)``, and half squared norms.
+        """Project ``(b, d, l)`` on the features, ``(b, m, l)``; also return half squared norms.
 
-        Both times log2(e).
+        Both are multiplied by log2(e).
         """
         projected = self._wide("projected", self.log2_features[: len(x)], x)
         wide = x.to(projected.dtype)
@@ -155,7 +154,7 @@ class Streamed:
     # -- forward
 
     def _keys_and_values(self, h: Tensor, tile: Tile) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Keys and values, ``(b, d, l)``, and what :meth:`_project` says of the keys."""
+        """Return keys and values, ``(b, d, l)``, and :meth:`_project` of the keys."""
         k, v = (self._split(x, tile) for x in self._linear("kv", self.kv, h).chunk(2))
         projected, norm = self._project(k)
         mask = self._mask(tile)
@@ -165,66 +164,68 @@ class Streamed:
         return k, v, projected, norm
 
     def keys(self, x: Tensor) -> Keys:
-        """Sum up keys and values of all tokens."""
-        w, of_heads = self.weights, (self.n, self.heads)
-        top = x.new_full((*of_heads, 1, 1), _LOWEST)
-        context, below = x.new_zeros(*of_heads, self.m, self.d), x.new_zeros(*of_heads, self.m, 1)
-        total_v, count = x.new_zeros(*of_heads, 1, self.d), x.new_zeros(*of_heads, 1, 1)
+        """Sum keys and values over all tokens."""
+        w, shape = self.weights, (self.n, self.heads)
+        top = x.new_full((*shape, 1, 1), _MIN_PROJECTION)
+        context, phi_sum = x.new_zeros(*shape, self.m, self.d), x.new_zeros(*shape, self.m, 1)
+        total_v, count = x.new_zeros(*shape, 1, self.d), x.new_zeros(*shape, 1, 1)
         for tile in self.tiles:
-            h = self._narrow(self._norm(tokens_of(x, tile), w.norm1, w.norm1_bias)[0])
+            h = self._narrow(self._norm(tile_tokens(x, tile), w.norm1, w.norm1_bias)[0])
             _, v, projected, norm = self._keys_and_values(h, tile)
-            old, summed, summed_phi = (self._of(y, tile) for y in (top, context, below))
+            old, tile_context, tile_phi_sum = (self._part(y, tile) for y in (top, context, phi_sum))
             new = projected.amax((-1, -2), keepdim=True)
             if self.setting.over_heads:
                 new = new.unflatten(0, (-1, self.heads)).amax(1).repeat_interleave(self.heads, 0)
             new = torch.maximum(old, new)
-            shrink = torch.exp2(old - new)  # what is there was summed up under the old maximum
+            shrink = torch.exp2(old - new)  # sums so far used the old maximum
             old.copy_(new)
             phi = projected.sub_(norm.add_(new)).exp2_()
-            summed_phi.mul_(shrink).add_(phi.sum(-1, keepdim=True))
-            add_product(summed.mul_(shrink), self._narrow(phi), v.mT)
-            self._of(total_v, tile).add_(v.sum(-1, dtype=x.dtype)[:, None])
+            tile_phi_sum.mul_(shrink).add_(phi.sum(-1, keepdim=True))
+            add_product(tile_context.mul_(shrink), self._narrow(phi), v.mT)
+            self._part(total_v, tile).add_(v.sum(-1, dtype=x.dtype)[:, None])
             mask = self._mask(tile)
-            self._of(count, tile).add_(v.shape[-1] if mask is None else mask.sum(-1, keepdim=True))
+            self._part(count, tile).add_(
+                v.shape[-1] if mask is None else mask.sum(-1, keepdim=True)
+            )
         context.add_(total_v, alpha=EPS)
-        below.add_(count, alpha=EPS)
-        return Keys(top, torch.cat([context, below], -1).mT.contiguous())
+        phi_sum.add_(count, alpha=EPS)
+        return Keys(top, torch.cat([context, phi_sum], -1).mT.contiguous())
 
     def _query_features(self, q: Tensor) -> Tensor:
-        """Features of queries without the constant, ``(b, m, l)``."""
+        """Return features of queries without the constant, ``(b, m, l)``."""
         projected, norm = self._project(q)
         return projected.sub_(norm.add_(projected.amax(-2, keepdim=True))).exp2_()
 
     def _attend(self, q: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Attention's output ``(b, d, l)`` and its denominator ``(b, 1, l)``."""
+        """Return the output of attention ``(b, d, l)`` and its denominator ``(b, 1, l)``."""
         phi = self._narrow(self._query_features(q))
         summed = self._wide("summed", context, phi)  # (b, d + 1, l)
         summed += context.sum(-1, keepdim=True, dtype=summed.dtype).mul_(EPS)
-        below = summed[:, self.d :]
+        denominator = summed[:, self.d :]
         if self.valid is not None:
-            below = below.clamp_min(1e-30)  # a cell without tokens
+            denominator = denominator.clamp_min(1e-30)  # a cell without tokens
         attended = self.work.take("attended", len(q), self.d, q.shape[-1])
-        return torch.div(summed[:, : self.d], below, out=attended), below
+        return torch.div(summed[:, : self.d], denominator, out=attended), denominator
 
     def queries(
         self, x: Tensor, keys: Keys, out: Tensor, middle: Tensor, saved: Tensor | None = None
     ) -> None:
         """Write the residual after attention and the block's output; both may be `x`.
 
-        Into `saved`, ``(n, heads, d + 1, length)``, go attention's output and its denominator.
+        `saved`, ``(n, heads, d + 1, length)``, receives attention's output and its denominator.
         """
         w = self.weights
         for tile in self.tiles:
-            residual = tokens_of(x, tile)
+            residual = tile_tokens(x, tile)
             h = self._narrow(self._norm(residual, w.norm1, w.norm1_bias)[0])
             q = self._split(self._linear("q", self.q, h), tile)
-            attended, below = self._attend(q, self._narrow(self._of(keys.context, tile)))
+            attended, denominator = self._attend(q, self._narrow(self._part(keys.context, tile)))
             if saved is not None:
-                torch.cat([attended, below], -2, out=self._saved(saved, tile))
-            y = torch.add(residual, w.out_bias, out=tokens_of(middle, tile))  # (t, dim)
+                torch.cat([attended, denominator], -2, out=self._saved(saved, tile))
+            y = torch.add(residual, w.out_bias, out=tile_tokens(middle, tile))  # (t, dim)
             add_product(y, self._narrow(self._join(attended, tile)).T, self.out.T)
             h = self._narrow(self._norm(y, w.norm2, w.norm2_bias)[0])
             hidden = self._wide("hidden", self.w1, h.T).add_(w.b1[:, None])  # (dim * ff_mult, t)
             hidden = self._narrow(torch.ops.aten.gelu_(hidden))
-            y = torch.add(y, w.b2, out=tokens_of(out, tile))
+            y = torch.add(y, w.b2, out=tile_tokens(out, tile))
             add_product(y, hidden.T, self.w2.T)

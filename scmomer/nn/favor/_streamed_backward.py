@@ -1,4 +1,4 @@
-"""The backward pass of a Performer block: most of the forward pass is computed again."""
+"""The backward pass of a Performer block, which recomputes most of the forward pass."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from scmomer.nn.favor._attention import EPS
 from scmomer.nn.favor._streamed import BlockWeights, Keys, Streamed
-from scmomer.nn.favor._tiles import Tile, add_product, tokens_of, wide_product
+from scmomer.nn.favor._tiles import Tile, add_product, tile_tokens, wide_product
 
 
-class _OfKeys(NamedTuple):
-    """Sums over keys, or gradients of them, as columns of features."""
+class KeySums(NamedTuple):
+    """Sums over keys, or their gradients, as columns of features."""
 
     context: Tensor  # phi(k)^T v: (n, heads, m, d)
-    below: Tensor  # sum of phi(k): (n, heads, m, 1)
+    phi_sum: Tensor  # sum of phi(k): (n, heads, m, 1)
 
 
 class StreamedBackward(Streamed):
@@ -25,31 +25,31 @@ class StreamedBackward(Streamed):
     def gradients(
         self, x: Tensor, middle: Tensor, keys: Keys, attended: Tensor, dy: Tensor
     ) -> list[Tensor]:
-        """Return the gradients of `x` and of the parameters, from that of the output.
+        """Return the gradients of `x` and of the parameters, given that of the output.
 
-        `middle` and `attended` are what :meth:`queries` wrote.
+        `middle` and `attended` were written by :meth:`queries`.
         """
         grads = BlockWeights(*(torch.zeros_like(w) for w in self.weights))
         dx = torch.empty_like(x)
         dh = torch.empty_like(x)  # of the input of queries, keys and values
-        of_heads = (self.n, self.heads, self.m)
-        # Products read contiguous matrices faster than transposed ones.
+        shape = (self.n, self.heads, self.m)
+        # Products are faster with contiguous matrices than with transposed ones.
         context = self._narrow(keys.context.mT.contiguous())
-        of_keys = _OfKeys(context[..., : self.d].contiguous(), context[..., self.d :])
-        grad = _OfKeys(x.new_zeros(*of_heads, self.d), x.new_zeros(*of_heads, 1))
+        sums = KeySums(context[..., : self.d].contiguous(), context[..., self.d :])
+        grad = KeySums(x.new_zeros(*shape, self.d), x.new_zeros(*shape, 1))
         for tile in self.tiles:
-            dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tokens_of(dx, tile))
+            dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tile_tokens(dx, tile))
             saved = self._saved(attended, tile)
             self._queries_backward(
-                x, of_keys, saved, dmiddle, tile, grads, grad, tokens_of(dh, tile)
+                x, sums, saved, dmiddle, tile, grads, grad, tile_tokens(dh, tile)
             )
         dkv = torch.zeros_like(self.kv, dtype=x.dtype)
         narrow = self._narrow(grad.context)
         transposed = narrow.mT.contiguous()
-        grad = _OfKeys(narrow, grad.below)
+        grad = KeySums(narrow, grad.phi_sum)
         for tile in self.tiles:
             self._keys_backward(
-                x, keys, grad, transposed, tile, grads, dkv, dh, tokens_of(dx, tile)
+                x, keys, grad, transposed, tile, grads, dkv, dh, tile_tokens(dx, tile)
             )
         grads.k.copy_(dkv[: len(grads.k)])
         grads.v.copy_(dkv[len(grads.k) :])
@@ -59,7 +59,7 @@ class StreamedBackward(Streamed):
         self, middle: Tensor, dy: Tensor, tile: Tile, grads: BlockWeights, dx: Tensor
     ) -> Tensor:
         """Write the gradient of the middle of the residual stream, ``(t, dim)``, to `dx`."""
-        w, residual, dy = self.weights, tokens_of(middle, tile), tokens_of(dy, tile)
+        w, residual, dy = self.weights, tile_tokens(middle, tile), tile_tokens(dy, tile)
         h, *moments = self._norm(residual, w.norm2, w.norm2_bias)
         h, d = self._narrow(h), self._narrow(dy)
         before = self._wide("before", self.w1, h.T).add_(w.b1[:, None])  # (dim * ff_mult, t)
@@ -93,7 +93,7 @@ class StreamedBackward(Streamed):
         return dx
 
     def _features_backward(self, dphi: Tensor, phi: Tensor, x: Tensor) -> Tensor:
-        """Gradient of queries or keys ``(b, d, l)``; the stabiliser counts as a constant."""
+        """Return the gradient of queries or keys, ``(b, d, l)``, with a constant stabilizer."""
         dprojected = dphi.mul_(phi)
         norm = dprojected.sum(-2, keepdim=True)
         dx = self._wide("dx", self.features_t[: len(x)], self._narrow(dprojected))
@@ -102,35 +102,39 @@ class StreamedBackward(Streamed):
     def _queries_backward(
         self,
         x: Tensor,
-        of_keys: _OfKeys,
+        sums: KeySums,
         saved: Tensor,
         dmiddle: Tensor,
         tile: Tile,
         grads: BlockWeights,
-        grad: _OfKeys,
+        grad: KeySums,
         dh: Tensor,
     ) -> None:
         w = self.weights
-        attended, below = saved[:, : self.d], saved[:, self.d :]
-        h = self._narrow(self._norm(tokens_of(x, tile), w.norm1, w.norm1_bias)[0])
+        attended, denominator = saved[:, : self.d], saved[:, self.d :]
+        h = self._narrow(self._norm(tile_tokens(x, tile), w.norm1, w.norm1_bias)[0])
         q = self._split(self._linear("q", self.q, h), tile)
         phi = self._query_features(q)
         d = self._narrow(dmiddle)
         add_product(grads.out, d.T, self._narrow(self._join(attended, tile)).T)
         grads.out_bias.add_(dmiddle.sum(0))
         dattended = self._split(self._wide("dattended", self.out.T, d.T), tile)  # (b, d, l)
-        above = torch.div(dattended, below, out=self.work.take("above", *dattended.shape))
-        products = torch.mul(above, attended, out=self.work.take("products", *above.shape))
-        dbelow = products.sum(-2, keepdim=True).neg_()  # (b, 1, l)
-        above = self._narrow(above)
+        dnumerator = torch.div(
+            dattended, denominator, out=self.work.take("dnumerator", *dattended.shape)
+        )
+        products = torch.mul(
+            dnumerator, attended, out=self.work.take("products", *dnumerator.shape)
+        )
+        ddenominator = products.sum(-2, keepdim=True).neg_()  # (b, 1, l)
+        dnumerator = self._narrow(dnumerator)
         dphi = self.work.take("dphi", *phi.shape)  # first for the sum over tokens
-        of_tile = _OfKeys(*(self._of(part, tile) for part in grad))
-        of_tile.below.add_(torch.mul(phi, dbelow, out=dphi).sum(-1, keepdim=True))
-        of_tile.below.add_(dbelow.sum(-1, keepdim=True), alpha=EPS)
-        add_product(of_tile.context, self._narrow(phi), above.mT)
-        of_tile.context.add_(above.sum(-1, dtype=phi.dtype)[:, None], alpha=EPS)
-        dphi = self._wide("dphi", self._of(of_keys.context, tile), above)  # (b, m, l)
-        dphi.addcmul_(self._of(of_keys.below, tile).to(dphi.dtype), dbelow)
+        tile_grad = KeySums(*(self._part(part, tile) for part in grad))
+        tile_grad.phi_sum.add_(torch.mul(phi, ddenominator, out=dphi).sum(-1, keepdim=True))
+        tile_grad.phi_sum.add_(ddenominator.sum(-1, keepdim=True), alpha=EPS)
+        add_product(tile_grad.context, self._narrow(phi), dnumerator.mT)
+        tile_grad.context.add_(dnumerator.sum(-1, dtype=phi.dtype)[:, None], alpha=EPS)
+        dphi = self._wide("dphi", self._part(sums.context, tile), dnumerator)  # (b, m, l)
+        dphi.addcmul_(self._part(sums.phi_sum, tile).to(dphi.dtype), ddenominator)
         dq = self._narrow(self._join(self._features_backward(dphi, phi, q), tile))
         add_product(grads.q, dq, h)
         wide_product(dq.T, self.q, out=dh)
@@ -139,7 +143,7 @@ class StreamedBackward(Streamed):
         self,
         x: Tensor,
         keys: Keys,
-        grad: _OfKeys,
+        grad: KeySums,
         transposed: Tensor,
         tile: Tile,
         grads: BlockWeights,
@@ -147,21 +151,21 @@ class StreamedBackward(Streamed):
         dh: Tensor,
         dx: Tensor,
     ) -> None:
-        w, residual = self.weights, tokens_of(x, tile)
+        w, residual = self.weights, tile_tokens(x, tile)
         h, *moments = self._norm(residual, w.norm1, w.norm1_bias)
         h = self._narrow(h)
-        above, below = (self._of(part, tile) for part in grad)  # (b, m, d), (b, m, 1)
+        dcontext, dphi_sum = (self._part(part, tile) for part in grad)  # (b, m, d), (b, m, 1)
         k, v, projected, norm = self._keys_and_values(h, tile)
-        phi = projected.sub_(norm.add_(self._of(keys.top, tile))).exp2_()
-        dv = self._wide("dv", self._of(transposed, tile), self._narrow(phi))
-        dv.add_(above.sum(-2, dtype=dv.dtype)[..., None], alpha=EPS)
+        phi = projected.sub_(norm.add_(self._part(keys.top, tile))).exp2_()
+        dv = self._wide("dv", self._part(transposed, tile), self._narrow(phi))
+        dv.add_(dcontext.sum(-2, dtype=dv.dtype)[..., None], alpha=EPS)
         if (mask := self._mask(tile)) is not None:
             dv *= mask
-        dphi = self._wide("dphi", above, v).add_(below)
+        dphi = self._wide("dphi", dcontext, v).add_(dphi_sum)
         dk = self._features_backward(dphi, phi, k)
         d = self.work.take("dkv", len(dkv), len(h))
         torch.cat([self._join(dk, tile), self._join(dv, tile)], out=d)
         d = self._narrow(d)
         add_product(dkv, d, h)
-        dh = tokens_of(dh, tile).add_(self._wide("dh", d.T, self.kv))
+        dh = tile_tokens(dh, tile).add_(self._wide("dh", d.T, self.kv))
         dx += self._norm_backward(dh, residual, moments, w.norm1, grads.norm1, grads.norm1_bias)

@@ -1,7 +1,7 @@
-"""Products on tiles of tokens: what keeps a long sequence's intermediates in the cache.
+"""Products on tiles of tokens, which keep the intermediates of long sequences in the cache.
 
-A *narrow* tensor has the type that matrix units multiply (float32, or bfloat16 under mixed
-precision), a *wide* one the type they accumulate in (float32 or float64).
+*Narrow* tensors have the type of factors (float32, or bfloat16 under mixed precision), *wide* ones
+the type of sums (float32 or float64).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 Tile = tuple[slice, slice]
-# Products of bfloat16 with a float32 result; older versions of torch cannot.
+# Products of bfloat16 with a float32 result, absent in older versions of torch.
 _HAS_WIDE_RESULT = hasattr(torch.ops.aten.bmm, "dtype")
 
 
 def tiles(n: int, length: int, size: int) -> Iterator[Tile]:
     """Cut `n` cells of `length` tokens into tiles of about `size` tokens each.
 
-    A tile is either some tokens of one cell or all tokens of several cells, so that it is one
-    contiguous piece of memory. Tiles are of nearly equal size; those of one cell have a multiple
-    of 24 tokens, the width of the matrix kernels of most processors.
+    A tile is contiguous in memory: some tokens of one cell, or all tokens of several cells. Tiles
+    have nearly equal sizes. Within a cell these are multiples of 24 tokens, the width of the matrix
+    kernels of most processors.
     """
     if length > size:
         step = -(-length // -(-length // size))
@@ -36,20 +36,20 @@ def tiles(n: int, length: int, size: int) -> Iterator[Tile]:
             yield slice(start, min(start + step, n)), slice(0, length)
 
 
-def tokens_of(x: Tensor, tile: Tile) -> Tensor:
+def tile_tokens(x: Tensor, tile: Tile) -> Tensor:
     """Return the tokens of a tile of ``(n, length, dim)`` as a view, ``(tokens, dim)``."""
     return x[tile].flatten(0, 1)
 
 
 class Workspace:
-    """Buffers that successive tiles share: fresh memory costs more than what is done with it."""
+    """Buffers shared by successive tiles, because allocation costs more than the arithmetic."""
 
     def __init__(self, like: Tensor):
         self._like = like
         self._buffers: dict[str, Tensor] = {}
 
     def take(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
-        """Return uninitialised memory, the same for every call with one `name`."""
+        """Return uninitialized memory, the same for every call with one `name`."""
         size = math.prod(shape)
         found = self._buffers.get(name)
         if found is None or found.numel() < size:
@@ -65,8 +65,8 @@ def wide_product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     if a.is_cuda and _HAS_WIDE_RESULT:  # accumulated and returned in float32
         product = torch.mm if a.dim() == 2 else torch.bmm
         return product(a, b, out_dtype=torch.float32, out=out)
-    # The same numbers: bfloat16 factors are exact in float32. Most processors have no
-    # instructions for bfloat16 and are hundreds of times slower with it.
+    # Exact, because float32 holds all bfloat16 factors. Most processors lack instructions for
+    # bfloat16 and are hundreds of times slower with it.
     return torch.matmul(a.float(), b.float(), out=out)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scmomer.data import loosely
+from scmomer.data import strip_versions
 from scmomer.pp.features._remap import incidence
 
 
@@ -68,7 +68,7 @@ def match_through(found: pd.Index, vocabulary: pd.Index, table: pd.DataFrame) ->
 
 def _ever_looser(a: pd.Index, b: pd.Index) -> list[tuple[pd.Index, pd.Index]]:
     """Return both lists of names as written, without spaces and versions, and in upper case."""
-    plain_a, plain_b = loosely(a), loosely(b)
+    plain_a, plain_b = strip_versions(a), strip_versions(b)
     return [(a, b), (plain_a, plain_b), (plain_a.str.upper(), plain_b.str.upper())]
 
 

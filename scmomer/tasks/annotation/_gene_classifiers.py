@@ -1,4 +1,4 @@
-"""Two simple classifiers on genes, which stand beside the heads on embeddings."""
+"""Two simple classifiers on genes, mixed with the heads on embeddings."""
 
 from __future__ import annotations
 
@@ -15,155 +15,158 @@ from sklearn.naive_bayes import MultinomialNB
 from scmomer._constants import RNA
 from scmomer.data import Cells
 from scmomer.tasks.annotation._expression_pcs import log_expression
-from scmomer.tasks.annotation._subsample import every_nth
+from scmomer.tasks.annotation._subsample import stratified_stride
 from scmomer.tasks.annotation._train import stratified_folds
 
-_FOLDS = 3
-_SHARES = np.arange(6) / 5  # that are tried
-_MOST_CELLS = 20_000  # linear weights of some thousand genes need no more
-_LEAST_OF_A_CLASS = 100  # kept of a class, if it has them
-_MOST_GENES = 3000  # that the linear one reads: those that tell classes apart best
-_STRENGTH = 0.15  # inverse of the penalty, chosen on SNARE-seq batches that no reported figure uses
+_N_FOLDS = 3
+_MIXING_WEIGHTS = np.arange(6) / 5  # that are compared
+_MAX_FIT_CELLS = 20_000  # linear weights of a few thousand genes need no more
+_MIN_CELLS_PER_CLASS = 100  # kept in the subsample, if the class has them
+_MAX_LINEAR_GENES = 3000  # the most variable between classes
+_INVERSE_PENALTY = 0.15  # chosen on SNARE-seq batches that no reported figure uses
 
 
 @dataclass(frozen=True)
-class GeneVotes:
+class GeneClassifiers:
     """Logistic regression on log expression and naive Bayes on counts; their mean probability.
 
-    Heads read embeddings that were fitted to the training cells, and go wrong together where an
-    assay or a condition moves these. Single genes are moved otherwise, and the two err each in its
-    own way.
+    A shift of assay or condition biases all heads together; classifiers on single genes make
+    different errors.
     """
 
-    linear: np.ndarray
+    coef: np.ndarray
     """Weights of log expression, ``(n_genes, n_classes)``, float32."""
     intercept: np.ndarray
     """Shape ``(n_classes,)``, float32."""
-    log_shares: np.ndarray
+    feature_log_prob: np.ndarray
     """Log share of each gene in the counts of a class, ``(n_genes, n_classes)``, float32."""
-    log_prior: np.ndarray
+    class_log_prior: np.ndarray
     """Log share of each class in the reference, ``(n_classes,)``, float32."""
     target_sum: float
-    """Counts per cell after normalisation."""
+    """Counts per cell after normalization."""
 
     @classmethod
-    def of(
+    def fit(
         cls, counts: sp.csr_matrix, codes: np.ndarray, n_classes: int, target_sum: float
-    ) -> GeneVotes:
+    ) -> GeneClassifiers:
         """Fit to raw counts ``(n_cells, n_genes)`` and classes ``(n_cells,)``, at least two.
 
-        A class without cells gets no votes.
+        A class without cells gets probability 0.
         """
-        kept = _thinned(codes)
+        kept = _subsample(codes)
         counts, codes = counts[kept], codes[kept]
         x = log_expression(counts, target_sum)
-        genes = _telling_genes(x, codes)
-        regression = LogisticRegression(C=_STRENGTH, max_iter=300, tol=1e-2)
+        genes = _most_variable_between_classes(x, codes)
+        regression = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300, tol=1e-2)
         regression.fit(x[:, genes], codes)
         bayes = MultinomialNB().fit(counts, codes)
         present = regression.classes_
-        linear = np.zeros((counts.shape[1], n_classes), np.float32)
-        intercept, log_prior = (np.full(n_classes, -np.inf, np.float32) for _ in range(2))
-        log_shares = np.zeros_like(linear)
+        coef = np.zeros((counts.shape[1], n_classes), np.float32)
+        intercept, class_log_prior = (np.full(n_classes, -np.inf, np.float32) for _ in range(2))
+        feature_log_prob = np.zeros_like(coef)
         weights, starts = regression.coef_, regression.intercept_
         if len(present) == 2:  # there is one set of weights, for the second class
             weights, starts = np.vstack([0 * weights, weights]), np.r_[0, starts]
-        linear[np.ix_(genes, present)] = weights.T
+        coef[np.ix_(genes, present)] = weights.T
         intercept[present] = starts
-        log_shares[:, present] = bayes.feature_log_prob_.T
-        log_prior[present] = bayes.class_log_prior_
-        return cls(linear, intercept, log_shares, log_prior, target_sum)
+        feature_log_prob[:, present] = bayes.feature_log_prob_.T
+        class_log_prior[present] = bayes.class_log_prior_
+        return cls(coef, intercept, feature_log_prob, class_log_prior, target_sum)
 
     @classmethod
-    def of_measured(
+    def fit_cells(
         cls, cells: Cells, codes: np.ndarray, n_classes: int, target_sum: float
-    ) -> GeneVotes | None:
-        """Fit to the cells that have RNA; None if these are of one class."""
-        known = np.flatnonzero(cells.measured[RNA])
+    ) -> GeneClassifiers | None:
+        """Fit to the cells that have RNA; None if they are all of one class."""
+        known = cells.measured[RNA]
         if len(np.unique(codes[known])) < 2:
             return None
-        return cls.of(cells.counts[RNA][known], codes[known], n_classes, target_sum)
+        return cls.fit(cells.counts[RNA][known], codes[known], n_classes, target_sum)
 
-    def on(self, cells: Cells) -> np.ndarray:
-        """Return the votes on cells, ``(n_cells, n_classes)``; not a number without RNA."""
+    def predict_proba(self, counts: sp.csr_matrix) -> np.ndarray:
+        """Return mean probabilities, ``(n_cells, n_classes)`` float32, from raw counts."""
+        x = log_expression(counts, self.target_sum)
+        scores = (
+            x @ self.coef + self.intercept,
+            counts @ self.feature_log_prob + self.class_log_prior,
+        )
+        return np.mean([softmax(s, axis=1) for s in scores], axis=0).astype(np.float32)
+
+    def predict_proba_cells(self, cells: Cells) -> np.ndarray:
+        """Return probabilities of cells, ``(n_cells, n_classes)``; NaN without RNA."""
         found = np.full((cells.n_cells, len(self.intercept)), np.nan, np.float32)
         if RNA in cells.counts:
             known = cells.measured[RNA]
-            found[known] = self(cells.counts[RNA][known])
+            found[known] = self.predict_proba(cells.counts[RNA][known])
         return found
 
-    def __call__(self, counts: sp.csr_matrix) -> np.ndarray:
-        """Return mean probabilities, ``(n_cells, n_classes)`` float32, of raw counts."""
-        x = log_expression(counts, self.target_sum)
-        scores = (x @ self.linear + self.intercept, counts @ self.log_shares + self.log_prior)
-        return np.mean([softmax(s, axis=1) for s in scores], axis=0).astype(np.float32)
 
-
-def held_out_votes(
+def cross_val_probabilities(
     cells: Cells, codes: np.ndarray, n_classes: int, target_sum: float
 ) -> np.ndarray:
-    """Return the votes on each cell of classifiers that were not fitted to it, ``(n, n_classes)``.
+    """Return probabilities of cells by classifiers fitted to the other folds, ``(n, n_classes)``.
 
-    Not a number where RNA was not measured, or where the other cells are of one class.
+    NaN where RNA was not measured, or where the other folds have one class only.
     """
     found = np.full((len(codes), n_classes), np.nan, np.float32)
     known = np.flatnonzero(cells.measured[RNA])
-    folds = stratified_folds(codes[known], _FOLDS, 0) if len(known) >= _FOLDS else known[:0]
+    folds = stratified_folds(codes[known], _N_FOLDS, 0) if len(known) >= _N_FOLDS else known[:0]
     for fold in np.unique(folds):
-        mine, others = known[folds == fold], known[folds != fold]
-        if len(np.unique(codes[others])) > 1:
+        held_out, train = known[folds == fold], known[folds != fold]
+        if len(np.unique(codes[train])) > 1:
             counts = cells.counts[RNA]
-            fitted = GeneVotes.of(counts[others], codes[others], n_classes, target_sum)
-            found[mine] = fitted(counts[mine])
+            fitted = GeneClassifiers.fit(counts[train], codes[train], n_classes, target_sum)
+            found[held_out] = fitted.predict_proba(counts[held_out])
     return found
 
 
-def share_of_genes(
+def choose_mixing_weight(
     by_heads: np.ndarray, by_genes: np.ndarray, codes: np.ndarray, preferred: float
 ) -> float:
-    """Return how much votes of genes count: what suits cells that nobody was fitted to.
+    """Return the weight of the gene classifiers that suits held-out cells.
 
-    Heads need embeddings of cells like these, genes many labels; which is better off differs.
+    Heads need embeddings close to training, gene classifiers need many labels; which is better
+    depends on the data.
 
     Parameters
     ----------
     by_heads, by_genes
-        Probabilities of cells that were held out, ``(n, n_classes)``.
+        Probabilities of held-out cells, ``(n, n_classes)``.
     codes
         Their classes, ``(n,)``.
     preferred
-        The share to take, unless another one names more cells rightly by more than two standard
-        errors of the difference; then the nearest of those that are as good. Not the best one,
-        because the model knows these cells, and heads do better on them than on others.
+        Weight to return unless another one is more accurate by more than two standard errors of
+        the difference. Then the nearest weight within two errors of the best. Not the best itself:
+        the model was trained on these cells, which favors the heads.
     """
-    shares = np.unique([*_SHARES, preferred])
+    weights = np.unique([*_MIXING_WEIGHTS, preferred])
     right = np.stack(
-        [with_votes(by_heads, by_genes, s).argmax(1) == codes for s in shares], 1
-    ).astype(float)  # (n, n_shares)
+        [mix_probabilities(by_heads, by_genes, w).argmax(1) == codes for w in weights], 1
+    ).astype(float)  # (n, n_weights)
     behind = right[:, [right.mean(0).argmax()]] - right
     error = behind.std(0) / max(len(codes), 1) ** 0.5
-    as_good = shares[behind.mean(0) <= 2 * error]
+    as_good = weights[behind.mean(0) <= 2 * error]
     return float(as_good[np.abs(as_good - preferred).argmin()])
 
 
-def with_votes(by_heads: np.ndarray, by_genes: np.ndarray, share: float) -> np.ndarray:
-    """Average probabilities ``(n, n_classes)``; where genes say nothing, heads alone speak."""
-    both = (1 - share) * by_heads + share * by_genes
+def mix_probabilities(by_heads: np.ndarray, by_genes: np.ndarray, weight: float) -> np.ndarray:
+    """Average ``(n, n_classes)`` with a `weight` for genes; heads alone where genes are NaN."""
+    both = (1 - weight) * by_heads + weight * by_genes
     return np.where(np.isnan(by_genes), by_heads, both).astype(np.float32)
 
 
-def _thinned(codes: np.ndarray) -> np.ndarray:
-    """Return so many cells as are enough, evenly spaced in each class; all of a rare one."""
-    step = -(-len(codes) // _MOST_CELLS)
-    return every_nth(codes, np.clip(np.bincount(codes) // _LEAST_OF_A_CLASS, 1, step))
+def _subsample(codes: np.ndarray) -> np.ndarray:
+    """Return about `_MAX_FIT_CELLS` cells, evenly spaced in each class; all cells of rare ones."""
+    step = -(-len(codes) // _MAX_FIT_CELLS)
+    return stratified_stride(codes, np.clip(np.bincount(codes) // _MIN_CELLS_PER_CLASS, 1, step))
 
 
-def _telling_genes(x: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
-    """Return the genes whose expression differs most between classes, sorted."""
-    if x.shape[1] <= _MOST_GENES:
+def _most_variable_between_classes(x: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
+    """Return the genes with the largest F statistic between classes, sorted."""
+    if x.shape[1] <= _MAX_LINEAR_GENES:
         return np.arange(x.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Features .* are constant")
         ratio = f_classif(x, codes)[0]
     order = np.argsort(-np.nan_to_num(ratio, nan=0.0, posinf=0.0), kind="stable")
-    return np.sort(order[:_MOST_GENES])
+    return np.sort(order[:_MAX_LINEAR_GENES])

@@ -1,10 +1,9 @@
-"""Classifier folders: safetensors and JSON, as those of models."""
+"""Classifier folders: safetensors and JSON, like those of models."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -12,68 +11,57 @@ import torch
 from torch import Tensor
 
 from scmomer.model import Folder
+from scmomer.module import present_name
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
-from scmomer.tasks.annotation._gene_classifiers import GeneVotes
+from scmomer.tasks.annotation._fitted import FittedClassifier
+from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers
 from scmomer.tasks.annotation._module import ClassifierConfig, ClassifierModule
-from scmomer.tasks.annotation._novelty import ClassCentres
+from scmomer.tasks.annotation._novelty import ClassMahalanobis
 
-_FOLDER = Folder("classifier")
-_NOVELTY = ("centres", "whiten", "spread")
-_VOTES = ("linear", "intercept", "log_shares", "log_prior")
-
-
-@dataclass(frozen=True)
-class ClassifierFile:
-    """What a classifier folder holds."""
-
-    model_id: str
-    inputs: str
-    mode: str
-    modalities: tuple[str, ...]
-    genes: pd.Index | None
-    classes: np.ndarray
-    config: ClassifierConfig
-    heads: ClassifierModule
-    epochs: np.ndarray
-    held_out: np.ndarray
-    centres: ClassCentres
-    pcs: ExpressionPCs | None
-    votes: GeneVotes | None
-    gene_share: float
-    target_sum: float
-    network: dict[str, Tensor] = field(default_factory=dict)
-    """Tensors of the fine-tuned network that differ from the model's."""
+_FOLDER = Folder("classifier", version=2)
+_PLAIN = ("model_id", "inputs", "mode", "gene_classifier_weight", "target_sum")
+# Former names, in folders of version 1.
+_FORMER_TENSORS: Final = {
+    "centres": "novelty.centers",
+    "whiten": "novelty.whiten",
+    "spread": "novelty.reference_novelty",
+    "votes.linear": "genes.coef",
+    "votes.intercept": "genes.intercept",
+    "votes.log_shares": "genes.feature_log_prob",
+    "votes.log_prior": "genes.class_log_prior",
+}
+_FORMER_META: Final = {"n_sure": "n_always_present", "gene_share": "gene_classifier_weight"}
 
 
-def write_classifier(file: ClassifierFile, path: Path, overwrite: bool) -> None:
-    """Write a folder; an older one is replaced only when the new one is complete."""
-    tensors = {f"heads.{k}": v.detach().contiguous() for k, v in file.heads.state_dict().items()}
-    tensors |= {name: torch.from_numpy(getattr(file.centres, name)) for name in _NOVELTY}
-    tensors["held_out"] = torch.from_numpy(file.held_out)
-    if file.pcs is not None:
-        tensors["pcs"] = torch.from_numpy(file.pcs.weights)
-    if file.votes is not None:
-        tensors |= {f"votes.{name}": torch.from_numpy(getattr(file.votes, name)) for name in _VOTES}
-    tensors |= {f"network.{k}": v.detach().cpu().contiguous() for k, v in file.network.items()}
-    meta = {
-        "model_id": file.model_id,
-        "classes": file.classes.tolist(),
-        "inputs": file.inputs,
-        "mode": file.mode,
-        "modalities": list(file.modalities),
-        "genes": None if file.genes is None else file.genes.astype(str).tolist(),
-        "config": file.config.to_dict(),
-        "n_inputs": file.heads.n_inputs,
-        "n_sure": file.heads.n_sure,
-        "epochs": file.epochs.tolist(),
-        "scale": file.centres.scale,
-        "gene_share": file.gene_share,
-        "target_sum": file.target_sum,
+def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> None:
+    """Write a folder; an existing one is replaced only once the new one is complete."""
+    tensors = {f"heads.{k}": v for k, v in fitted.heads.state_dict().items()}
+    tensors |= {f"network.{k}": v.detach().cpu() for k, v in fitted.network.items()}
+    tensors |= _arrays(fitted.mahalanobis, "novelty.") | _arrays(fitted.gene_classifiers, "genes.")
+    tensors["held_out"] = torch.from_numpy(fitted.held_out)
+    if fitted.pcs is not None:
+        tensors["pcs"] = torch.from_numpy(fitted.pcs.weights)
+    meta = {name: getattr(fitted, name) for name in _PLAIN} | {
+        "classes": fitted.classes.tolist(),
+        "modalities": list(fitted.modalities),
+        "genes": None if fitted.genes is None else fitted.genes.astype(str).tolist(),
+        "config": fitted.config.to_dict(),
+        "n_inputs": fitted.heads.n_inputs,
+        "n_always_present": fitted.heads.n_always_present,
+        "epochs": fitted.epochs.tolist(),
+        "fine_epoch": fitted.fine_epoch,
+        "scale": fitted.mahalanobis.scale,
     }
-    _FOLDER.write(path, tensors, meta, overwrite)
+    _FOLDER.write(path, {k: v.contiguous() for k, v in tensors.items()}, meta, overwrite)
 
 
-def read_classifier(path: Path) -> ClassifierFile:
+def _arrays(record: object, prefix: str) -> dict[str, Tensor]:
+    """Return the arrays of a record as tensors; none of None."""
+    values = {} if record is None else vars(record)
+    return {prefix + k: torch.from_numpy(v) for k, v in values.items() if isinstance(v, np.ndarray)}
+
+
+def read_classifier(path: Path) -> FittedClassifier:
     """Read a folder.
 
     Raises
@@ -85,34 +73,46 @@ def read_classifier(path: Path) -> ClassifierFile:
     """
     meta, tensors = _FOLDER.read_meta(path), _FOLDER.read_tensors(path)
     try:
-        return _file(meta, tensors)
+        if meta["format_version"] < 2:
+            meta, tensors = _renamed(meta, _FORMER_META), _renamed(tensors, _FORMER_TENSORS)
+            meta["config"] = _renamed(meta["config"], {"gene_votes": "gene_classifier_weight"})
+            tensors = {
+                f"network.{present_name(k.removeprefix('network.'))}"
+                if k.startswith("network.")
+                else k: v
+                for k, v in tensors.items()
+            }
+        return _fitted(meta, tensors)
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(_FOLDER.damaged(path, error)) from error
+        raise ValueError(_FOLDER.damage_message(path, error)) from error
 
 
-def _file(meta: dict[str, Any], tensors: dict[str, Tensor]) -> ClassifierFile:
+def _renamed(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in values.items()}
+
+
+def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedClassifier:
     config, target_sum = ClassifierConfig(**meta["config"]), meta["target_sum"]
-    heads = ClassifierModule(meta["n_inputs"], len(meta["classes"]), meta["n_sure"], config)
+    n_classes = len(meta["classes"])
+    heads = ClassifierModule(meta["n_inputs"], n_classes, meta["n_always_present"], config)
     heads.load_state_dict(_part(tensors, "heads."))
-    votes = {name: values.numpy() for name, values in _part(tensors, "votes.").items()}
-    return ClassifierFile(
-        model_id=meta["model_id"],
-        inputs=meta["inputs"],
-        mode=meta["mode"],
+    novelty, genes = (
+        {name: values.numpy() for name, values in _part(tensors, prefix).items()}
+        for prefix in ("novelty.", "genes.")
+    )
+    return FittedClassifier(
+        **{name: meta[name] for name in _PLAIN},
         modalities=tuple(meta["modalities"]),
         genes=None if meta["genes"] is None else pd.Index(meta["genes"]),
         classes=np.array(meta["classes"]),
         config=config,
         heads=heads.eval(),
         epochs=np.array(meta["epochs"]),
+        fine_epoch=meta.get("fine_epoch", 0),
         held_out=tensors["held_out"].numpy(),
-        centres=ClassCentres(
-            **{name: tensors[name].numpy() for name in _NOVELTY}, scale=meta["scale"]
-        ),
+        mahalanobis=ClassMahalanobis(**novelty, scale=meta["scale"]),
         pcs=ExpressionPCs(tensors["pcs"].numpy(), target_sum) if "pcs" in tensors else None,
-        votes=GeneVotes(**votes, target_sum=target_sum) if votes else None,
-        gene_share=meta["gene_share"],
-        target_sum=target_sum,
+        gene_classifiers=GeneClassifiers(**genes, target_sum=target_sum) if genes else None,
         network=_part(tensors, "network."),
     )
 

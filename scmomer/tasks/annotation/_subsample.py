@@ -1,19 +1,19 @@
-"""Fewer cells of each class, without chance."""
+"""Fewer cells of each class, without randomness."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def every_nth(codes: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Return cells evenly spaced among those of their class, sorted.
+def stratified_stride(codes: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return every n-th cell of each class, sorted.
 
     Parameters
     ----------
     codes
         Class of each cell, ``(n,)``.
     steps
-        For each class, of how many cells one is kept, ``(n_classes,)``.
+        The n of each class, ``(n_classes,)``.
     """
     order = np.argsort(codes, kind="stable")
     counts = np.bincount(codes)

@@ -21,26 +21,26 @@ from scmomer.tasks.annotation._module import (
 )
 from scmomer.train import clone_state
 
-_STEPS = 16  # at least so many steps an epoch, by smaller batches where there are few cells
-_LEAST_BATCH = 16
-_FOLDS = 10  # of which each head holds one out
+_MIN_STEPS_PER_EPOCH = 16  # few cells come in smaller batches
+_MIN_BATCH_SIZE = 16
+_N_FOLDS = 10  # each head holds one out
 
 
 @contextmanager
 def seeded(offset: int = 0) -> Iterator[int]:
-    """Yield a seed, :attr:`scvi.settings.seed` or else 0, and use it in torch for a while.
+    """Seed torch within the block by :attr:`scvi.settings.seed`, or 0; yield that seed.
 
-    A classifier is a fit to given embeddings: the same call gives the same labels.
+    Repeated fits to the same embeddings thus give the same labels.
     """
-    drawn = 0 if settings.seed is None else int(settings.seed)
+    seed = 0 if settings.seed is None else int(settings.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(drawn + offset)
-        yield drawn
+        torch.manual_seed(seed + offset)
+        yield seed
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one core: products this small take longer where cores wait for each other."""
+    """Use one thread in the block: for products this small, synchronization costs more."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -50,10 +50,10 @@ def one_thread() -> Iterator[None]:
 
 
 def stratified_folds(codes: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """Return the fold of each cell, ``(n,)``; classes are spread over folds as evenly as can be."""
+    """Return the fold of each cell, ``(n,)``; each class is spread evenly over the folds."""
     folds = np.zeros(len(codes), np.int64)
     with warnings.catch_warnings():
-        # Of a class with fewer cells than folds, some folds have none.
+        # Some folds lack a class that has fewer cells than there are folds.
         warnings.filterwarnings("ignore", "The least populated class")
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
         for fold, (_, held_out) in enumerate(splitter.split(codes, codes)):
@@ -69,7 +69,7 @@ def train_heads(
     *,
     one_fold: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Train each head on all folds but its own.
+    """Train each head on all folds except its own.
 
     Parameters
     ----------
@@ -80,20 +80,20 @@ def train_heads(
     config
         Schedule.
     one_fold
-        Whether all heads leave out the same fold.
+        Whether all heads hold out the same fold.
 
     Returns
     -------
-    Probabilities of cells by the heads that were not trained on them, ``(n, n_classes)``, not a
-    number for cells that every head was trained on; and the best epoch of each head.
+    Probabilities of held-out cells, ``(n, n_classes)``, NaN for cells that no head held out; and
+    the best epoch of each head.
     """
-    n_folds = max(2, min(max(_FOLDS, config.n_members), int(torch.bincount(codes).max())))
+    n_folds = max(2, min(max(_N_FOLDS, config.n_members), int(torch.bincount(codes).max())))
     out = np.full((len(x), module.n_classes), np.nan, np.float32)
     epochs = []
     with one_thread(), seeded() as seed:
         folds = torch.from_numpy(stratified_folds(codes.numpy(), n_folds, seed))
-        module.standardise_by(x)
-        x = module.standardised(x)
+        module.fit_standardization(x)
+        x = module.standardize(x)
         for number, head in enumerate(module.heads):
             torch.manual_seed(seed + number)
             held_out = folds == (0 if one_fold else number % n_folds)
@@ -111,10 +111,10 @@ def _train_head(
     config: ClassifierConfig,
     n_classes: int,
 ) -> int:
-    """Train one head; it ends with the weights of its best epoch, which is returned."""
+    """Train one head, restore the weights of its best epoch, and return that epoch."""
     train = torch.nonzero(~held_out)[:, 0]
     weights = class_weights(codes[train], n_classes, config.class_weight)
-    size = int(np.clip(len(train) // _STEPS, _LEAST_BATCH, config.batch_size))
+    size = int(np.clip(len(train) // _MIN_STEPS_PER_EPOCH, _MIN_BATCH_SIZE, config.batch_size))
     n_steps = config.max_epochs * -(-len(train) // size)
     optimizer = torch.optim.AdamW(head.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=n_steps)
@@ -146,9 +146,9 @@ def best_epoch(
     *,
     at_start: bool = False,
 ) -> int:
-    """Run epochs until the score stops to rise; restore the best weights and return their epoch.
+    """Train until the score stops improving; restore the best weights and return their epoch.
 
-    With `at_start` the weights before the first epoch, number 0, count too.
+    With `at_start`, the initial weights compete as epoch 0.
     """
     best, score, kept = 0, -np.inf, clone_state(module)
     if at_start:
@@ -165,6 +165,6 @@ def best_epoch(
 
 
 def validation_score(logits: Tensor, codes: Tensor) -> float:
-    """Return macro-F1 minus cross-entropy: rare types count, and few cells do not make it jump."""
+    """Return macro-F1 minus cross-entropy: sensitive to rare types, yet smooth for few cells."""
     f1 = f1_score(codes.numpy(), logits.argmax(-1).numpy(), average="macro", zero_division=0)
     return float(f1) - float(head_loss(logits, codes, torch.ones(logits.shape[1])))

@@ -69,7 +69,7 @@ def test_equals_the_plain_formula_and_its_gradients(tile, valid, over_heads):
 def test_gradients_are_those_of_finite_differences():
     x, projection, weights = draw()
     some = x[:1, :5].detach().requires_grad_()
-    # Small steps do not move the stabilizer's argument far; it counts as a constant.
+    # The stabilizer counts as a constant: small projections keep it from moving.
     projection = projection * 1e-3
 
     def run(x, *weights):

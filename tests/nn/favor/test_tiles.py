@@ -9,8 +9,8 @@ from scmomer.nn.favor._tiles import (
     Workspace,
     add_product,
     narrow_product,
+    tile_tokens,
     tiles,
-    tokens_of,
     wide_product,
 )
 
@@ -21,7 +21,7 @@ def test_every_token_is_in_one_tile(n, length, size):
     seen = torch.zeros(n, length, 1)
     found = list(tiles(n, length, size))
     for tile in found:
-        part = tokens_of(seen, tile)
+        part = tile_tokens(seen, tile)
         part += 1  # a view, or nothing would be counted
         cells, tokens = tile
         whole = tokens.stop - tokens.start == length

@@ -246,7 +246,7 @@ def test_many_cells_are_searched_with_an_index(monkeypatch):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 300, 4))
     exact = _neighbors.nearest(x, y, 10, 0)
-    monkeypatch.setattr(_neighbors, "_EXACT", 100)
+    monkeypatch.setattr(_neighbors, "_MAX_EXACT", 100)
     found = _neighbors.nearest(x, y, 10, 0)
     assert found.shape == exact.shape
     assert np.mean([np.isin(a, b).mean() for a, b in zip(found, exact, strict=True)]) > 0.95

@@ -1,4 +1,4 @@
-"""Votes of single genes: against scikit-learn, for cells and classes that lack something."""
+"""Classifiers on genes: against scikit-learn, for cells and classes that lack something."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 
 from scmomer.data import Cells
-from scmomer.tasks.annotation import _gene_classifiers as _gene_votes
+from scmomer.tasks.annotation import _gene_classifiers
 from scmomer.tasks.annotation._expression_pcs import log_expression
 from scmomer.tasks.annotation._gene_classifiers import (
-    GeneVotes,
-    held_out_votes,
-    share_of_genes,
-    with_votes,
+    GeneClassifiers,
+    choose_mixing_weight,
+    cross_val_probabilities,
+    mix_probabilities,
 )
 
 N, GENES, TARGET = 90, 40, 100.0
@@ -55,79 +55,85 @@ def test_they_are_the_mean_of_two_classifiers(counts, codes, n_classes):
     regression = LogisticRegression(C=0.15, max_iter=300, tol=1e-2).fit(x, codes)
     bayes = MultinomialNB().fit(counts, codes)
     expected = (regression.predict_proba(x) + bayes.predict_proba(counts)) / 2
-    found = GeneVotes.of(counts, codes, n_classes, TARGET)(counts)
+    found = GeneClassifiers.fit(counts, codes, n_classes, TARGET).predict_proba(counts)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_a_class_without_cells_gets_no_votes(counts, codes, n_classes):
-    votes = GeneVotes.of(counts, codes + 1, n_classes + 2, TARGET)
-    found = votes(counts)
+def test_a_class_without_cells_gets_no_probability(counts, codes, n_classes):
+    fitted = GeneClassifiers.fit(counts, codes + 1, n_classes + 2, TARGET)
+    found = fitted.predict_proba(counts)
     assert not found[:, [0, -1]].any()
     np.testing.assert_allclose(
-        found[:, 1:-1], GeneVotes.of(counts, codes, n_classes, TARGET)(counts), atol=1e-6
+        found[:, 1:-1],
+        GeneClassifiers.fit(counts, codes, n_classes, TARGET).predict_proba(counts),
+        atol=1e-6,
     )
 
 
-def test_cells_without_rna_neither_vote_nor_are_voted_on(cells, codes, n_classes):
+def test_cells_without_rna_are_neither_fitted_nor_predicted(cells, codes, n_classes):
     known = cells.measured["rna"]
-    votes = GeneVotes.of_measured(cells, codes, n_classes, TARGET)
-    alone = GeneVotes.of(cells.counts["rna"][known], codes[known], n_classes, TARGET)
-    assert np.array_equal(votes.linear, alone.linear)
-    found = votes.on(cells)
+    fitted = GeneClassifiers.fit_cells(cells, codes, n_classes, TARGET)
+    alone = GeneClassifiers.fit(cells.counts["rna"][known], codes[known], n_classes, TARGET)
+    assert np.array_equal(fitted.coef, alone.coef)
+    found = fitted.predict_proba_cells(cells)
     assert np.isnan(found[~known]).all() and np.isfinite(found[known]).all()
     no_rna = Cells({"atac": cells.counts["rna"]}, {"atac": np.ones(N, bool)})
-    assert np.isnan(votes.on(no_rna)).all()
-    assert GeneVotes.of_measured(cells, np.where(known, 0, 1), n_classes, TARGET) is None
+    assert np.isnan(fitted.predict_proba_cells(no_rna)).all()
+    assert GeneClassifiers.fit_cells(cells, np.where(known, 0, 1), n_classes, TARGET) is None
 
 
-def test_held_out_votes_do_not_know_the_cell(cells, codes, n_classes):
-    """Labels that mean nothing are found again only by who was fitted to them."""
+def test_a_held_out_cell_was_not_fitted(cells, codes, n_classes):
+    """Random labels are recovered only by classifiers that were fitted to them."""
     known = cells.measured["rna"]
     nonsense = np.random.default_rng(1).permutation(codes)
-    fitted = GeneVotes.of_measured(cells, nonsense, n_classes, TARGET).on(cells)
-    held_out = held_out_votes(cells, nonsense, n_classes, TARGET)
+    fitted = GeneClassifiers.fit_cells(cells, nonsense, n_classes, TARGET).predict_proba_cells(
+        cells
+    )
+    held_out = cross_val_probabilities(cells, nonsense, n_classes, TARGET)
     assert np.isnan(held_out[~known]).all() and np.isfinite(held_out[known]).all()
     right = [(p[known].argmax(1) == nonsense[known]).mean() for p in (fitted, held_out)]
     assert right[0] > max(1 / n_classes, right[1]) + 0.2
-    truly = held_out_votes(cells, codes, n_classes, TARGET)[known]
+    truly = cross_val_probabilities(cells, codes, n_classes, TARGET)[known]
     assert (truly.argmax(1) == codes[known]).mean() > 0.9
 
 
-def test_heads_speak_alone_where_genes_say_nothing():
+def test_heads_alone_count_where_genes_are_nan():
     heads, genes = np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([[0.6, 0.4], [np.nan, np.nan]])
-    np.testing.assert_allclose(with_votes(heads, genes, 0.25), [[0.3, 0.7], [0.5, 0.5]])
+    np.testing.assert_allclose(mix_probabilities(heads, genes, 0.25), [[0.3, 0.7], [0.5, 0.5]])
 
 
-def test_held_out_cells_decide_how_much_genes_count():
+def test_held_out_cells_decide_the_weight_of_genes():
     codes = np.arange(300) % 3
     right, wrong = np.eye(3)[codes], np.eye(3)[(codes + 1) % 3]
-    assert share_of_genes(right, right, codes, 0.3) == 0.3
-    assert share_of_genes(right, wrong, codes, 0.3) == 0.3  # outvoted up to a half
-    assert share_of_genes(right, wrong, codes, 0.7) == 0.4
-    assert share_of_genes(wrong, right, codes, 0.3) == 0.6
+    assert choose_mixing_weight(right, right, codes, 0.3) == 0.3
+    assert choose_mixing_weight(right, wrong, codes, 0.3) == 0.3  # outvoted up to a half
+    assert choose_mixing_weight(right, wrong, codes, 0.7) == 0.4
+    assert choose_mixing_weight(wrong, right, codes, 0.3) == 0.6
     few = np.where(np.arange(300)[:, None] < 2, wrong, right)  # within the error
-    assert share_of_genes(few, right, codes, 0.3) == 0.3
+    assert choose_mixing_weight(few, right, codes, 0.3) == 0.3
     nothing = np.full_like(right, np.nan)
-    assert share_of_genes(right, nothing, codes, 0.3) == 0.3
+    assert choose_mixing_weight(right, nothing, codes, 0.3) == 0.3
 
 
 def test_of_many_cells_some_are_enough_but_rare_classes_are_kept(monkeypatch):
-    monkeypatch.setattr(_gene_votes, "_MOST_CELLS", 1000)
+    monkeypatch.setattr(_gene_classifiers, "_MAX_FIT_CELLS", 1000)
     codes = np.repeat([0, 1, 2], [5000, 250, 30])
     np.random.default_rng(0).shuffle(codes)
-    kept = np.bincount(codes[_gene_votes._thinned(codes)])
+    kept = np.bincount(codes[_gene_classifiers._subsample(codes)])
     assert kept.tolist() == [834, 125, 30]
-    assert len(_gene_votes._thinned(codes[:900])) == 900
+    assert len(_gene_classifiers._subsample(codes[:900])) == 900
 
 
-def test_of_many_genes_those_that_tell_classes_apart_are_read(
+def test_of_many_genes_the_most_variable_between_classes_are_read(
     counts, codes, monkeypatch, n_classes
 ):
-    monkeypatch.setattr(_gene_votes, "_MOST_GENES", 12)
-    votes = GeneVotes.of(counts, codes, n_classes, TARGET)
-    read = np.flatnonzero(votes.linear.any(1))
+    monkeypatch.setattr(_gene_classifiers, "_MAX_LINEAR_GENES", 12)
+    fitted = GeneClassifiers.fit(counts, codes, n_classes, TARGET)
+    read = np.flatnonzero(fitted.coef.any(1))
     assert len(read) == 12 and (read % 4 < n_classes).mean() > 0.8
-    assert votes.log_shares.all()  # naive Bayes reads all
+    assert fitted.feature_log_prob.all()  # naive Bayes reads all
     silent = sp.csr_matrix(counts.multiply(np.arange(GENES) % 4 == 0))  # constant genes
-    assert np.isfinite(GeneVotes.of(silent, codes, n_classes, TARGET)(silent)).all()
+    assert np.isfinite(
+        GeneClassifiers.fit(silent, codes, n_classes, TARGET).predict_proba(silent)
+    ).all()

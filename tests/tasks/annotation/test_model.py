@@ -1,4 +1,4 @@
-"""``CellTypeClassifier``: fit, predict, files, and what it refuses."""
+"""``CellTypeClassifier``: fit, predict, files, and its errors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import scmomer
 from scmomer import CellTypeClassifier
 from scmomer.nn import to_rows
-from scmomer.tasks.annotation import _model as _classifier
-from scmomer.tasks.annotation._fine_tuning import batch_inputs
-from scmomer.tasks.annotation._inputs import cell_inputs
+from scmomer.tasks.annotation import _fit
+from scmomer.tasks.annotation._inputs import Settings, batch_inputs, cell_inputs
+from scmomer.tasks.annotation._module import ClassifierConfig
 
 QUICK = {"n_members": 2, "hidden": 16, "max_epochs": 15}
 
@@ -84,25 +85,28 @@ def test_no_cells_give_no_labels(classifier, mdata):
 
 def test_inputs_can_be_the_embedding_alone(trained, mdata):
     small = CellTypeClassifier(trained, inputs="embedding", **QUICK).fit(mdata, "cell_type")
-    assert small.heads_.n_inputs == trained.config.n_latent
+    assert small.fitted_.heads.n_inputs == trained.config.n_latent
     assert set(small.predict(mdata)) <= set(small.classes_)
 
 
-def test_genes_vote_unless_told_otherwise(trained, mdata, seed, monkeypatch):
+def test_gene_classifiers_count_with_their_weight(trained, mdata, seed, monkeypatch):
     found = {}
-    monkeypatch.setattr(_classifier, "share_of_genes", lambda *args: args[-1])
-    for share in (0.0, 0.4, 1.0):
+    monkeypatch.setattr(_fit, "choose_mixing_weight", lambda *args: args[-1])
+    for weight in (0.0, 0.4, 1.0):
         with seed(0):
-            made = CellTypeClassifier(trained, **QUICK, gene_votes=share).fit(mdata, "cell_type")
-        assert (made.votes_ is None) == (share == 0) and made.gene_share_ == share
-        found[share] = made.predict_proba(mdata).to_numpy()
+            made = CellTypeClassifier(trained, **QUICK, gene_classifier_weight=weight)
+            fitted = made.fit(mdata, "cell_type").fitted_
+        assert (fitted.gene_classifiers is None) == (weight == 0)
+        assert fitted.gene_classifier_weight == weight
+        found[weight] = made.predict_proba(mdata).to_numpy()
     np.testing.assert_allclose(found[0.4], 0.6 * found[0.0] + 0.4 * found[1.0], atol=1e-6)
     published = CellTypeClassifier(trained, **QUICK, inputs="embedding")
-    assert published.fit(mdata, "cell_type").votes_ is None
+    assert published.fit(mdata, "cell_type").fitted_.gene_classifiers is None
     some = mdata[60:].copy()
     with seed(0):  # cells of ATAC alone: heads alone
         made = CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type")
-    assert np.isnan(made.votes_.on(made._read(some["atac"]))).all()
+    by_genes = made.fitted_.gene_classifiers.predict_proba_cells(trained._read_cells(some["atac"]))
+    assert np.isnan(by_genes).all()
     assert made.predict_proba(some["atac"]).notna().all(axis=None)
 
 
@@ -133,8 +137,8 @@ def test_genes_that_are_left_out_do_not_count(trained, mdata):
 def test_held_out_cells_set_the_threshold(classifier):
     threshold = classifier.threshold("auto")
     assert (classifier.held_out_ < threshold).mean() == pytest.approx(0.025, abs=0.03)
-    spread = classifier.centres_.spread
-    assert (spread > classifier.novelty_limit()).mean() == pytest.approx(0.025, abs=0.01)
+    novelty = classifier.fitted_.mahalanobis.reference_novelty
+    assert (novelty > classifier.novelty_limit()).mean() == pytest.approx(0.025, abs=0.01)
     assert classifier.threshold(None) is None and classifier.threshold(0.3) == 0.3
 
 
@@ -151,9 +155,11 @@ def test_far_cells_are_unknown_however_sure_the_heads_are(classifier):
     sure = np.eye(len(classifier.classes_))[[0, 1]]
     limit = classifier.novelty_limit()
     novelty = np.array([0.5, 2.0]) * limit
-    found = classifier.name(sure, "auto", novelty)
+    found = classifier.assign_labels(sure, "auto", novelty)
     assert found.tolist() == [classifier.classes_[0], "unknown"]
-    assert "unknown" not in classifier.name(sure, 0.5, novelty)  # a number is about probability
+    assert "unknown" not in classifier.assign_labels(
+        sure, 0.5, novelty
+    )  # a number is about probability
 
 
 @pytest.mark.parametrize("bad", [1.5, -0.1, "strict", True])
@@ -177,7 +183,8 @@ def test_fine_tuning_leaves_the_model_alone(trained, mdata, seed):
     assert needs == {k: p.requires_grad for k, p in trained.module.named_parameters()}
     tuned = fitted._network.module.state_dict()
     changed = {k for k in before if not torch.equal(before[k], tuned[k])}
-    if fitted.fine_epoch_:
+    assert changed == set(fitted.fitted_.network)
+    if fitted.fitted_.fine_epoch:
         assert changed and all(
             k.startswith(("encoders.rna.model.performer.net.layers.0", "encoders.rna.model.norm"))
             for k in changed
@@ -188,11 +195,14 @@ def test_fine_tuning_leaves_the_model_alone(trained, mdata, seed):
 
 def test_fine_tuning_reads_what_the_heads_were_trained_on(trained, mdata):
     for some in (("rna", "atac"), ("rna",), ("atac",)):
-        cells = trained._cells_of(mdata)
-        expected = cell_inputs(trained, cells, some, "all", None)
+        cells = trained._read_cells(mdata)
+        settings = Settings(
+            inputs="all", mode="frozen", modalities=some, genes=None, config=ClassifierConfig()
+        )
+        expected = cell_inputs(trained, cells, settings, None)
         counts = {m: to_rows(cells.counts[m]) for m in some}
         with torch.no_grad():
-            found = batch_inputs(trained.module, counts, embedding=False)
+            found = batch_inputs(trained.module, counts, "all")
         np.testing.assert_allclose(found.numpy(), expected.values, atol=1e-5)
 
 
@@ -221,6 +231,34 @@ def test_a_saved_classifier_predicts_the_same(trained, saved, mdata, tmp_path, m
         pd.testing.assert_frame_equal(read.predict_proba(mdata), fitted.predict_proba(mdata))
         np.testing.assert_allclose(read.novelty(mdata), fitted.novelty(mdata), rtol=1e-6)
         assert read.threshold() == fitted.threshold() and read.mode == mode
+        assert read.fitted_.fine_epoch == fitted.fitted_.fine_epoch
+
+
+def test_folders_with_former_names_are_read(classifier, trained, mdata, tmp_path):
+    path = tmp_path / "types"
+    classifier.save(path)
+    file = path / "classifier.json"
+    meta, tensors = json.loads(file.read_text()), load_file(path / "weights.safetensors")
+    meta["n_sure"] = meta.pop("n_always_present")
+    meta["gene_share"] = meta.pop("gene_classifier_weight")
+    meta["config"]["gene_votes"] = meta["config"].pop("gene_classifier_weight")
+    del meta["fine_epoch"]
+    file.write_text(json.dumps({**meta, "format_version": 1}))
+    for former, name in (
+        ("centres", "novelty.centers"),
+        ("whiten", "novelty.whiten"),
+        ("spread", "novelty.reference_novelty"),
+        ("votes.linear", "genes.coef"),
+        ("votes.intercept", "genes.intercept"),
+        ("votes.log_shares", "genes.feature_log_prob"),
+        ("votes.log_prior", "genes.class_log_prior"),
+    ):
+        tensors[former] = tensors.pop(name)
+    save_file(tensors, path / "weights.safetensors")
+    read = CellTypeClassifier.load(path, trained)
+    pd.testing.assert_frame_equal(read.predict_proba(mdata), classifier.predict_proba(mdata))
+    np.testing.assert_array_equal(read.novelty(mdata), classifier.novelty(mdata))
+    assert read.threshold() == classifier.threshold() and read.config == classifier.config
 
 
 def test_another_model_is_refused(classifier, trained, trained_rna, tmp_path, refuses):
@@ -295,6 +333,7 @@ def test_an_unfitted_classifier_and_an_untrained_model_are_refused(
         CellTypeClassifier(trained).predict(mdata)
     with refuses(RuntimeError, "never fitted"):
         CellTypeClassifier(trained).save(tmp_path / "types")
+    assert CellTypeClassifier(trained).threshold(None) is None
     with refuses(RuntimeError, "never trained"):
         CellTypeClassifier(make_model(mdata))
 
@@ -306,6 +345,19 @@ def test_unknown_options_are_refused(trained, mdata, refuses):
         CellTypeClassifier(trained, inputs="everything")
     with refuses(ValueError, "['protein']", "'rna'"):
         CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type", modalities=["protein"])
+
+
+def test_former_names_work_with_a_warning(trained, classifier):
+    with pytest.warns(FutureWarning, match="gene_classifier_weight=") as caught:
+        made = CellTypeClassifier(trained, gene_votes=0.2)
+    assert made.config.gene_classifier_weight == 0.2 and caught[0].filename == __file__
+    sure = np.eye(len(classifier.classes_))
+    with pytest.warns(FutureWarning, match="assign_labels"):
+        assert np.array_equal(classifier.name(sure), classifier.classes_)
+    with pytest.warns(FutureWarning, match="fitted_.modalities") as caught:
+        assert classifier.modalities_ == ("rna", "atac") and caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        classifier.nothing  # noqa: B018
 
 
 def test_the_model_used_last_is_the_default(trained, mdata):

@@ -75,7 +75,7 @@ def test_missing_inputs_count_as_average():
     config = ClassifierConfig(n_members=1, hidden=8)
     module = ClassifierModule(3, 2, 2, config).eval()
     x = torch.tensor([[1.0, 2.0, torch.nan], [3.0, 6.0, 5.0], [5.0, 4.0, 7.0]])
-    module.standardise_by(x)
+    module.fit_standardization(x)
     assert torch.allclose(module.mean, torch.tensor([3.0, 4.0, 6.0]))
     filled = torch.where(x.isnan(), module.mean, x)
     assert torch.equal(module(x), module(filled)) and not module(x).isnan().any()

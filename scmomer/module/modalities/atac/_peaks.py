@@ -1,4 +1,4 @@
-"""Names of peaks as genomic intervals."""
+"""Peak names as genomic intervals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def are_peaks(names: pd.Index) -> np.ndarray:
 
 
 def looks_like_peaks(names: pd.Index) -> bool:
-    """Say whether most of the first names parse as genomic intervals."""
+    """Whether most of the first names parse as genomic intervals."""
     head = names[:200]
     return bool(len(head)) and float(are_peaks(head).mean()) > 0.5
 
@@ -49,7 +49,7 @@ def parse_peaks(
     empty: bool = True,
     var: pd.DataFrame | None = None,
 ) -> PeakPositions:
-    """Read ``chrom:start-end``, ``chrom_start_end``, ``chrom-start-end`` or ``chrom.start.end``.
+    """Parse ``chrom:start-end``, ``chrom_start_end``, ``chrom-start-end`` or ``chrom.start.end``.
 
     Numbers may have commas (``chr1:1,000-2,000``).
 
@@ -58,11 +58,11 @@ def parse_peaks(
     names
         Names of peaks.
     where
-        How messages name their place.
+        Where they are, for messages.
     empty
         Accept peaks that end where they start.
     var
-        Annotation of the peaks, in which an error looks for better names.
+        Annotation of the peaks, which may hold better names to suggest.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def parse_peaks(
 
 
 def peaks_in_one_notation(names: pd.Index) -> pd.Index | None:
-    """Return names as ``1:1000-1500``, whatever the notation; None if some are no peaks."""
+    """Return names of any notation as ``1:1000-1500``; None if one does not parse."""
     parts = names.to_series().astype(str).str.extract(_PEAK)
     if parts["chrom"].isna().any():
         return None
@@ -103,13 +103,13 @@ def peaks_in_one_notation(names: pd.Index) -> pd.Index | None:
 
 
 def plain_chromosomes(names: pd.Index) -> pd.Index:
-    """Return chromosomes without ``chr`` in any case; ``M`` is ``MT``."""
+    """Return chromosomes without ``chr`` or ``Chr``; ``M`` becomes ``MT``."""
     plain = names.astype(str).str.replace(r"^chr", "", case=False, regex=True)
     return plain.where(plain != "M", "MT")
 
 
 def _remedy(var: pd.DataFrame | None, owner: str) -> str | None:
-    """Return the line that names peaks by what their annotation holds; None if there is nothing."""
+    """Return the line of code that names peaks by their annotation, if that has intervals."""
     if var is None:
         return None
     for column in var.columns:

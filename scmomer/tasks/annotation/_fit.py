@@ -1,0 +1,93 @@
+"""Fitting a classifier to labeled cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scmomer._constants import RNA
+from scmomer.data import Cells
+from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
+from scmomer.tasks.annotation._fine_tuning import changed_tensors, fine_tune
+from scmomer.tasks.annotation._fitted import FittedClassifier
+from scmomer.tasks.annotation._gene_classifiers import (
+    GeneClassifiers,
+    choose_mixing_weight,
+    cross_val_probabilities,
+    mix_probabilities,
+)
+from scmomer.tasks.annotation._inputs import Settings, cell_inputs
+from scmomer.tasks.annotation._module import ClassifierModule
+from scmomer.tasks.annotation._novelty import ClassMahalanobis
+from scmomer.tasks.annotation._train import seeded, train_heads
+
+if TYPE_CHECKING:
+    from scmomer.model import SCMOMER
+
+
+def fit_classifier(
+    model: SCMOMER,
+    cells: Cells,
+    labels: np.ndarray,
+    settings: Settings,
+    batch_size: int | None = None,
+) -> FittedClassifier:
+    """Train heads, fine-tune the network if asked for, and fit gene classifiers and novelty.
+
+    Parameters
+    ----------
+    model
+        Is not changed.
+    cells, labels
+        Reference and its labels, ``(n_cells,)``.
+    settings
+        What to read, and how to train.
+    batch_size
+        Cells to embed at a time.
+    """
+    config, one_fold = settings.config, settings.mode == "finetune"
+    reads_genes = settings.inputs == "all" and RNA in settings.modalities
+    classes, codes = np.unique(labels, return_inverse=True)
+    targets, sizes = torch.from_numpy(codes), (len(classes), model.target_sum)
+    pcs = None
+    if reads_genes:
+        pcs = ExpressionPCs.fit(cells.counts[RNA][cells.measured[RNA]], model.target_sum)
+    found = cell_inputs(model, cells, settings, batch_size, pcs)
+    x = torch.from_numpy(found.values)
+    with seeded():
+        heads = ClassifierModule(x.shape[1], len(classes), found.n_always_present, config)
+    # Fine-tuning needs cells that no head was trained on.
+    probabilities, epochs = train_heads(heads, x, targets, config, one_fold=one_fold)
+    held_out = ~np.isnan(probabilities[:, 0])
+    probabilities = probabilities[held_out]
+    network, fine_epoch = {}, 0
+    if settings.mode == "finetune":
+        tuned, probabilities, fine_epoch = fine_tune(
+            model, heads, cells, targets, held_out, settings, pcs
+        )
+        network = changed_tensors(model.module, tuned.module)
+        found = cell_inputs(tuned, cells, settings, batch_size, pcs)
+    gene_classifiers, weight = None, 0.0
+    if reads_genes and config.gene_classifier_weight > 0:
+        gene_classifiers = GeneClassifiers.fit_cells(cells, codes, *sizes)
+        by_genes = cross_val_probabilities(cells, codes, *sizes)[held_out]
+        preferred = config.gene_classifier_weight
+        weight = choose_mixing_weight(probabilities, by_genes, codes[held_out], preferred)
+        probabilities = mix_probabilities(probabilities, by_genes, weight)
+    return FittedClassifier(
+        **vars(settings),
+        model_id=model.id,
+        classes=classes,
+        heads=heads,
+        epochs=epochs,
+        held_out=np.sort(probabilities.max(1)),
+        mahalanobis=ClassMahalanobis.fit(found.z, codes),
+        pcs=pcs,
+        gene_classifiers=gene_classifiers,
+        gene_classifier_weight=weight,
+        target_sum=model.target_sum,
+        network=network,
+        fine_epoch=fine_epoch,
+    )
