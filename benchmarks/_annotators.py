@@ -1,6 +1,6 @@
 """Annotators that scMomer has to beat, and scMomer; all read raw RNA counts.
 
-Each takes a labelled reference and a query and returns probabilities, cells x types.
+Each takes a labeled reference and a query and returns probabilities, cells x types.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _frame(model: Any, query: Any) -> pd.DataFrame:
 def _log(train: AnnData, query: AnnData) -> tuple[Any, Any]:
     """Log expression at the median total of the reference."""
     target = float(np.median(np.asarray(train.X.sum(1))))
-    return baselines.log_normalise(train.X, target), baselines.log_normalise(query.X, target)
+    return baselines.log_normalize(train.X, target), baselines.log_normalize(query.X, target)
 
 
 def _pcs(train: AnnData, query: AnnData, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -84,21 +84,21 @@ def bayes(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.D
 
 
 def scanvi(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
-    """Train scANVI on reference and unlabelled query together, as it is meant to be."""
+    """Train scANVI on reference and unlabeled query together, as it is meant to be."""
     scvi.settings.seed = seed
     both = ad.concat({"reference": train, "query": query}, label="side")
-    both.obs["label"] = np.r_[labels, np.full(query.n_obs, "unlabelled")]
+    both.obs["label"] = np.r_[labels, np.full(query.n_obs, "unlabeled")]
     scvi.model.SCVI.setup_anndata(both, batch_key="batch" if "batch" in both.obs else None)
     vae = scvi.model.SCVI(both)
     vae.train(max_epochs=100, enable_progress_bar=False, accelerator="cpu")
-    model = scvi.model.SCANVI.from_scvi_model(vae, "unlabelled", labels_key="label")
+    model = scvi.model.SCANVI.from_scvi_model(vae, "unlabeled", labels_key="label")
     model.train(max_epochs=20, enable_progress_bar=False, accelerator="cpu")
     asked = both[both.obs["side"] == "query"].copy()
     return model.predict(asked, soft=True).reset_index(drop=True)
 
 
 def celltypist(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
-    """CellTypist trained on the reference, with its own normalisation.
+    """CellTypist trained on the reference, with its own normalization.
 
     Its release 1.7.1 asks scikit-learn for one-versus-rest in a way that 1.8 no longer knows: there
     its regression is multinomial.
@@ -109,7 +109,7 @@ def celltypist(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) ->
         return LogisticRegression(**options)
 
     sys.modules["celltypist.train"].LogisticRegression = regression  # type: ignore[attr-defined]
-    x, q = (AnnData(baselines.log_normalise(a.X), var=a.var[[]]) for a in (train, query))
+    x, q = (AnnData(baselines.log_normalize(a.X), var=a.var[[]]) for a in (train, query))
     model = ct.train(x, labels, max_iter=200, check_expression=True)
     return ct.annotate(q, model).probability_matrix.reset_index(drop=True)
 

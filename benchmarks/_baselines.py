@@ -25,7 +25,7 @@ def train_mean(
     rna_train: sparse.csr_matrix, atac_train: sparse.csr_matrix, rna_test: sparse.csr_matrix
 ) -> NDArray[np.float32]:
     """Share of training cells in which each peak is open, the same for all test cells."""
-    mean = _group_means(_binarise(atac_train), np.zeros(atac_train.shape[0], dtype=np.intp), 1)
+    mean = _group_means(_binarize(atac_train), np.zeros(atac_train.shape[0], dtype=np.intp), 1)
     return np.repeat(mean, rna_test.shape[0], axis=0)
 
 
@@ -37,7 +37,7 @@ def cell_type_mean(
     An oracle: it is told the labels of the test cells. A label without training cells gets the
     share among all of them.
     """
-    opened = _binarise(atac_train)
+    opened = _binarize(atac_train)
     codes, names = pd.factorize(np.asarray(labels_train))
     means = _group_means(opened, codes, len(names))  # (n_labels, n_peaks)
     overall = _group_means(opened, np.zeros_like(codes), 1)
@@ -55,7 +55,7 @@ def knn(
 ) -> NDArray[np.float32]:
     """Share of the ``k`` training cells nearest in RNA PCs in which each peak is open."""
     train_pcs, test_pcs = rna_pca(rna_train, rna_test, n_comps)
-    return neighbour_mean(train_pcs, _binarise(atac_train), test_pcs, k)
+    return neighbor_mean(train_pcs, _binarize(atac_train), test_pcs, k)
 
 
 def linear(
@@ -66,10 +66,10 @@ def linear(
     rank: int = 64,
     n_comps: int = 50,
 ) -> NDArray[np.float32]:
-    """Least squares from RNA PCs to the first ``rank`` SVD components of centred open peaks."""
+    """Least squares from RNA PCs to the first ``rank`` SVD components of centered open peaks."""
     train_pcs, test_pcs = rna_pca(rna_train, rna_test, n_comps)
     svd = PCA(rank, svd_solver="arpack", random_state=0)
-    components = svd.fit_transform(_binarise(atac_train))  # (n_train, rank)
+    components = svd.fit_transform(_binarize(atac_train))  # (n_train, rank)
     predicted = LinearRegression().fit(train_pcs, components).predict(test_pcs)
     return svd.inverse_transform(predicted).astype(np.float32)
 
@@ -125,11 +125,11 @@ def perceptron(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probabilities and hidden layer of a :class:`Perceptron` on ``"genes"`` or 50 ``"pcs"``."""
     torch.manual_seed(seed)
-    opened = _binarise(atac_train)
+    opened = _binarize(atac_train)
     rate = ((np.asarray(opened.sum(0)).ravel() + 0.5) / (opened.shape[0] + 1)).astype(np.float32)
     if features == "genes":
         target = float(np.median(np.asarray(rna_train.sum(1))))
-        train, test = (log_normalise(m, target).toarray() for m in (rna_train, rna_test))
+        train, test = (log_normalize(m, target).toarray() for m in (rna_train, rna_test))
     else:
         train, test = rna_pca(rna_train, rna_test)
     mean, std = train.mean(0), np.maximum(train.std(0), 1e-3)
@@ -140,7 +140,7 @@ def perceptron(
     return net.predict(query), net.hidden(query)
 
 
-def neighbour_mean(
+def neighbor_mean(
     known: NDArray[np.float32], target: sparse.csr_matrix, query: NDArray[np.float32], k: int
 ) -> NDArray[np.float32]:
     """Mean of ``target`` over the ``k`` known cells that are nearest to each query."""
@@ -160,7 +160,7 @@ def lsi(
     atac_train: sparse.csr_matrix, atac_test: sparse.csr_matrix, n_comps: int = 50
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Latent semantic indexing as muon weighs it, fitted on training cells; no depth component."""
-    train, test = _binarise(atac_train), _binarise(atac_test)
+    train, test = _binarize(atac_train), _binarize(atac_test)
     idf = np.log1p(train.shape[0] / (1 + np.asarray(train.sum(0)).ravel()))
 
     def weighted(m: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -185,7 +185,7 @@ def rna_pca(
     target_sum: float | None = 1e4,
     scale: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """PCs of log-normalised counts, fitted on the training cells.
+    """PCs of log-normalized counts, fitted on the training cells.
 
     Parameters
     ----------
@@ -194,18 +194,18 @@ def rna_pca(
     n_comps
         Number of components.
     target_sum
-        Counts per cell after normalisation; None for the median of the training cells.
+        Counts per cell after normalization; None for the median of the training cells.
     scale
         Divide genes by their standard deviation among the training cells.
 
     Returns
     -------
-    Of the training cells ``(n_train, n_comps)`` and, centred and rotated alike, of the test cells
+    Of the training cells ``(n_train, n_comps)`` and, centered and rotated alike, of the test cells
     ``(n_test, n_comps)``.
     """
     if target_sum is None:
         target_sum = float(np.median(np.asarray(rna_train.sum(1))))
-    train, test = log_normalise(rna_train, target_sum), log_normalise(rna_test, target_sum)
+    train, test = log_normalize(rna_train, target_sum), log_normalize(rna_test, target_sum)
     if scale:
         scaler = StandardScaler(with_mean=False).fit(train)
         train, test = scaler.transform(train), scaler.transform(test)
@@ -213,7 +213,7 @@ def rna_pca(
     return pca.fit_transform(train), pca.transform(test)
 
 
-def log_normalise(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.csr_matrix:
+def log_normalize(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.csr_matrix:
     """``log(1 + counts per target_sum)``, of the shape of ``counts``, which stay as they are."""
     adata = ad.AnnData(counts.astype(np.float32, copy=True))
     sc.pp.normalize_total(adata, target_sum=target_sum)
@@ -221,7 +221,7 @@ def log_normalise(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.
     return adata.X
 
 
-def _binarise(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+def _binarize(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     """1 where a peak is open."""
     return (counts > 0).astype(np.float32)
 

@@ -20,7 +20,7 @@ MIN_RATE = 0.01  # predicted mean accessibility of a peak that is shown
 
 
 def umap_picture(query: AnnData, path: Path) -> None:
-    """UMAP of RNA principal components beside scMomer's embedding, coloured by true type."""
+    """UMAP of RNA principal components beside scMomer's embedding, colored by true type."""
     figure, axes = plt.subplots(1, 2, figsize=(13, 5.2))
     shown = query[query.obs["cell_type"] != "Mis"].copy()
     shown.obs["cell_type"] = shown.obs["cell_type"].cat.remove_unused_categories()

@@ -22,7 +22,7 @@ from mudata import MuData
 import scmomer
 
 # Two batches are unseen at a time. The settings of scmomer were chosen on the first two pairs; the
-# other three are what is reported. 09D alone was looked at before, when the normalisation of principal
+# other three are what is reported. 09D alone was looked at before, when the normalization of principal
 # components was chosen.
 CHOSEN_ON = ("09A+09E", "09C+09J")
 UNTOUCHED = ("09F+09H", "09B+09G", "09D+09I")
@@ -143,7 +143,7 @@ def _fold_means(runs: list[dict[str, Any]], part: str, method: str, key: str) ->
     return [float(np.mean(values)) for values in scores]
 
 
-def summarise(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
+def summarize(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
     """Return mean and standard error of every score, over all runs and over untouched folds.
 
     Runs of one fold with other seeds have the same cells and are no independent repeats: the
@@ -175,7 +175,7 @@ def write(
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write what there is so far, and what a benchmark has beside it, as JSON; return the summary."""
-    summary = summarise(runs, parts)
+    summary = summarize(runs, parts)
     report = {
         "command": " ".join(["python", *sys.argv]),
         "machine": machine("cpu"),

@@ -12,11 +12,11 @@ cells without one (``Mis``) are left out of reference and test. Protocols:
   label are those that scMomer was trained on, without labels.
 - ``imbalance``: every type but the largest cut down to a hundredth of it, at least two cells.
 - ``unknown``: one type is left out of the reference's labels; AUROC of its test cells against all
-  others. The model itself saw unlabelled cells of that type.
+  others. The model itself saw unlabeled cells of that type.
 - ``pancreas``: Baron (human and mouse, 350 cells, counts) to Xin and Wang, types that both have.
   These two are given as log2 expression of a full-length assay; ``round(2 ** x - 1)`` stands for
   counts. Everybody sees the genes that both sets have.
-- ``kang``: control to interferon-stimulated PBMC. Given as log-normalised counts; the smallest
+- ``kang``: control to interferon-stimulated PBMC. Given as log-normalized counts; the smallest
   value of a cell is one count, which gives the counts back.
 - ``facs``: five folds of 300 sorted PBMC.
 
@@ -74,7 +74,7 @@ DATA = Path(os.environ.get("SCMOMER_DATA", "../shared/data")) / "rna"
 KEYS = ("accuracy", "macro_f1", "rare_f1")
 
 
-def labelled(rna: AnnData, key: str = LABELS) -> tuple[AnnData, np.ndarray]:
+def labeled(rna: AnnData, key: str = LABELS) -> tuple[AnnData, np.ndarray]:
     """Return the cells that have a label, and their labels."""
     labels = rna.obs[key].astype(str).to_numpy()
     return rna[labels != "Mis"].copy(), labels[labels != "Mis"]
@@ -127,17 +127,17 @@ Split = tuple[str, int, Any, tuple[AnnData, np.ndarray], tuple[AnnData, np.ndarr
 
 
 def _splits(args: Namespace) -> Iterator[Split]:
-    """Yield fold, seed, model and the labelled cells of both sides."""
+    """Yield fold, seed, model and the labeled cells of both sides."""
     for seed in args.seeds:
         for fold in args.folds:
             train, test = data(fold, args.cells)
             model = trained(train, fold, seed, args.models, args.max_epochs)[0]
             print(f"  {fold} {seed}", flush=True)
-            yield fold, seed, model, enough(labelled(train["rna"])), labelled(test["rna"])
+            yield fold, seed, model, enough(labeled(train["rna"])), labeled(test["rna"])
 
 
 def _all_rare(args: Namespace) -> list[str]:
-    return rarest(labelled(all_cells(args.cells)["rna"])[1])
+    return rarest(labeled(all_cells(args.cells)["rna"])[1])
 
 
 def batches(args: Namespace) -> Iterator[dict[str, Any]]:
@@ -164,7 +164,7 @@ def five_fold(args: Namespace) -> Iterator[dict[str, Any]]:
             train, test = cells[known].copy(), cells[held_out].copy()
             model = trained(train, f"fivefold{number}", seed, args.models, args.max_epochs)[0]
             print(f"  fold {number}, seed {seed}", flush=True)
-            parts = labelled(train["rna"]), labelled(test["rna"])
+            parts = labeled(train["rna"]), labeled(test["rna"])
             found = compare(model, *parts, seed, args, rare)
             yield {"fold": str(number), "seed": seed, **scored(found)}
 
@@ -296,7 +296,7 @@ def kang(args: Namespace) -> Iterator[dict[str, Any]]:
     """Control to stimulated."""
     cells = counts_again(_shared("kang_pbmc_lognorm"))
     side = (cells.obs["condition"] == "control").to_numpy()
-    train, test = (labelled(cells[rows].copy(), "cell_type") for rows in (side, ~side))
+    train, test = (labeled(cells[rows].copy(), "cell_type") for rows in (side, ~side))
     for seed in args.seeds:
         model = small_model(train[0], "kang", seed, args.models, args.max_epochs)
         print(f"  kang, seed {seed}", flush=True)
@@ -329,7 +329,7 @@ PROTOCOLS: dict[str, Callable[[Namespace], Iterator[dict[str, Any]]]] = {
 # -- results
 
 
-def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and standard error of each number score, by setting and method, over folds.
 
     Seeds of a fold share its cells, so that the error is that of the folds' means.
@@ -365,7 +365,7 @@ def write(path: Path, protocols: dict[str, list[dict[str, Any]]]) -> None:
             "command": " ".join(["python", *sys.argv]),
             "machine": machine("cpu"),
             "versions": versions("scmomer", "scvi-tools", "torch", "scikit-learn"),
-            "summary": summarise(runs),
+            "summary": summarize(runs),
             "runs": runs,
         }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -374,7 +374,7 @@ def write(path: Path, protocols: dict[str, list[dict[str, Any]]]) -> None:
 
 def show(name: str, runs: list[dict[str, Any]]) -> None:
     """Print a protocol's summary."""
-    for setting, methods in summarise(runs).items():
+    for setting, methods in summarize(runs).items():
         print(f"\n{name}, {setting}")
         for method, scores in methods.items():
             cells = (f"{key} {m:.3f} ± {e:.3f}" for key, (m, e) in scores.items())

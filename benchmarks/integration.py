@@ -11,7 +11,7 @@ cells held out:
   PCA, Harmony and SCVI are fitted to them.
 - **labels**: accuracy and macro-F1 of labels that ``tl.map_to_reference`` takes over from the training
   cells, and how well its confidence tells right from wrong (AUROC), against the same vote of
-  neighbours in principal components (fitted to the training cells).
+  neighbors in principal components (fitted to the training cells).
 - **batches**: ``model.load_query`` on a random half of the cells; reconstruction of the other half
   from the other modality, at the average batch and at the cells' own.
 

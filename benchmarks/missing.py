@@ -60,12 +60,12 @@ def knn(train: MuData, lacking: dict[str, np.ndarray], test: MuData) -> Scores:
     known, query = baselines.rna_pca(train["rna"].X[~lacking["rna"]], test["rna"].X)
     paired = ~lacking["atac"][~lacking["rna"]]
     opened = (train["atac"].X[~lacking["rna"]][paired] > 0).astype(np.float32)
-    return score(test, baselines.neighbour_mean(known[paired], opened, query, 50), query)
+    return score(test, baselines.neighbor_mean(known[paired], opened, query, 50), query)
 
 
 def log_expression(train: MuData, cells: np.ndarray, scale: float) -> Any:
     """Return log2 expression of some training cells, on the model's scale."""
-    return baselines.log_normalise(train["rna"].X[cells], scale) / np.float32(np.log(2))
+    return baselines.log_normalize(train["rna"].X[cells], scale) / np.float32(np.log(2))
 
 
 def knn_to_rna(train: MuData, lacking: dict[str, np.ndarray], scale: float) -> np.ndarray:
@@ -74,7 +74,7 @@ def knn_to_rna(train: MuData, lacking: dict[str, np.ndarray], scale: float) -> n
     known = baselines.lsi(train["atac"].X[has], train["atac"].X[has])[0]
     lost = lacking["rna"][has]
     rna = log_expression(train, has[~lost], scale)
-    return baselines.neighbour_mean(known[~lost], rna, known[lost], 50)
+    return baselines.neighbor_mean(known[~lost], rna, known[lost], 50)
 
 
 def multivi(

@@ -120,7 +120,7 @@ def run(mdata: MuData, z: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def summarise(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, list[float]]]:
+def summarize(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, list[float]]]:
     """Return mean and standard deviation over seeds of every score."""
     return {
         name: {
@@ -144,7 +144,7 @@ def main() -> None:
     z = lsi(mdata["atac"].X, mdata["atac"].X[:1])[0]
     z /= np.linalg.norm(z, axis=1, keepdims=True)  # direction, not depth
     runs = [run(mdata, z, seed) for seed in args.seeds]
-    summary = summarise(runs)
+    summary = summarize(runs)
     report = {
         "command": " ".join(["python", "benchmarks/pairing.py", *sys.argv[1:]]),
         "machine": machine("cpu"),

@@ -6,7 +6,7 @@ Two sets of CITE-seq cells: bone marrow (600 cells, 134 proteins, two batches) a
 (1,600 cells, 224 proteins, four batches of which one has no RNA and one no protein). In each fold the
 proteins of one paired batch are hidden; the methods see its RNA, as TOTALVI must. Scores are of the
 hidden counts, as ``log(1 + counts)``: Pearson and Spearman correlation across cells, mean over
-proteins; the same within cell types (both centred by type), which no label can give. Nothing was
+proteins; the same within cell types (both centered by type), which no label can give. Nothing was
 tuned on the folds with ``s1d2`` and ``p4_0``; settings of proteins were tried on the other two.
 """
 
@@ -115,7 +115,7 @@ def ways(fold: str, mdata: MuData, seed: int, epochs: int) -> dict[str, Callable
     return {
         "scMomer": lambda: scmomer_way(mdata, batch, seed),
         "train mean": lambda: np.repeat(target.mean(0, keepdims=True), query.n_obs, 0),
-        "kNN, 20 cells": lambda: baselines.neighbour_mean(pcs[0], stored, pcs[1], 20),
+        "kNN, 20 cells": lambda: baselines.neighbor_mean(pcs[0], stored, pcs[1], 20),
         "linear on 50 PCs": lambda: baselines.least_squares(pcs[0], stored, pcs[1]),
         **({"TOTALVI": lambda: totalvi(mdata, batch, seed, epochs)} if epochs else {}),
     }
@@ -127,16 +127,16 @@ def score(truth: np.ndarray, found: np.ndarray, types: np.ndarray) -> Scores:
     within = [
         pd.DataFrame(v).groupby(types).transform(lambda c: c - c.mean()) for v in (truth, found)
     ]
-    centred = metrics.predict_modality(*(np.asarray(v, np.float64) for v in within))
+    centered = metrics.predict_modality(*(np.asarray(v, np.float64) for v in within))
     return {
         "pearson": said["mean_pearson_per_gene"],
         "spearman": said["mean_spearman_per_gene"],
-        "pearson_within_types": centred["mean_pearson_per_gene"],
+        "pearson_within_types": centered["mean_pearson_per_gene"],
         "rmse": said["rmse"],
     }
 
 
-def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return mean and standard error over folds, of all and of those that were not tried on."""
     found: dict[str, Any] = {}
     for name, tried in (("all folds", True), ("untouched", False)):
@@ -176,7 +176,7 @@ def main() -> None:
                 "command": " ".join(["python", *sys.argv]),
                 "machine": machine("cpu"),
                 "versions": versions("scmomer", "scvi-tools", "torch"),
-                "summary": summarise(runs),
+                "summary": summarize(runs),
                 "runs": runs,
             }
             args.json.parent.mkdir(parents=True, exist_ok=True)

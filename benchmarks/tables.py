@@ -31,7 +31,7 @@ PLAIN = {
 RANKS = {
     "auroc_within_depth": "AUROC within depth deciles",
     "auroc": "AUROC",
-    "pseudobulk_pearson": "centred pseudobulk Pearson",
+    "pseudobulk_pearson": "centered pseudobulk Pearson",
 }
 INTEGRATION_ERRORS = {"log_loss", "profile_mae", "rmse", "expression_mae"}
 PROFILE = {"profile_ari": "profile ARI", "profile_ami": "profile AMI"}
@@ -312,7 +312,7 @@ TABLES: dict[str, Callable[[], str]] = {
         "what a classifier of the training cells' types reads",
     ),
     "ceiling": lambda: compared(
-        "translation", "ceiling", {"pseudobulk_pearson": "centred pseudobulk Pearson"}
+        "translation", "ceiling", {"pseudobulk_pearson": "centered pseudobulk Pearson"}
     ),
     "embedding-short": lambda: compared(
         "embedding", "embedding", CLUSTERS, "embedding of unseen cells"

@@ -151,14 +151,14 @@ def ceiling(test: MuData, model: Any, mlp: dict[str, Any]) -> dict[str, Scores]:
 def to_rna(train: MuData, test: MuData, model: Any) -> dict[str, Scores]:
     """Score all ways from accessibility to log expression (log2, the model's target)."""
     scale = model.target_sum
-    rna = baselines.log_normalise(train["rna"].X, scale) / np.float32(np.log(2))
-    truth = (baselines.log_normalise(test["rna"].X, scale) / np.float32(np.log(2))).toarray()
+    rna = baselines.log_normalize(train["rna"].X, scale) / np.float32(np.log(2))
+    truth = (baselines.log_normalize(test["rna"].X, scale) / np.float32(np.log(2))).toarray()
     known, query = baselines.lsi(train["atac"].X, test["atac"].X)
     ways = {
         "scMomer": lambda: model.get_translated(test["atac"], to="rna"),
         "train mean": lambda: np.repeat(np.asarray(rna.mean(0)), len(truth), 0),
-        "kNN, 50 cells": lambda: baselines.neighbour_mean(known, rna, query, 50),
-        "kNN, 200 cells": lambda: baselines.neighbour_mean(known, rna, query, 200),
+        "kNN, 50 cells": lambda: baselines.neighbor_mean(known, rna, query, 50),
+        "kNN, 200 cells": lambda: baselines.neighbor_mean(known, rna, query, 200),
         "linear on 50 LSI": lambda: baselines.least_squares(known, rna, query),
     }
     keys = ("rmse", "mean_pearson_per_gene", "mean_pearson_per_cell")

@@ -21,7 +21,7 @@ def same(a, b) -> bool:
 
 
 def residuals(counts: sparse.csr_matrix, groups: pd.Series) -> np.ndarray:
-    """Share of each feature in a cell, centred within groups, dense ``(n_cells, n_features)``."""
+    """Share of each feature in a cell, centered within groups, dense ``(n_cells, n_features)``."""
     share = pd.DataFrame((counts / counts.sum(axis=1)).toarray())
     return (share - share.groupby(groups.to_numpy(), observed=True).transform("mean")).to_numpy()
 
@@ -96,7 +96,7 @@ def test_counts_follow_the_truth(name):
     """Without batch effect, the share of a feature in a cell has the promised expectation."""
     mdata = synthetic(2000, 40, 80, batch_effect=0)
     truth = mdata.uns["truth"]
-    expected = mdata.obsm["programmes"] @ truth[name]
+    expected = mdata.obsm["programs"] @ truth[name]
     np.testing.assert_allclose(expected.sum(axis=1), 1)
     X = mdata[name].X
     for cell_type in mdata.obs["cell_type"].cat.categories:
@@ -106,9 +106,9 @@ def test_counts_follow_the_truth(name):
         np.testing.assert_allclose(found, expected[rows].mean(axis=0), rtol=0.15, atol=2e-4)
 
 
-def test_programmes_of_a_cell_are_its_type_and_its_state():
+def test_programs_of_a_cell_are_its_type_and_its_state():
     mdata = synthetic()
-    names, shares = mdata.uns["truth"]["programmes"], mdata.obsm["programmes"]
+    names, shares = mdata.uns["truth"]["programs"], mdata.obsm["programs"]
     assert list(names[shares[:, :-1].argmax(axis=1)]) == list(mdata.obs["cell_type"])
     np.testing.assert_allclose(shares[:, -1], mdata.obs["state"])
     assert mdata.obs["state"].between(0, 0.5).all()
@@ -196,7 +196,7 @@ def test_survives_a_round_trip_to_disk(tmp_path):
     with keep_obs():
         back = mudata.read_h5mu(tmp_path / "synthetic.h5mu")
     assert all(same(back[name], mdata[name]) for name in mdata.mod)
-    assert list(back.uns["truth"]["programmes"]) == list(mdata.uns["truth"]["programmes"])
+    assert list(back.uns["truth"]["programs"]) == list(mdata.uns["truth"]["programs"])
 
 
 def test_chunks_do_not_show(monkeypatch):
@@ -226,7 +226,7 @@ def test_proteins_are_a_modality_of_their_own():
     profiles = data.uns["truth"]["protein"]
     assert profiles.shape == (5, 15)
     np.testing.assert_allclose(profiles.sum(1), 1)
-    expected = (data.obsm["programmes"] @ profiles)[data.obsm["protein"].ravel()]
+    expected = (data.obsm["programs"] @ profiles)[data.obsm["protein"].ravel()]
     observed = protein.X.toarray() / protein.X.sum(1)
     assert np.corrcoef(expected.ravel(), np.asarray(observed).ravel())[0, 1] > 0.9
     top = profiles.argmax(0)

@@ -1,4 +1,4 @@
-"""``pl.integration``: the report as a table in colour."""
+"""``pl.integration``: the report as a table in color."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_values_that_are_no_counts_are_refused(case, refuses, value, kind, dense
     assert "_scvi_batch" not in data.obs and "_scvi_uuid" not in data.uns
 
 
-def test_normalised_values_are_refused_but_their_counts_layer_is_not(mdata, refuses):
+def test_normalized_values_are_refused_but_their_counts_layer_is_not(mdata, refuses):
     for adata in mdata.mod.values():
         adata.layers["counts"] = adata.X.copy()
         adata.X = adata.X / 3

@@ -1,4 +1,4 @@
-"""``tl.map_to_reference``: neighbours, labels and places of query cells in a reference."""
+"""``tl.map_to_reference``: neighbors, labels and places of query cells in a reference."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_query_cells_are_placed_in_the_reference_picture(trained, make_unseen, m
     placed = query.obsm["X_umap"]
     assert placed.shape == (query.n_obs, 2) and placed.dtype == np.float32
     apart = np.abs(placed[:, None] - mdata.obsm["X_umap"]).max(2).min(1)
-    np.testing.assert_allclose(apart, 0, atol=1e-6)  # each on its neighbour
+    np.testing.assert_allclose(apart, 0, atol=1e-6)  # each on its neighbor
     map_to_reference(query, mdata, trained, basis="X_umap")
     low, high = mdata.obsm["X_umap"].min(0), mdata.obsm["X_umap"].max(0)
     assert ((query.obsm["X_umap"] >= low) & (query.obsm["X_umap"] <= high)).all()

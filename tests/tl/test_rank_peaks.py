@@ -142,7 +142,7 @@ def test_the_kind_of_matrix_does_not_matter(as_matrix):
     same(binary, other)
 
 
-def test_counts_are_binarised():
+def test_counts_are_binarized():
     counts, binary = planted(), planted()
     assert counts.X.max() > 1
     binary.X = (binary.X > 0).astype(np.float32)

@@ -108,7 +108,7 @@ def test_an_absent_column_is_named_beside_those_present(refuses):
         align_genes(adata, ["A"], gene_key="symbol")
 
 
-# -- orthologues
+# -- orthologs
 
 TABLE = pd.DataFrame(
     {"mouse": ["Gad1", "Sst", "H2-K1", "H2-D1", "Two", "Two"], "human": list("ABCCDE")}
@@ -116,11 +116,11 @@ TABLE = pd.DataFrame(
 
 
 @pytest.mark.parametrize("kind", ["table", "repeated", "mapping"])
-def test_orthologues(kind):
+def test_orthologs(kind):
     adata = cells(["Gad1", "GAD2", "H2-K1", "H2-D1", "Two", "A"])
     mapping = {"Gad1": "A", "Sst": "B", "H2-K1": "C", "H2-D1": ["C"], "Two": ["D", "E"]}
-    orthologues = {"table": TABLE, "repeated": pd.concat([TABLE, TABLE]), "mapping": mapping}[kind]
-    aligned = align_genes(adata, ["E", "D", "C", "B", "A", "GAD2"], orthologues=orthologues)
+    orthologs = {"table": TABLE, "repeated": pd.concat([TABLE, TABLE]), "mapping": mapping}[kind]
+    aligned = align_genes(adata, ["E", "D", "C", "B", "A", "GAD2"], orthologs=orthologs)
     # Several are summed, one with several counts in each; A and GAD2 are not in the table
     assert genes_in(aligned) == [[4], [4], [2, 3], [], [0], []]
 
@@ -128,13 +128,13 @@ def test_orthologues(kind):
 def test_names_in_the_table_match_as_all_names_do():
     adata = cells(["ENSMUSG01.4", "SST"])
     table = {"ENSMUSG01": "GAD1", "Sst": "ENSG02"}
-    aligned = align_genes(adata, ["Gad1", "ENSG02.3"], orthologues=table)
+    aligned = align_genes(adata, ["Gad1", "ENSG02.3"], orthologs=table)
     assert genes_in(aligned) == [[0], [1]]
 
 
 def test_pairs_that_lack_a_name_are_left_out():
     table = pd.DataFrame({"a": ["A", "B", None], "b": ["X", np.nan, "Z"]})
-    assert genes_in(align_genes(cells(["A", "B", "nan"]), list("XZ"), orthologues=table)) == [
+    assert genes_in(align_genes(cells(["A", "B", "nan"]), list("XZ"), orthologs=table)) == [
         [0],
         [],
     ]
@@ -143,15 +143,15 @@ def test_pairs_that_lack_a_name_are_left_out():
 def test_tables_of_another_form_are_refused(refuses):
     adata = cells(["Gad1"])
     with refuses(ValueError, "two columns", "['mouse', 'human', 'type']", "Select"):
-        align_genes(adata, ["A"], orthologues=TABLE.assign(type="one2one"))
+        align_genes(adata, ["A"], orthologs=TABLE.assign(type="one2one"))
     with refuses(TypeError, "DataFrame of two columns or a mapping", "list"):
-        align_genes(adata, ["A"], orthologues=[("Gad1", "A")])
+        align_genes(adata, ["A"], orthologs=[("Gad1", "A")])
 
 
 @pytest.mark.parametrize("table", [TABLE[["human", "mouse"]], {}], ids=["swapped", "empty"])
 def test_a_table_that_leads_nowhere_is_refused(refuses, table):
     with refuses(ValueError, "'A', 'B'", "0 are in adata", "0 are in the vocabulary", "first"):
-        align_genes(cells(["Gad1", "Sst"]), ["A", "B"], orthologues=table)
+        align_genes(cells(["Gad1", "Sst"]), ["A", "B"], orthologs=table)
 
 
 # -- what a result looks like

@@ -57,7 +57,7 @@ def test_bins_are_in_natural_order_and_have_places(unchanged):
     assert binned.var["start"].tolist() == [0, 5000, 0, 0]
     assert binned.var["end"].tolist() == [5000, 10000, 5000, 5000]
     X = adata.X.toarray()
-    expected = np.stack([X[:, 4], X[:, 1] + X[:, 2], X[:, 0], X[:, 3]], 1)  # centre 5050: second
+    expected = np.stack([X[:, 4], X[:, 1] + X[:, 2], X[:, 0], X[:, 3]], 1)  # center 5050: second
     assert np.array_equal(binned.X.toarray(), expected)
     assert type(binned.X) is sp.csr_matrix and binned.X.dtype == np.float32
 

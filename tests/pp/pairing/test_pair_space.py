@@ -1,4 +1,4 @@
-"""Pairs in a space that expression and gene activity share: neighbours and transport."""
+"""Pairs in a space that expression and gene activity share: neighbors and transport."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_sides_of_other_sizes(make_mdata, apart, on):
 # -- the space
 
 
-def test_the_space_is_the_singular_vectors_of_standardised_matrices():
+def test_the_space_is_the_singular_vectors_of_standardized_matrices():
     rng = np.random.default_rng(0)
     x, y = (sp.csr_matrix(rng.poisson(1.0, (n, 12)).astype(np.float32)) for n in (40, 30))
     space = _shared_space.shared_space(x, y, n_comps=4, n_top_genes=50, random_state=0)
@@ -211,10 +211,10 @@ def test_genes_without_peaks_nearby_are_refused(sides, coordinates, refuses):
         pair_cells(*sides, on="embedding", genes=coordinates)
 
 
-# -- neighbours
+# -- neighbors
 
 
-def test_mutual_neighbours_are_those_of_a_loop():
+def test_mutual_neighbors_are_those_of_a_loop():
     rng = np.random.default_rng(0)
     x, y = (_shared_space._unit(rng.normal(size=(n, 3))) for n in (40, 25))
     found = pair_by_neighbors(SharedSpace(x, y), 4, "nearest", 0)
@@ -233,7 +233,7 @@ def test_mutual_neighbours_are_those_of_a_loop():
     assert np.array_equal(dropped.atac, found.atac[dropped.rna])
 
 
-def test_cells_without_a_mutual_neighbour_can_be_left_out(sides):
+def test_cells_without_a_mutual_neighbor_can_be_left_out(sides):
     everyone = pair_cells(*sides, on="embedding", n_neighbors=2)
     some = pair_cells(*sides, on="embedding", n_neighbors=2, unmatched="drop")
     assert everyone.n_obs == 120 > some.n_obs > 20
