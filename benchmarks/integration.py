@@ -33,7 +33,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 import scmomer
 from scmomer.tl import integration_report, map_to_reference
-from scmomer.tl._map_to_reference import label_probabilities, labels_of, neighbors
+from scmomer.tl._map_to_reference import label_probabilities, neighbors, reference_labels
 
 PARTS = ("integration", "labels", "batches")
 SCORES = ["bio_conservation", "batch_correction", "total"]
@@ -73,7 +73,7 @@ def label_scores(truth: np.ndarray, found: np.ndarray, confidence: np.ndarray) -
 
 def label_transfer(train: MuData, test: MuData, model: Any, labels: str) -> dict[str, Scores]:
     """Score labels that scMomer and principal components take over from the training cells."""
-    truth, known = test.obs[labels].astype(str).to_numpy(), labels_of(train, labels)
+    truth, known = test.obs[labels].astype(str).to_numpy(), reference_labels(train, labels)
     found = {}
     scmomer.tl.embed(train, model)
     for name, query in {"RNA only": test["rna"].copy(), "both": test.copy()}.items():

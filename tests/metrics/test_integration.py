@@ -106,5 +106,5 @@ def test_arguments_are_checked(embedding: NDArray, batch: NDArray, labels: NDArr
         integration(embedding, np.zeros(N_CELLS), labels)
     with pytest.raises(ValueError, match="`labels` to have at least two values"):
         integration(embedding, batch, np.zeros(N_CELLS))
-    with pytest.raises(ValueError, match="a label with cells of two batches"):
+    with pytest.raises(ValueError, match="a label with cells of at least two batches"):
         integration(embedding, labels, labels)

@@ -193,6 +193,8 @@ def test_pseudobulk_of_itself_and_of_the_mean(truth: NDArray) -> None:
     assert pseudobulk_pearson(truth, mean, groups) == 0  # only rounding is left to correlate
     assert pseudobulk_pearson(truth, mean, groups, centered=False) > 0.9
     assert pseudobulk_pearson(truth, np.zeros_like(truth), groups, centered=False) == 0
+    with pytest.warns(FutureWarning, match="centred= is now called centered="):
+        assert pseudobulk_pearson(truth, mean, groups, centred=False) > 0.9  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -210,10 +212,10 @@ def test_shapes_and_values_are_checked(truth: NDArray, score: NDArray, name: str
 
 
 @auroc_metrics
-def test_no_peak_to_judge(truth: NDArray, score: NDArray, metric: Callable[..., float]) -> None:
+def test_no_peak_to_score(truth: NDArray, score: NDArray, metric: Callable[..., float]) -> None:
     with pytest.raises(ValueError, match=r"at least 121 open cells.* up to 120 of 120 cells"):
         metric(truth, score, min_positives=N_CELLS + 1)
-    with pytest.raises(ValueError, match="a closed one"):
+    with pytest.raises(ValueError, match="at least one closed cell"):
         metric(np.ones_like(truth), score)
     with pytest.raises(ValueError, match="up to 0 of 120 cells"):
         metric(np.zeros_like(truth), score, min_positives=0)

@@ -56,6 +56,9 @@ def test_counts_and_order_can_be_asked_for(cells):
     ax = pl.confusion(cells, "true", normalize=False, order=order)
     assert [t.get_text() for t in ax.get_xticklabels()] == ["c", "b", "a", "unknown"]
     assert np.array_equal(values(ax), [[1, 0, 0, 0], [0, 2, 1, 0], [0, 1, 4, 1]])
+    with pytest.warns(FutureWarning, match="normalise= is now called normalize="):
+        former = pl.confusion(cells, "true", normalise=False, order=order)
+    assert np.array_equal(values(former), values(ax))
 
 
 def test_labels_that_were_never_predicted_keep_their_column(cells):

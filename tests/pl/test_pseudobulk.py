@@ -37,6 +37,11 @@ def test_each_dot_is_a_peak(truth, translated):
     np.testing.assert_allclose(dots(raw), expected, rtol=0, atol=1e-6)
     overall = np.stack([p.mean(axis=0) for p in profiles], axis=1)
     np.testing.assert_allclose(dots(centered), expected - overall, rtol=0, atol=1e-6)
+    with pytest.warns(FutureWarning, match="centred= is now called centered="):
+        (former,) = pseudobulk(
+            truth, translated, "cell_type", groups=["L4"], centred=False, show=False
+        )
+    assert np.array_equal(dots(former), dots(raw))
     assert raw.get_xlabel() == "measured" and "minus all" in centered.get_ylabel()
 
 

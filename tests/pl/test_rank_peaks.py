@@ -40,6 +40,9 @@ def test_rates_can_be_shown_as_they_are(ranked):
     kind = ranked.obs["cell_type"].to_numpy()
     expected = [opened[kind == k].mean(axis=0) for k in ("Astro", "L4", "Oligo")]
     np.testing.assert_allclose(image(ax), expected)
+    with pytest.warns(FutureWarning, match="centred= is now called centered="):
+        (former,) = rank_peaks(ranked, n_peaks=4, centred=False, show=False)
+    assert np.array_equal(image(former), image(ax))
 
 
 def test_measured_and_translated_stand_side_by_side(ranked, translated):

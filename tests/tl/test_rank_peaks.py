@@ -359,7 +359,7 @@ def test_unknown_groups_and_methods_are_refused(refuses):
     with refuses(ValueError, "'wilcoxon'", "'nope'"):
         rank_peaks(adata, "group", method="nope")
     for groups in ([], ["A"]):
-        with refuses(ValueError, "besides the reference 'A'"):
+        with refuses(ValueError, "other than the reference 'A'"):
             rank_peaks(adata, "group", groups=groups, reference="A")
     assert not adata.uns
 

@@ -121,6 +121,9 @@ def test_orthologs(kind):
     mapping = {"Gad1": "A", "Sst": "B", "H2-K1": "C", "H2-D1": ["C"], "Two": ["D", "E"]}
     orthologs = {"table": TABLE, "repeated": pd.concat([TABLE, TABLE]), "mapping": mapping}[kind]
     aligned = align_genes(adata, ["E", "D", "C", "B", "A", "GAD2"], orthologs=orthologs)
+    with pytest.warns(FutureWarning, match="orthologues= is now called orthologs="):
+        former = align_genes(adata, aligned, orthologues=orthologs)
+    assert np.array_equal(former.X.toarray(), aligned.X.toarray())
     # Several are summed, one with several counts in each; A and GAD2 are not in the table
     assert genes_in(aligned) == [[4], [4], [2, 3], [], [0], []]
 

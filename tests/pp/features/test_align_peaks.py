@@ -303,20 +303,27 @@ def test_a_registration_does_not_carry_over(mdata):
 # -- reports
 
 
-def test_one_line_says_how_many_landed(caplog):
+def test_one_line_reports_how_many_match(caplog):
     adata = cells(["chr1:1-9", "chr1:10-19", "chr3:1-9", "chr1:500-600"])
     with caplog.at_level(logging.INFO, "scmomer"):
         align_peaks(adata, ["chr1:1-12", "chr1:800-900"])
     (record,) = caplog.records
-    text = "2 of 4 peaks (50%) land on 1 of 2 target peaks (50%); the others are left out."
+    text = "2 of 4 peaks (50%) match 1 of 2 target peaks (50%); the rest are left out."
     assert record.getMessage() == text
 
 
 def test_few_targets_with_peaks_warn(caplog):
     adata = cells(["chr1:1-9", "chr1:10-19"])
     targets = ["chr1:1-12", *(f"chr1:{i}-{i + 1}" for i in range(50, 59))]
-    with pytest.warns(UserWarning, match=r"land on 1 of 10 target peaks \(10%\).*unreliable"):
+    with pytest.warns(UserWarning, match=r"match 1 of 10 target peaks \(10%\).*unreliable"):
         align_peaks(adata, targets)
+
+
+def test_the_former_name_of_center_warns():
+    adata, targets = cells(["chr1:1-9"]), ["chr1:1-12"]
+    with pytest.warns(FutureWarning, match="how='centre' is now called how='center'"):
+        former = align_peaks(adata, targets, how="centre")
+    assert np.array_equal(former.X.toarray(), align_peaks(adata, targets, how="center").X.toarray())
 
 
 @pytest.mark.filterwarnings("ignore:.*unreliable")
@@ -326,7 +333,7 @@ def test_no_more_than_chance_warns(how):
     names = [f"chr1:{i}-{i + 600}" for i in rng.choice(50_000_000, 2000, replace=False)]
     others = [f"chr1:{i}-{i + 3000}" for i in rng.choice(50_000_000, 5000, replace=False)]
     with pytest.warns(
-        UserWarning, match=r"lie on those of `peaks`.*chance.*moved by 1 Mb.*assembly"
+        UserWarning, match=r"match those of `peaks`.*chance.*shift by 1 Mb.*assembly"
     ):
         align_peaks(cells(names), others, how=how)
 

@@ -207,7 +207,7 @@ def test_peaks_without_coordinates_are_refused(sides, coordinates, refuses):
 
 def test_genes_without_peaks_nearby_are_refused(sides, coordinates, refuses):
     coordinates["chrom"] = coordinates["chrom"].str.removeprefix("chr")
-    with refuses(ValueError, "within 2000 base pairs", "'chr1:", "genes on '1', '2'", "genome"):
+    with refuses(ValueError, "within 2000 base pairs", "'chr1:", "genes are on '1', '2'", "genome"):
         pair_cells(*sides, on="embedding", genes=coordinates)
 
 
