@@ -1,4 +1,4 @@
-"""Predictors of accessibility from RNA that a model has to beat.
+"""Baseline predictors of accessibility from RNA.
 
 Each takes raw counts, cells in rows, and returns a float32 array ``(n_test, n_peaks)`` of
 probabilities that a peak is open (for :func:`linear`, estimates that may leave [0, 1]).
@@ -34,14 +34,14 @@ def cell_type_mean(
 ) -> NDArray[np.float32]:
     """Share of training cells of the same label in which each peak is open.
 
-    An oracle: it is told the labels of the test cells. A label without training cells gets the
-    share among all of them.
+    An oracle: it uses the labels of the test cells. A label without training cells gets the share
+    among all training cells.
     """
     opened = _binarize(atac_train)
     codes, names = pd.factorize(np.asarray(labels_train))
     means = _group_means(opened, codes, len(names))  # (n_labels, n_peaks)
     overall = _group_means(opened, np.zeros_like(codes), 1)
-    # An unknown label has the index -1, the last row.
+    # An unknown label has index -1, the last row.
     return np.vstack([means, overall])[pd.Index(names).get_indexer(np.asarray(labels_test))]
 
 
@@ -77,7 +77,7 @@ def linear(
 class Perceptron:
     """Scaled features -> hidden -> rank -> peaks, dropout, one-cycle schedule.
 
-    The strongest simple opponent: binary cross-entropy of every peak, ten epochs of AdamW.
+    The strongest simple baseline: binary cross-entropy over all peaks, ten epochs of AdamW.
     """
 
     def __init__(self, n_in: int, rate: NDArray[np.float32], hidden: int, rank: int, drop: float):
@@ -143,7 +143,7 @@ def perceptron(
 def neighbor_mean(
     known: NDArray[np.float32], target: sparse.csr_matrix, query: NDArray[np.float32], k: int
 ) -> NDArray[np.float32]:
-    """Mean of ``target`` over the ``k`` known cells that are nearest to each query."""
+    """Mean of ``target`` over the ``k`` known cells nearest to each query cell."""
     graph = NearestNeighbors(n_neighbors=k).fit(known).kneighbors_graph(query)
     return (graph.astype(np.float32) @ target).toarray() / np.float32(k)
 
@@ -151,7 +151,7 @@ def neighbor_mean(
 def least_squares(
     known: NDArray[np.float32], target: sparse.csr_matrix, query: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Linear regression of ``target`` on components, not below zero."""
+    """Linear regression of ``target`` on components, clipped at zero."""
     fit = LinearRegression().fit(known, target.toarray())
     return np.maximum(fit.predict(query), 0)
 
@@ -159,7 +159,7 @@ def least_squares(
 def lsi(
     atac_train: sparse.csr_matrix, atac_test: sparse.csr_matrix, n_comps: int = 50
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Latent semantic indexing as muon weighs it, fitted on training cells; no depth component."""
+    """Latent semantic indexing with muon's weights, fitted to training cells; no depth component."""
     train, test = _binarize(atac_train), _binarize(atac_test)
     idf = np.log1p(train.shape[0] / (1 + np.asarray(train.sum(0)).ravel()))
 
@@ -172,7 +172,7 @@ def lsi(
 
 
 def rna_depth(rna_test: sparse.csr_matrix, n_peaks: int) -> NDArray[np.float32]:
-    """Total RNA count of the cell at every peak: what sequencing depth alone can rank."""
+    """Total RNA count of the cell for every peak: a predictor by depth alone."""
     total = np.asarray(rna_test.sum(1), dtype=np.float32).reshape(-1, 1)
     return np.repeat(total, n_peaks, axis=1)
 
@@ -200,8 +200,8 @@ def rna_pca(
 
     Returns
     -------
-    Of the training cells ``(n_train, n_comps)`` and, centered and rotated alike, of the test cells
-    ``(n_test, n_comps)``.
+    Components of the training cells ``(n_train, n_comps)`` and, with the same centering and
+    rotation, of the test cells ``(n_test, n_comps)``.
     """
     if target_sum is None:
         target_sum = float(np.median(np.asarray(rna_train.sum(1))))
@@ -214,7 +214,7 @@ def rna_pca(
 
 
 def log_normalize(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.csr_matrix:
-    """``log(1 + counts per target_sum)``, of the shape of ``counts``, which stay as they are."""
+    """``log(1 + counts per target_sum)``, a copy of the same shape."""
     adata = ad.AnnData(counts.astype(np.float32, copy=True))
     sc.pp.normalize_total(adata, target_sum=target_sum)
     sc.pp.log1p(adata)
@@ -222,14 +222,14 @@ def log_normalize(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.
 
 
 def _binarize(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """1 where a peak is open."""
+    """Return 1 where a peak is open."""
     return (counts > 0).astype(np.float32)
 
 
 def _group_means(
     matrix: sparse.csr_matrix, codes: NDArray[np.intp], n_groups: int
 ) -> NDArray[np.float32]:
-    """Mean row of each group of cells, ``(n_groups, n_peaks)``; a code of -1 belongs to none."""
+    """Return the mean row of each group, ``(n_groups, n_peaks)``; codes of -1 are left out."""
     cells = np.flatnonzero(codes >= 0)
     weights = 1 / np.bincount(codes[cells], minlength=n_groups)[codes[cells]]
     shape = (n_groups, matrix.shape[0])
