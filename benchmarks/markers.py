@@ -61,7 +61,7 @@ def main() -> None:
             kept = types.map(types.value_counts()).ge(MIN_CELLS) & (types != "Mis")
             rna, truth = test["rna"][kept.to_numpy()].copy(), test["atac"][kept.to_numpy()].copy()
             known = [train[m].X for m in ("rna", "atac")]
-            ways = {
+            translations = {
                 "scMomer": scmomer.tl.translate_atac(rna, model),
                 "scMomer, at mean depth": scmomer.tl.translate_atac(rna, model, depth="mean"),
                 "kNN, 200 cells": baselines.knn(*known, rna.X, k=200),
@@ -70,14 +70,14 @@ def main() -> None:
             }
             true = scores(truth)
             found = {}
-            for name, values in ways.items():
+            for name, values in translations.items():
                 values = values.X if isinstance(values, AnnData) else values
                 guess = AnnData(np.asarray(values), obs=rna.obs, var=truth.var[[]])
                 found[name] = compare(true, scores(guess))
             print(fold, seed, found, flush=True)
             if args.pictures is not None and not runs:
                 args.pictures.mkdir(parents=True, exist_ok=True)
-                draw(truth, ways["scMomer"], args.pictures)
+                draw(truth, translations["scMomer"], args.pictures)
             runs.append({"fold": fold, "seed": seed, "markers": found})
     finish(args, runs, ("markers",))
 

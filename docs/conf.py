@@ -36,7 +36,7 @@ html_title = project
 
 
 def _parse_returns(self: NumpyDocstring, section: str) -> list[str]:
-    """Reads *Returns* as prose: the type is in the signature, so the first line is not one."""
+    """Parse *Returns* as prose: the type is in the signature, so the first line is not a type."""
     lines = self._dedent(self._consume_to_next_section())
     return self._format_block(":returns: ", lines)
 

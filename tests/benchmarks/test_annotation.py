@@ -74,5 +74,5 @@ def test_subsets_keep_two_cells_of_each_type(helpers):
     kept = helpers.subset(labels, {"a": 20, "b": 1, "c": 0}, 0)
     assert np.unique(labels[kept], return_counts=True)[1].tolist() == [20, 2, 2]
     assert np.array_equal(kept, helpers.subset(labels, {"a": 20, "b": 1, "c": 0}, 0))
-    few, names = helpers.enough((AnnData(np.zeros((4, 1))), np.array([*"aabc"])))
+    few, names = helpers.without_singletons((AnnData(np.zeros((4, 1))), np.array([*"aabc"])))
     assert names.tolist() == ["a", "a"] and few.n_obs == 2
