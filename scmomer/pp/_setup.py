@@ -30,7 +30,7 @@ def setup_mudata(
         lack modalities, but some cells must have two. Peaks are named ``chr1:1000-1500``, ``chr1_1000_1500`` or
         ``chr1-1000-1500`` and may be in any order.
     rna_layer, atac_layer, protein_layer
-        Layers that hold the counts; None for ``X``.
+        Layers with the counts; None for ``X``.
     batch_key
         Column of samples or batches, looked up in ``mdata.obs`` and then in the modalities'
         obs. Decoders have one bias per batch; encoders do not depend on the batch.
@@ -94,7 +94,7 @@ def setup_anndata(
         ``"rna"``, ``"atac"`` or ``"protein"``; None infers it from the feature names
         (intervals are peaks) and from ``var["feature_types"]`` (``"Antibody Capture"``).
     layer
-        Layer that holds the counts; None for ``X``.
+        Layer with the counts; None for ``X``.
     batch_key, labels_key
         Columns of ``adata.obs``, as in :func:`setup_mudata`.
 

@@ -41,7 +41,7 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
         ``var["feature_types"]`` or ``var["modality"]`` (``"Gene Expression"``, ``"Peaks"``,
         ``"Antibody Capture"``, ...), otherwise by whether names are genomic intervals. Not modified.
     layer
-        Layer that holds the counts; None for ``X``.
+        Layer with the counts; None for ``X``.
 
     Returns
     -------

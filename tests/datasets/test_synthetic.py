@@ -1,4 +1,4 @@
-"""The synthetic data: what they promise about shape, seed, signal and missing modalities."""
+"""The synthetic data: shape, seed, signal and missing modalities."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_every_gene_has_its_peaks_on_one_chromosome():
 
 @pytest.mark.parametrize("name", ["rna", "atac"])
 def test_counts_follow_the_truth(name):
-    """Without batch effect, the share of a feature in a cell has the promised expectation."""
+    """Without batch effect, the share of a feature in a cell has the documented expectation."""
     mdata = synthetic(2000, 40, 80, batch_effect=0)
     truth = mdata.uns["truth"]
     expected = mdata.obsm["programs"] @ truth[name]
@@ -128,7 +128,7 @@ def test_markers_and_their_peaks_are_high_in_their_type():
 
 
 def test_links_carry_signal_within_a_type():
-    """RNA of a gene goes with its own peaks beyond the cell type, not with those of other genes."""
+    """Within cell types, RNA of a gene correlates with its own peaks, not with those of other genes."""
     mdata = synthetic(3000, 20, 60, n_types=2, batch_effect=0)
     types = mdata.obs["cell_type"]
     rna, atac = residuals(mdata["rna"].X, types), residuals(mdata["atac"].X, types)
@@ -200,7 +200,7 @@ def test_survives_a_round_trip_to_disk(tmp_path):
 
 
 def test_chunks_do_not_show(monkeypatch):
-    """Cells keep their totals, and their order, however small the chunks."""
+    """Cells keep their totals and their order for any chunk size."""
     whole = synthetic(200)
     monkeypatch.setattr("scmomer.datasets._sampling.CHUNK", 100)  # less than one cell
     pieces = synthetic(200)

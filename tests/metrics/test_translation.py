@@ -190,7 +190,7 @@ def test_pseudobulk_of_itself_and_of_the_mean(truth: NDArray) -> None:
     groups = np.arange(N_CELLS) % 3
     mean = np.tile(truth.mean(0), (N_CELLS, 1))
     assert pseudobulk_pearson(truth, 3 * truth + 1, groups) == pytest.approx(1)
-    assert pseudobulk_pearson(truth, mean, groups) == 0  # only rounding is left to correlate
+    assert pseudobulk_pearson(truth, mean, groups) == 0  # only rounding errors remain
     assert pseudobulk_pearson(truth, mean, groups, centered=False) > 0.9
     assert pseudobulk_pearson(truth, np.zeros_like(truth), groups, centered=False) == 0
     with pytest.warns(FutureWarning, match="centred= is now called centered="):

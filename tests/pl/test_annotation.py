@@ -16,7 +16,7 @@ from scmomer import pl
 
 @pytest.fixture
 def cells() -> AnnData:
-    """Six cells of a, three of b, one of c; two of them mistaken, one unknown, one unlabeled."""
+    """Six cells of a, three of b, one of c; two wrong labels, one unknown, one unlabeled cell."""
     adata = AnnData(np.zeros((11, 2), np.float32))
     adata.obs["true"] = [*"aaaaaabbbc", None]
     adata.obs["scmomer_label"] = pd.Categorical([*"aaaab", "unknown", *"bbaca"])
@@ -97,7 +97,7 @@ def test_axes_figures_and_files(cells, tmp_path):
 
 
 def colors(ax: Axes) -> dict[tuple[float, ...], tuple[float, ...]]:
-    """Color of each dot by its place."""
+    """Color of each dot by its position."""
     return {
         tuple(xy): tuple(c)
         for dots in ax.collections[:2]

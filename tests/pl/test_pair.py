@@ -1,4 +1,4 @@
-"""Cells and peaks of two containers, and the axes of a picture."""
+"""Matched cells and peaks of two containers, and the axes of a figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registration: what is accepted, what is refused and how, and that nothing is changed."""
+"""Registration: valid and invalid data, messages, and unchanged inputs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RNA_MATRIX, ATAC_MATRIX, ALONE = "mdata['rna'].X", "mdata['atac'].X", "adata.X"
 
 
 def set_up(data, **kwargs) -> None:
-    """Registers either container."""
+    """Register either container."""
     (setup_mudata if isinstance(data, MuData) else setup_anndata)(data, **kwargs)
 
 
 @pytest.fixture(params=["MuData-rna", "MuData-atac", "AnnData-rna", "AnnData-atac"])
 def case(request, mdata):
-    """A container, one modality of it, and how messages name its counts."""
+    """A container, one of its modalities, and the name of its counts in messages."""
     container, modality = request.param.split("-")
     if container == "MuData":
         return mdata, mdata[modality], {"rna": RNA_MATRIX, "atac": ATAC_MATRIX}[modality]
@@ -308,7 +308,7 @@ def test_numbers_are_batches_too(mdata):
     assert np.array_equal(model._training_cells().batch, np.arange(120) % 3)
 
 
-# -- what is written
+# -- results
 
 
 @pytest.mark.parametrize("container", ["MuData", "AnnData-rna", "AnnData-atac"])

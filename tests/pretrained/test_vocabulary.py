@@ -1,4 +1,4 @@
-"""The shipped gene list is the published one, and nothing else is taken for it."""
+"""The gene list is the published one; any other list raises an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tl.integration_report``: scib-metrics of embeddings beside other methods."""
+"""``tl.integration_report``: scib-metrics of embeddings and of other methods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEYS = {"batch_key": "batch", "labels_key": "cell_type"}
 
 @pytest.fixture(scope="module")
 def cells() -> MuData:
-    """Cells with a perfect embedding, and one that knows the batch alone."""
+    """Cells with a perfect embedding, and one that depends only on the batch."""
     mdata = synthetic(300, 60, 100, n_types=3, batch_effect=0.8)
     rng = np.random.default_rng(0)
     for key, column in (("X_types", "cell_type"), ("X_batches", "batch")):
@@ -39,7 +39,7 @@ def reported(cells) -> tuple[MuData, pd.DataFrame]:
 
 @pytest.fixture
 def scored(monkeypatch) -> dict[str, np.ndarray]:
-    """The embeddings that are scored; without scib-metrics, which takes seconds for each."""
+    """The scored embeddings, without running scib-metrics, which takes seconds for each."""
     seen: dict[str, np.ndarray] = {}
 
     def scores(embeddings, obs, kbet, n_jobs):

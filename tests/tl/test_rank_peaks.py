@@ -21,7 +21,7 @@ FIELDS = ("names", "scores", "logfoldchanges", "pvals", "pvals_adj")
 
 
 def planted(n_cells: int = 300, probabilities: bool = False) -> AnnData:
-    """Three groups with five peaks each of their own, and 45 peaks that differ in none."""
+    """Three groups with five specific peaks each, and 45 unspecific peaks."""
     rng = np.random.default_rng(0)
     group = np.array(list(PLANTED))[np.arange(n_cells) % 3]
     rate = np.full((n_cells, 60), 0.1)
@@ -45,12 +45,12 @@ def table(adata: AnnData, group: str, key: str = "rank_peaks"):
 
 
 def rates(adata: AnnData, cells: np.ndarray) -> np.ndarray:
-    """Share of open cells, or mean probability, written plainly."""
+    """Share of open cells, or mean probability, in plain code."""
     x = adata.X.toarray() > 0 if sp.issparse(adata.X) else adata.X
     return x[cells].astype(np.float64).mean(axis=0)
 
 
-# -- what is found
+# -- scores
 
 
 def test_planted_peaks_come_first(adata):
@@ -330,7 +330,7 @@ def test_scanpys_advice_on_counts_is_not_given(capsys):
     assert "logarithmize" not in "".join(capsys.readouterr())
 
 
-# -- what is refused
+# -- errors
 
 
 def test_unknown_columns_layers_and_modalities_are_refused(mdata, refuses):

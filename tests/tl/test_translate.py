@@ -1,4 +1,4 @@
-"""``tl.translate_atac`` and ``tl.translate_rna``: what they return or write, and where."""
+"""``tl.translate_atac`` and ``tl.translate_rna``: results and where they are written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCE = {"atac": "rna", "rna": "atac"}
 
 @pytest.fixture(params=["atac", "rna"])
 def to(request) -> str:
-    """What is translated to."""
+    """Target modality."""
     return request.param
 
 

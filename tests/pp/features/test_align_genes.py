@@ -1,4 +1,4 @@
-"""Counts in a gene vocabulary: which name is which, what is summed, left out or refused."""
+"""Counts of a gene vocabulary: matched, summed and left out genes, and errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scmomer.pp import align_genes
 
 
 def cells(names, n=6) -> AnnData:
-    """Counts of which each gene has its own: no sum of some is one of others."""
+    """Counts in which all sums of genes are different."""
     counts = (np.arange(1, n + 1)[:, None] * 2 ** np.arange(len(names))).astype(np.float32)
     adata = AnnData(sp.csr_matrix(counts))
     adata.obs_names = [f"cell{i}" for i in range(n)]
@@ -23,7 +23,7 @@ def cells(names, n=6) -> AnnData:
 
 
 def genes_in(aligned) -> list[list[int]]:
-    """Which genes each entry is the sum of, read from its counts in the first cell."""
+    """Return the genes that are summed in each entry, from the counts of the first cell."""
     sums = aligned.X.toarray()[0].astype(int)
     return [[i for i in range(20) if value >> i & 1] for value in sums]
 
@@ -36,10 +36,10 @@ def genes_in(aligned) -> list[list[int]]:
     [
         (["A", "B", "C"], ["C", "X", "A"], [[2], [], [0]]),
         (["Gad1", "Sst"], ["GAD1", "SST"], [[0], [1]]),
-        (["GAD1", "Gad1"], ["GAD1"], [[0]]),  # as written wins
-        (["gad1", "Gad1"], ["GAD1"], [[0, 1]]),  # neither is, both count
+        (["GAD1", "Gad1"], ["GAD1"], [[0]]),  # an exact match wins
+        (["gad1", "Gad1"], ["GAD1"], [[0, 1]]),  # no exact match, both count
         (["Gad1", "GAD1"], ["GAD1", "Gad1"], [[1], [0]]),
-        (["gad1", "SST"], ["GAD1", "Gad1", "SST"], [[], [], [1]]),  # two entries fit: none
+        (["gad1", "SST"], ["GAD1", "Gad1", "SST"], [[], [], [1]]),  # two matches: none
         (["ENSG00000128683.14"], ["ENSG00000128683"], [[0]]),
         (["ENSG00000128683"], ["ENSG00000128683.2"], [[0]]),
         (["ENSG00000128683.14"], ["ENSG00000128683.2"], [[0]]),
@@ -59,7 +59,7 @@ def test_which_name_is_which(names, vocabulary, expected):
 
 
 def naive(names, vocabulary) -> list[list[int]]:
-    """Exact or in any case, one pair after the other."""
+    """Loop over pairs, exact or in any case."""
     result = []
     for entry in vocabulary:
         exact = [i for i, name in enumerate(names) if name == entry]
@@ -157,7 +157,7 @@ def test_a_table_that_leads_nowhere_is_refused(refuses, table):
         align_genes(cells(["Gad1", "Sst"]), ["A", "B"], orthologs=table)
 
 
-# -- what a result looks like
+# -- results
 
 
 def test_cells_are_kept_and_features_are_new(unchanged):
@@ -231,7 +231,7 @@ def test_few_matches_warn():
         align_genes(cells(["A", "B"]), ["A", *"stuvwxyz"])
 
 
-# -- what is refused
+# -- errors
 
 
 def test_no_gene_in_common_is_refused(refuses):

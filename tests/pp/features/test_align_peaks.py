@@ -1,4 +1,4 @@
-"""Counts on another peak set: as a double loop says, and what is refused."""
+"""Counts of another peak set: equal to a double loop, and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def intervals(rng, n, chroms=("chr1", "chr2", "chr10", "chrX"), length=20_000) -
 
 
 def cells(names, rng=None, n=7) -> AnnData:
-    """Counts of peaks with annotation of every kind."""
+    """Counts of peaks with all kinds of annotation."""
     rng = rng or np.random.default_rng(0)
     X = sp.csr_matrix(rng.poisson(1, (n, len(names))).astype(np.float32))
     adata = AnnData(X, var=pd.DataFrame({"mean": 1.0}, index=list(names)))
@@ -53,7 +53,7 @@ def overlap(a, b) -> int:
 
 
 def naive(adata, targets, min_overlap=1) -> np.ndarray:
-    """One pair of intervals after the other."""
+    """Loop over pairs of intervals."""
     X = adata.X.toarray() if sp.issparse(adata.X) else np.asarray(adata.X)
     result = np.zeros((adata.n_obs, len(targets)))
     for i, name in enumerate(adata.var_names):
@@ -64,7 +64,7 @@ def naive(adata, targets, min_overlap=1) -> np.ndarray:
 
 
 def naive_center(adata, targets) -> np.ndarray:
-    """One peak after the other."""
+    """Loop over peaks."""
     result = np.zeros((adata.n_obs, len(targets)))
     for i, name in enumerate(adata.var_names):
         chrom, start, end = parse(name)
@@ -129,7 +129,7 @@ def test_the_same_peaks_in_any_order_give_the_same_counts(mdata, how):
 
 
 def test_there_and_back(mdata):
-    """Halves of peaks have all counts of a peak; back, their sum."""
+    """Halves of peaks have all counts of a peak; mapped back, their sum."""
     atac = mdata["atac"]
     var = atac.var
     middle = (var["start"] + var["end"]) // 2
@@ -162,7 +162,7 @@ def test_mitochondria_have_two_names():
     assert (align_peaks(adata, ["MT:1-9"]).X != adata.X).nnz == 0
 
 
-# -- what a result looks like
+# -- results
 
 
 def test_cells_are_kept_and_features_are_new(unchanged):
@@ -178,7 +178,7 @@ def test_cells_are_kept_and_features_are_new(unchanged):
     assert aligned.var.columns.tolist() == ["chrom", "start", "end"]
     assert aligned.var.iloc[0].tolist() == ["chr10", 15, 30]
     assert aligned.var["chrom"].cat.categories.tolist() == ["chr2", "chr9", "chr10"]
-    aligned.obsm["X_umap"][:] = 0  # copies: nothing of the input changes
+    aligned.obsm["X_umap"][:] = 0  # copies: the input does not change
     aligned.obs["batch"] = "c"
     aligned.uns["colors"]["a"].append(3)
     assert adata.obsm["X_umap"].all() and adata.uns["colors"] == {"a": [1, 2]}
@@ -344,7 +344,7 @@ def test_targets_all_over_the_genome_do_not_warn(recwarn):
     assert not [w for w in recwarn if "chance" in str(w.message)]
 
 
-# -- what is refused
+# -- errors
 
 
 def test_another_assembly_is_refused(refuses):

@@ -1,4 +1,4 @@
-"""Counts in bins of the genome: as a loop says, in natural order, the same for any peak set."""
+"""Counts in genomic bins: equal to a loop, in natural order, the same for any peak set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cells(names, n=5, seed=0) -> AnnData:
 
 
 def naive(adata, width) -> dict[str, np.ndarray]:
-    """One peak after the other."""
+    """Loop over peaks."""
     result: dict[str, np.ndarray] = {}
     for i, name in enumerate(adata.var_names):
         chrom, place = name.split(":")
@@ -129,7 +129,7 @@ def test_cells_are_kept_and_layers_dropped():
     assert binned.X.sum() == adata.layers["counts"].sum()
 
 
-# -- what is refused
+# -- errors
 
 
 @pytest.mark.parametrize("width", [0, -5, 2.5, "5000", True])

@@ -1,4 +1,4 @@
-"""Pairing, whatever it rests on: what comes out, what is left alone, what is refused."""
+"""Pairing with all methods: results, unchanged inputs, errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAYS = {
 
 @pytest.fixture(params=WAYS)
 def way(request):
-    """Arguments of each way of pairing."""
+    """Arguments of each pairing method."""
     if request.param == "ot":
         pytest.importorskip("ot")
     return WAYS[request.param]
@@ -135,7 +135,7 @@ def test_a_model_trains_on_the_pairs(sides, way, make_model, train):
     assert model.get_translated(paired["rna"]).shape == (120, 200)
 
 
-# -- what is refused
+# -- errors
 
 
 def test_unknown_options_are_refused(sides, refuses):

@@ -1,4 +1,4 @@
-"""Pairs in a space that expression and gene activity share: neighbors and transport."""
+"""Pairs in a shared space of expression and gene activity: neighbors and transport."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ring(n: int, shift: float = 0.0) -> np.ndarray:
     return np.column_stack([np.cos(angle), np.sin(angle)])
 
 
-# -- truth is known
+# -- known truth
 
 
 @pytest.mark.parametrize("on", BOTH)
@@ -45,7 +45,7 @@ def test_pairs_of_hidden_truth_are_far_better_than_chance(make_mdata, apart, on)
     paired = pair_cells(rna, atac, on=on)
     found = agreement(paired)
     assert found["chance"] == pytest.approx(0.25, abs=0.02) and found["agreement"] > 0.9
-    # The state within a type is told by both modalities too.
+    # Both modalities also depend on the state within a type.
     state, of_partner = (paired[name].obs["state"].to_numpy() for name in ("rna", "atac"))
     assert np.corrcoef(state, of_partner)[0, 1] > 0.3
 
