@@ -102,7 +102,7 @@ _DEPTH = """
 
 
 def _documented(depth: str = "", **texts: str) -> Callable[[Function], Function]:
-    """Complete docstring and signature of a function that takes :class:`TranslateOptions`."""
+    """Complete the docstring and signature of a function with :class:`TranslateOptions`."""
 
     def decorate(function: Function) -> Function:
         function.__doc__ = _DOC.format(summary=function.__doc__, depth=depth, **texts)
@@ -133,7 +133,7 @@ def _documented(depth: str = "", **texts: str) -> Callable[[Function], Function]
     values="probabilities in ``[0, 1]``",
     depth=_DEPTH.format(
         what="Depth of the probabilities",
-        number='a number of open peaks. Use\n        ``"mean"`` to cluster or compare cells: depth is the largest difference between them',
+        number='a number of open peaks. Use ``"mean"``\n        to cluster or compare cells: depth is the largest difference between them',
     ),
 )
 def translate_atac(
@@ -144,7 +144,7 @@ def translate_atac(
     **options: Unpack[TranslateOptions],
 ) -> AnnData | MuData | None:
     """Predict accessibility from RNA."""
-    return _translate(ATAC, data, resolve_model(model), {**options, "depth": depth})
+    return _translate(ATAC, data, resolve_model(model), options, depth=depth)
 
 
 @_documented(
@@ -160,7 +160,7 @@ def translate_rna(
     **options: Unpack[TranslateOptions],
 ) -> AnnData | MuData | None:
     """Predict expression from ATAC."""
-    return _translate(RNA, data, resolve_model(model), {**options})
+    return _translate(RNA, data, resolve_model(model), options)
 
 
 @_documented(
@@ -179,15 +179,15 @@ def translate_protein(
     **options: Unpack[TranslateOptions],
 ) -> AnnData | MuData | None:
     """Predict surface protein (ADT) from RNA, ATAC or both."""
-    return _translate(PROTEIN, data, resolve_model(model), {**options, "depth": depth})
+    return _translate(PROTEIN, data, resolve_model(model), options, depth=depth)
 
 
 def _translate(
-    to: Modality, data: AnnData | MuData, model: SCMOMER, given: Mapping[str, Any]
+    to: Modality, data: AnnData | MuData, model: SCMOMER, given: TranslateOptions, **more: Any
 ) -> AnnData | MuData | None:
-    """Return or write the translation into `to`, with the keyword arguments of a call."""
-    layers = {key: value for key, value in given.items() if key not in {"depth", *_DEFAULTS}}
-    options = {key: value for key, value in {**_DEFAULTS, **given}.items() if key not in layers}
+    """Return or write the translation into `to`; `given` are the keyword arguments of the call."""
+    layers = {key: value for key, value in given.items() if key not in _DEFAULTS}
+    options = {key: given.get(key, default) for key, default in _DEFAULTS.items()} | more
     path, copy = options.pop("path"), options.pop("copy")
     check_container(data)
     model._check_can_translate(to)

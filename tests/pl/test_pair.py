@@ -111,7 +111,7 @@ def _axes() -> Axes:
         (False, {"save": "a.png", "show": True}, 1),
     ],
 )
-def test_pictures_are_shown_as_scanpy_is_told(
+def test_figures_follow_the_autoshow_of_scanpy(
     truth, translated, monkeypatch, tmp_path, autoshow, options, expected
 ):
     shown = []

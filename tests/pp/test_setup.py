@@ -39,7 +39,7 @@ def case(request, mdata):
     [(0.5, "non-integer"), (-2, "negative"), (np.nan, "NaN or infinite"), (np.inf, "NaN or inf")],
     ids=["fraction", "negative", "nan", "inf"],
 )
-def test_values_that_are_no_counts_are_refused(case, refuses, value, kind, dense):
+def test_values_that_are_not_counts_are_refused(case, refuses, value, kind, dense):
     data, adata, place = case
     matrix = adata.X.toarray()
     cell, feature = 3, 7
@@ -228,13 +228,13 @@ def test_modalities_without_common_cells_are_refused(mdata, refuses):
         setup_mudata(apart)
 
 
-def test_the_modality_of_an_anndata_is_told_by_its_features(mdata):
+def test_the_modality_of_an_anndata_is_inferred_from_its_features(mdata):
     for name, adata in mdata.mod.items():
         setup_anndata(adata)
         assert scmomer.SCMOMER(adata, size="small").spec.modalities == (name,)
 
 
-def test_the_modality_of_an_anndata_can_be_told(mdata, refuses):
+def test_the_modality_of_an_anndata_can_be_given(mdata, refuses):
     setup_anndata(mdata["atac"], modality="rna")
     assert scmomer.SCMOMER(mdata["atac"], size="small").spec.modalities == ("rna",)
     with refuses(ValueError, "['rna', 'atac', 'protein']", "'methylation'"):

@@ -94,7 +94,7 @@ def test_embeds_and_is_saved(released, genes, cells, tmp_path):
         )
 
 
-def test_it_says_what_it_cannot_do(released, genes, cells):
+def test_it_reports_what_it_cannot_do(released, genes, cells):
     model = load_scmomer(released[0], genes=genes)
     with pytest.raises(ValueError, match=r"one of \['rna'\], found 'atac'.*train one on a MuData"):
         model.get_translated(cells)

@@ -72,7 +72,7 @@ def test_means_are_those_of_the_groups(reported):
     np.testing.assert_allclose(table["total"], 0.6 * bio + 0.4 * batch)
 
 
-def test_scores_tell_types_from_batches(reported):
+def test_scores_distinguish_types_and_batches(reported):
     _, table = reported
     types, batches = table.loc["X_types"], table.loc["X_batches"]
     assert types["kmeans_ari"] > 0.9 and types["ilisi"] > 0.8

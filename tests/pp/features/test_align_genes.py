@@ -211,7 +211,7 @@ def test_other_names_are_a_query_in_one_line(trained, make_unseen, refuses):
 # -- reports
 
 
-def test_one_line_says_what_became_of_each_gene(caplog):
+def test_one_line_reports_all_genes(caplog):
     adata = cells(["A", "b", "B.x", "ensg1", "ENSG1.2", "dd", "unknown"])
     with caplog.at_level(logging.INFO, "scmomer"):
         align_genes(adata, ["A", "B", "ENSG1", "Dd", "DD", "X", "Y"])
@@ -253,7 +253,7 @@ def test_repeated_names_are_refused(refuses):
         align_genes(cells(["A"]), ["A", "A"])
 
 
-def test_values_that_are_no_counts_are_refused(refuses):
+def test_values_that_are_not_counts_are_refused(refuses):
     adata = cells(["A"])
     adata.X = adata.X / 3
     with refuses(ValueError, "adata.X", "non-integer", "layer="):

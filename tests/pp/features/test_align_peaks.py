@@ -369,7 +369,7 @@ def test_no_chromosome_in_common_is_refused(refuses):
 @pytest.mark.parametrize(
     "bad", ["Gad1", "chr1:20-10", "chr1:10-10", "chr1:1", "chr1:1-99999999999999999999"]
 )
-def test_names_that_are_no_intervals_are_refused(refuses, where, bad):
+def test_names_that_are_not_intervals_are_refused(refuses, where, bad):
     good = ["chr1:1-9", "chr1:20-30"]
     names = {"adata.var_names": good, "peaks": good}
     names[where] = [*good, bad]

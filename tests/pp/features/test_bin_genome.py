@@ -111,7 +111,7 @@ def test_a_model_is_a_reference(trained, mdata):
     assert bins.var.equals(bin_genome(mdata["atac"], 2000).var)
 
 
-def test_one_line_says_how_many_landed(caplog):
+def test_one_line_reports_how_many_match(caplog):
     with caplog.at_level(logging.INFO, "scmomer"):
         bin_genome(cells(PEAKS))
     (record,) = caplog.records
@@ -138,7 +138,7 @@ def test_widths_that_make_no_sense_are_refused(refuses, width):
         bin_genome(cells(PEAKS), width)
 
 
-def test_names_that_are_no_intervals_are_refused(refuses):
+def test_names_that_are_not_intervals_are_refused(refuses):
     with refuses(ValueError, "1 of 2", "'Gad1'", "adata.var_names"):
         bin_genome(cells(["chr1:1-9", "Gad1"]))
     with refuses(ValueError, "1 of 1", "'Gad1'", "reference"):
@@ -159,7 +159,7 @@ def test_another_assembly_is_refused(refuses):
         bin_genome(adata, reference=["chr2:1-9"])
 
 
-def test_values_that_are_no_counts_are_refused(refuses):
+def test_values_that_are_not_counts_are_refused(refuses):
     adata = cells(PEAKS)
     adata.X = adata.X / 3
     with refuses(ValueError, "adata.X", "non-integer", "layer="):

@@ -28,7 +28,7 @@ def way(request):
     return WAYS[request.param]
 
 
-def test_pairs_are_named_as_rna_and_know_their_atac_cell(sides, way, unchanged):
+def test_pairs_are_named_as_rna_with_their_atac_cell(sides, way, unchanged):
     rna, atac = sides
     with unchanged(rna), unchanged(atac):
         paired = pair_cells(rna, atac, **way)
@@ -164,7 +164,7 @@ def test_numbers_out_of_range_are_refused(sides, refuses, name, value):
         pair_cells(*sides, on="embedding", **{name: value})
 
 
-def test_containers_that_are_no_anndata_are_refused(mdata, sides, way, refuses):
+def test_containers_other_than_anndata_are_refused(mdata, sides, way, refuses):
     with refuses(TypeError, "rna to be an AnnData", "MuData", "mdata['rna']"):
         pair_cells(mdata, sides[1], **way)
     with refuses(TypeError, "atac to be an AnnData", "ndarray"):

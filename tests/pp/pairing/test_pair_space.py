@@ -294,7 +294,7 @@ def test_blocks_bound_memory_and_cover_all_cells(monkeypatch, n_atac):
     assert sum(shape[0] for shape in shapes) == 100 and sum(shape[1] for shape in shapes) == n_atac
 
 
-def test_transport_without_pot_says_how_to_install_it(sides, monkeypatch):
+def test_transport_without_pot_reports_how_to_install_it(sides, monkeypatch):
     monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(ImportError, match=r"^POT is not installed.*pip install 'scmomer\[ot\]'"):
         pair_cells(*sides, on="ot")
