@@ -103,7 +103,7 @@ def synthetic(
         protein_depth=protein_depth,
     )
     if not n_proteins and "protein" in (missing or {}):
-        msg = "Expected `missing` without 'protein' if `n_proteins` is 0, found it."
+        msg = "`missing` has 'protein', but `n_proteins` is 0."
         raise ValueError(msg)
     if n_proteins < 0:
         msg = f"Expected `n_proteins` of at least 0, found {n_proteins}."

@@ -48,9 +48,7 @@ def pairing_agreement(first: ArrayLike, second: ArrayLike) -> dict[str, float]:
     known = ~(pd.isna(first) | pd.isna(second))
     n_pairs = int(known.sum())
     if n_pairs == 0:
-        raise ValueError(
-            f"Expected pairs with a label on both sides, found none among {len(first)}."
-        )
+        raise ValueError(f"None of {len(first)} pairs has a label on both sides.")
     codes, names = pd.factorize(np.concatenate([first[known], second[known]]))
     a, b = codes[:n_pairs], codes[n_pairs:]
     n_first, n_second, n_same = (

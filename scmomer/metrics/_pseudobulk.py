@@ -102,7 +102,7 @@ def pseudobulk_ceiling(
     kept = np.flatnonzero(codes >= 0)
     kept = kept[np.bincount(codes[kept])[codes[kept]] > 1]
     if not len(kept):
-        msg = "Expected a group of at least two cells, found none."
+        msg = "No group has at least two cells."
         raise ValueError(msg)
     codes = np.unique(codes[kept], return_inverse=True)[1]
     rng = np.random.default_rng(random_state)

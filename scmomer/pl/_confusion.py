@@ -89,7 +89,10 @@ def _table(
     left, right = labels_in(data, true), labels_in(data, predicted)
     known = (left.notna() & right.notna()).to_numpy()
     if not known.any():
-        msg = f"Expected cells with both {true!r} and {predicted!r}, found none. Run scmomer.tl.annotate on cells with {true!r}."
+        msg = (
+            f"No cell has both {true!r} and {predicted!r}. Run scmomer.tl.annotate on cells with "
+            f"{true!r}."
+        )
         raise ValueError(msg)
     counts = pd.crosstab(left[known], right[known])
     rows = left[known].value_counts().index.tolist()

@@ -67,7 +67,7 @@ def marker_peaks(
 def _check_peaks(pair: MatchedData, peaks: Sequence[str]) -> list[str]:
     wanted = [peaks] if isinstance(peaks, str) else list(peaks)
     if not wanted:
-        msg = "Expected names of peaks in peaks=, found none."
+        msg = "peaks= has no names of peaks."
         raise ValueError(msg)
     if unknown := [peak for peak in wanted if peak not in pair.peaks]:
         msg = (

@@ -124,8 +124,8 @@ def _top(
             top[group] = kept
     if not top:
         msg = (
-            f"Expected peaks that are more accessible in one of {chosen}, found none. Pass "
-            "other groups in groups=, or a translation of these peaks."
+            f"No peak to show is more accessible in any of {chosen}. Pass other groups in groups=, "
+            "or a translation of these peaks."
         )
         raise ValueError(msg)
     return top

@@ -46,7 +46,7 @@ def build(
     found = translate(tensors, plan, state, source)
     rest = [k for k in state if k not in found and not k.startswith(tuple(untrained))]
     if rest:
-        msg = f"Expected {source} to have all tensors of the network, found none for {rest[:8]}."
+        msg = f"{source} lacks tensors of the network: {rest[:8]}."
         raise ValueError(msg)
     model.module.load_state_dict({**state, **found})
     model.stages_ = ("rna", "bridge") if bridged else ("rna",)

@@ -39,8 +39,8 @@ def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> 
     if missing:
         some = list(tensors)[:3]
         msg = (
-            f"Expected the tensors of {source}, found none for {missing[:4]} among "
-            f"{len(tensors)} such as {some}. Check that the file is of this kind."
+            f"The file lacks tensors of {source}: {missing[:4]}. It has {len(tensors)} tensors, such "
+            f"as {some}. Check that the file is of this kind."
         )
         raise ValueError(msg)
     shapes = {key: tensors[name].shape for key, name in names.items()}

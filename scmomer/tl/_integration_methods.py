@@ -69,7 +69,7 @@ def make_embeddings(
         return {}
     counts = _rna_counts(data, layer)
     found: dict[str, NDArray[np.float32]] = {}
-    pcs = components(counts) if {"pca", "harmony"} & set(methods) else None
+    pcs = principal_components(counts) if {"pca", "harmony"} & set(methods) else None
     for method in methods:
         if method == "scvi":
             z = _scvi(counts, batch, max_epochs)
@@ -106,7 +106,7 @@ def _rna_counts(data: AnnData | MuData, layer: str | None) -> sp.csr_matrix:
     return get_counts(rna, layer, where)
 
 
-def components(counts: sp.csr_matrix) -> NDArray[np.float32]:
+def principal_components(counts: sp.csr_matrix) -> NDArray[np.float32]:
     """Return principal components of log-normalized counts of the most variable genes."""
     import scanpy as sc  # slow to import, rarely needed
 

@@ -108,7 +108,7 @@ def integration_report(
     check_batches_and_types(*(pd.factorize(obs[name])[0] for name in obs))
     embeddings = {key: _embedding(data, key) for key in keys}
     if not embeddings and not chosen:
-        msg = "Expected an embedding to score, found none. Set use_rep= or methods=."
+        msg = "There is no embedding to score. Set use_rep= or methods=."
         raise ValueError(msg)
     embeddings |= make_embeddings(data, chosen, obs["batch"], layer, max_epochs)
     table = _scores(embeddings, obs, kbet, n_jobs)

@@ -170,7 +170,7 @@ def _check_choice(
         raise ValueError(msg)
     chosen = [group for group in dict.fromkeys(chosen) if group != reference]
     if not chosen:
-        msg = f"Expected groups other than the reference {reference!r}, found none. Add one to groups=."
+        msg = f"groups= has no group other than the reference {reference!r}. Add one."
         raise ValueError(msg)
     return chosen
 

@@ -79,11 +79,12 @@ _DOC = """{summary}
     Returns
     -------
     AnnData | MuData | None
-        For AnnData, a new AnnData, cells x {features}: {values}, float32, in ``X``
-        and, as the same array, in ``layers["scmomer"]``; with obs and obsm of `data`. For MuData,
-        None, or the copy if `copy`; writes ``data["{to}"].layers["scmomer"]`` for the cells of
-        ``data["{to}"]``, NaN for {features} that the model does not have. For cells that are not
-        in ``data["{to}"]``, pass another modality, such as ``data["{other}"]``.
+        {values}.
+        For AnnData, a new AnnData, cells x {features}, float32, with the values in ``X`` and, as the
+        same array, in ``layers["scmomer"]``, and with obs and obsm of `data`. For MuData, None, or
+        the copy if `copy`; writes ``data["{to}"].layers["scmomer"]`` for the cells of
+        ``data["{to}"]``, NaN for {features} that the model does not have. For cells that are not in
+        ``data["{to}"]``, pass another modality, such as ``data["{other}"]``.
 
     Raises
     ------
@@ -97,8 +98,8 @@ _DOC = """{summary}
 
 _DEPTH = """
     depth
-        {what}: ``"predicted"`` from each cell's RNA, ``"mean"`` of the training cells, or
-        {number}."""
+        {what}: ``"predicted"`` from each cell's RNA, ``"mean"`` of the
+        training cells, or {number}."""
 
 
 def _documented(depth: str = "", **texts: str) -> Callable[[Function], Function]:
@@ -130,10 +131,11 @@ def _documented(depth: str = "", **texts: str) -> Callable[[Function], Function]
     other="rna",
     data="RNA AnnData, or MuData with RNA and ATAC",
     features="peaks",
-    values="probabilities in ``[0, 1]``",
+    values="Probabilities in ``[0, 1]``",
     depth=_DEPTH.format(
         what="Depth of the probabilities",
-        number='a number of open peaks. Use ``"mean"``\n        to cluster or compare cells: depth is the largest difference between them',
+        number="""a number of open peaks. Use ``"mean"`` to cluster or compare cells,
+        which differ most by depth""",
     ),
 )
 def translate_atac(
@@ -152,7 +154,7 @@ def translate_atac(
     other="atac",
     data="ATAC AnnData, or MuData with RNA and ATAC",
     features="genes",
-    values="``log2(1 + counts / total * target)``, at least 0, with\n        ``model.target_sum`` as target",
+    values="Values are ``log2(1 + counts / total * target)``, at least 0; target is ``model.target_sum``",
 )
 def translate_rna(
     data: AnnData | MuData,
@@ -168,7 +170,7 @@ def translate_rna(
     other="rna",
     data="RNA or ATAC AnnData, or MuData",
     features="proteins",
-    values="expected counts (at least 0, the mean of a\n        negative binomial; use ``log1p`` of them to plot or compare)",
+    values="Expected counts, the mean of a negative binomial; use ``log1p`` to plot or compare them",
     depth=_DEPTH.format(what="Total protein count of each cell", number="a number of counts"),
 )
 def translate_protein(

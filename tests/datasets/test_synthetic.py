@@ -237,5 +237,5 @@ def test_proteins_are_a_modality_of_their_own():
 def test_wrong_numbers_of_proteins_are_refused():
     with pytest.raises(ValueError, match="Expected `n_proteins` of at least 0, found -1"):
         synthetic(10, n_proteins=-1)
-    with pytest.raises(ValueError, match="Expected `missing` without 'protein'"):
+    with pytest.raises(ValueError, match="`missing` has 'protein'"):
         synthetic(10, missing={"protein": 0.1})

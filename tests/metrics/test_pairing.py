@@ -51,5 +51,5 @@ def test_arguments_are_checked() -> None:
         pairing_agreement([["a", "b"], ["a", "b"]], ["a", "b"])
     with pytest.raises(ValueError, match=r"`second` .* shape \(2,\), found \(3,\)"):
         pairing_agreement(["a", "b"], ["a", "b", "c"])
-    with pytest.raises(ValueError, match="label on both sides, found none among 2"):
+    with pytest.raises(ValueError, match="None of 2 pairs has a label on both sides"):
         pairing_agreement(["a", None], [None, "b"])

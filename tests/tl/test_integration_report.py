@@ -172,7 +172,7 @@ def test_bad_input_is_refused(cells, refuses):
         integration_report(data, **KEYS)
     with refuses(ValueError, "methods among", "['bbknn']"):
         integration_report(data, **KEYS, use_rep="X_types", methods=["bbknn"])
-    with refuses(ValueError, "an embedding to score", "none"):
+    with refuses(ValueError, "no embedding to score"):
         integration_report(data, **KEYS, use_rep=(), methods=())
     data.obs["one"] = "one"
     with refuses(ValueError, "`batch`", "at least two values", "found 1"):

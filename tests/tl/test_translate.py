@@ -311,6 +311,3 @@ def test_help_has_all_arguments(verb):
 def test_arguments_that_do_not_exist_are_refused(trained, query, to):
     with pytest.raises(TypeError, match="nonsense"):
         VERBS[to](query, trained, nonsense=1)
-    if to == "rna":
-        with pytest.raises(TypeError, match="depth"):
-            translate_rna(query, trained, depth="mean")

@@ -57,7 +57,7 @@ def feature_names(source: Features, modality: Modality, argument: str) -> pd.Ind
     """
     names = _get_names(source, modality, argument).astype(str)
     if not len(names):
-        raise ValueError(f"Expected names of features in {argument}, found none.")
+        raise ValueError(f"{argument} has no feature names.")
     check_unique(names, argument, DROP_REPEATS)
     return names
 

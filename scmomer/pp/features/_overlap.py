@@ -73,7 +73,7 @@ def _check_chromosomes(query: PeakPositions, target: PeakPositions, argument: st
         return
     ours, theirs = (", ".join(map(repr, p.chromosomes[:5])) for p in (query, target))
     msg = (
-        f"Expected shared chromosomes, found none: adata has {ours}, {argument} has {theirs}. "
+        f"adata and {argument} share no chromosomes: adata has {ours}, {argument} has {theirs}. "
         "Check the species and the chromosome names (`chr` is ignored)."
     )
     raise ValueError(msg)

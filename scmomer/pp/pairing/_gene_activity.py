@@ -91,7 +91,7 @@ def nearby_peaks(
     window, peak = _overlaps(windows, parse_peaks(atac.var_names))
     if not len(peak):
         msg = (
-            f"Expected peaks within {upstream} base pairs of genes, found none: peaks are "
+            f"No peak is within {upstream} base pairs of a gene: peaks are "
             f"{examples(atac.var_names)}, genes are on {examples(pd.unique(windows['chrom']))}. "
             "Check that both use the same genome and the same chromosome names."
         )

@@ -52,7 +52,7 @@ def pair_by_label(
     common = np.intersect1d(known["rna"], known["atac"])
     if not len(common):
         msg = (
-            f"Expected labels of {labels_key!r} that rna and atac share, found none: rna has "
+            f"rna and atac share no labels of {labels_key!r}: rna has "
             f"{examples(known['rna'])}, atac has {examples(known['atac'])}. "
             "Use the same names on both sides."
         )

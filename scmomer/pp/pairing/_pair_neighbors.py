@@ -51,7 +51,7 @@ def pair_by_neighbors(
     cells = np.arange(n_rna) if unmatched == "nearest" else np.flatnonzero(matched)
     if not len(cells):
         msg = (
-            f"Expected RNA cells with a mutual neighbor among {k} nearest, found none of {n_rna}. "
+            f"None of {n_rna} RNA cells has a mutual neighbor among the {k} nearest cells. "
             "Raise n_neighbors=, or keep unmatched cells (unmatched='nearest')."
         )
         raise ValueError(msg)
