@@ -159,7 +159,7 @@ def least_squares(
 def lsi(
     atac_train: sparse.csr_matrix, atac_test: sparse.csr_matrix, n_comps: int = 50
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Latent semantic indexing with muon's weights, fitted to training cells; no depth component."""
+    """Latent semantic indexing with muon's weights, fitted to training cells, without depth."""
     train, test = _binarize(atac_train), _binarize(atac_test)
     idf = np.log1p(train.shape[0] / (1 + np.asarray(train.sum(0)).ravel()))
 

@@ -21,8 +21,8 @@ from mudata import MuData
 
 import scmomer
 
-# Two batches are unseen at a time. Settings of scmomer were chosen on the first two pairs; the other
-# three are reported. Of these, 09D was used once, to choose the normalization of principal components.
+# Two batches are unseen at a time. Settings of scmomer were chosen on the first two pairs; the
+# other three are reported. Of these, 09D was used once, to choose the normalization of PCs.
 CHOSEN_ON = ("09A+09E", "09C+09J")
 UNTOUCHED = ("09F+09H", "09B+09G", "09D+09I")
 Scores = dict[str, float]

@@ -1,7 +1,8 @@
 """Demo on real cells: train, then embed and translate cells with RNA only.
 
-Holds out one SNARE-seq batch as an RNA-only query, trains on the other batches, and writes ``query.h5ad``, ``translated_atac.h5ad``, ``model.scmomer/``, ``umap.png``,
-``translation.png`` and ``metrics.json``. Run by ``make demo``.
+Holds out one SNARE-seq batch as an RNA-only query, trains on the other batches, and writes
+``query.h5ad``, ``translated_atac.h5ad``, ``model.scmomer/``, ``umap.png``, ``translation.png`` and
+``metrics.json``. Run by ``make demo``.
 """
 
 from __future__ import annotations

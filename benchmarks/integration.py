@@ -6,11 +6,11 @@
 Two batches are held out: of SNARE-seq (leave-batches-out, as in the other benchmarks), and of five
 synthetic batches that differ by known fold changes (``batch_effect=0.5``). On the held-out cells:
 
-- **integration**: total scores of ``tl.integration_report``. scMomer was not trained on these cells;
-  PCA, Harmony and SCVI are fitted to them.
-- **labels**: accuracy and macro-F1 of labels that ``tl.map_to_reference`` transfers from the training
-  cells, and AUROC of its confidence for correct labels, against the same neighbor weights in
-  principal components (fitted to the training cells).
+- **integration**: total scores of ``tl.integration_report``. scMomer was not trained on these
+  cells; PCA, Harmony and SCVI are fitted to them.
+- **labels**: accuracy and macro-F1 of labels that ``tl.map_to_reference`` transfers from the
+  training cells, and AUROC of its confidence for correct labels, against the same neighbor weights
+  in principal components (fitted to the training cells).
 - **batches**: ``model.load_query`` on a random half of the cells; reconstruction of the other half
   from the other modality, in the average batch and in the cells' own batch.
 

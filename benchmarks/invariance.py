@@ -1,7 +1,7 @@
 """Does a cell's embedding depend only on the cell? Measured on the model of the demo.
 
-Embeds the query of the demo (run ``make demo`` first) with other batch sizes, in another order, as a
-subset, and in a second process, and prints the largest absolute difference.
+Embeds the query of the demo (run ``make demo`` first) with other batch sizes, in another order, as
+a subset, and in a second process, and prints the largest absolute difference.
 """
 
 from __future__ import annotations

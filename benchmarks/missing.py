@@ -3,12 +3,13 @@
     python benchmarks/missing.py [--folds 09F+09H ...] [--seeds 0] [--shares 1 0.5 0.2 0.1 0.05]
         [--multivi 100 --multivi-shares 0.2] [--models DIR] [--json PATH]
 
-A share of the training cells stays paired; of the rest, one half keeps only RNA, the other half only
-ATAC. Batches are held out as in ``translation.py`` and ``embedding.py``, with the same scores; RNA
-removed from training cells is the truth for translation from ATAC. Opponents in the same run: kNN from
-the paired cells, in PCs of all RNA and in LSI of all ATAC; with ``--multivi``, MULTIVI on the same
-mosaic, which is also trained on the RNA of the test cells. Retained shares are relative to the score
-of a constant prediction (AUROC 0.5, accuracy the share of the largest type, other scores 0).
+A share of the training cells stays paired; of the rest, one half keeps only RNA, the other half
+only ATAC. Batches are held out as in ``translation.py`` and ``embedding.py``, with the same scores;
+RNA removed from training cells is the truth for translation from ATAC. Opponents in the same run:
+kNN from the paired cells, in PCs of all RNA and in LSI of all ATAC; with ``--multivi``, MULTIVI on
+the same mosaic, which is also trained on the RNA of the test cells. Retained shares are relative to
+the score of a constant prediction (AUROC 0.5, accuracy the share of the largest type, other scores
+0).
 """
 
 from __future__ import annotations

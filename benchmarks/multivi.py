@@ -5,9 +5,9 @@
 
 Some batches are held out. MULTIVI trains on all cells, with the accessibility of held-out cells
 hidden (it cannot embed new cells without training on them). scMomer trains on the other cells and
-then embeds the RNA of held-out cells. Both are scored on the held-out cells. scMomer is also timed on
-all cells, so that training times are of the same number of cells. With fewer ``--epochs``, the time of
-100 epochs is extrapolated.
+then embeds the RNA of held-out cells. Both are scored on the held-out cells. scMomer is also timed
+on all cells, so that training times are of the same number of cells. With fewer ``--epochs``, the
+time of 100 epochs is extrapolated.
 """
 
 from __future__ import annotations

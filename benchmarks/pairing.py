@@ -3,8 +3,8 @@
     python benchmarks/pairing.py [--cells N] [--seeds 0 1 2] [--json PATH]
 
 RNA and ATAC of the same cells are separated, ATAC is shuffled and renamed, and
-``scmomer.pp.pair_cells`` pairs them again. ``on="labels"`` uses ``cell_type``; the other methods use
-no labels. For each method:
+``scmomer.pp.pair_cells`` pairs them again. ``on="labels"`` uses ``cell_type``; the other methods
+use no labels. For each method:
 
 - agreement of ``cell_type`` and ``cell_subtype`` over the pairs, and Cohen's kappa, which is 0 for
   random pairs. Unassigned cells (``Mis``) are left out, or are a separate type in
@@ -16,8 +16,8 @@ no labels. For each method:
 - shares of ATAC cells that are used, and of pairs of the same cell.
 
 Both sides have the same types in the same proportions, which favors transport. Component weights,
-``n_neighbors`` and ``epsilon`` were chosen on these cells, among a few values that differed by at most
-0.04 in agreement.
+``n_neighbors`` and ``epsilon`` were chosen on these cells, among a few values that differed by at
+most 0.04 in agreement.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@
 
 Two CITE-seq data sets: bone marrow (600 cells, 134 proteins, two batches) and a mosaic of blood
 (1,600 cells, 224 proteins, four batches, one without RNA and one without protein). In each fold the
-proteins of one paired batch are hidden; all methods are trained with its RNA, as TOTALVI requires it.
-Scores compare ``log(1 + counts)`` with the hidden counts: Pearson and Spearman correlation across
-cells, mean over proteins; also within cell types (both centered by type), which labels cannot predict.
-Nothing was tuned on the folds ``s1d2`` and ``p4_0``; settings of proteins were chosen on the others.
+proteins of one paired batch are hidden; all methods are trained with its RNA, as TOTALVI requires
+it. Scores compare ``log(1 + counts)`` with the hidden counts: Pearson and Spearman correlation
+across cells, mean over proteins; also within cell types (both centered by type), which labels
+cannot predict. Nothing was tuned on the folds ``s1d2`` and ``p4_0``; settings of proteins were
+chosen on the others.
 """
 
 from __future__ import annotations

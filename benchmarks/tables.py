@@ -2,8 +2,8 @@
 
     python benchmarks/tables.py [--check]
 
-A table is between ``<!-- table NAME -->`` and ``<!-- end -->``. With ``--check`` nothing is written,
-and the exit code is 1 if a table differs from its results.
+A table is between ``<!-- table NAME -->`` and ``<!-- end -->``. With ``--check`` nothing is
+written, and the exit code is 1 if a table differs from its results.
 """
 
 from __future__ import annotations

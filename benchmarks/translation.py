@@ -106,8 +106,8 @@ def to_atac(
 def spread(test: MuData, model: Any) -> dict[str, Scores]:
     """Correlate the heads' standard deviation, and the probability, with the error.
 
-    Rank correlations over the peaks of each cell, dominated by peak frequency, and over the cells of
-    each peak with at least 10 open cells.
+    Rank correlations over the peaks of each cell, dominated by peak frequency, and over the cells
+    of each peak with at least 10 open cells.
     """
     truth = test["atac"].X > 0
     peaks = np.flatnonzero(np.asarray(truth.sum(0)).ravel() >= 10)

@@ -20,8 +20,8 @@ def modality(X: sparse.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame) -> AnnD
 def join(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
     """Return a MuData of the modalities, in the given order.
 
-    Cells are in the order of ``obs``, which has the union of all cells. Without ``keep_obs``, MuData
-    would reorder the cells of mosaic data and add prefixed columns of each modality.
+    Cells are in the order of ``obs``, which has the union of all cells. Without ``keep_obs``,
+    MuData would reorder the cells of mosaic data and add prefixed columns of each modality.
     """
     with keep_obs():
         return MuData(dict(parts), obs=obs)

@@ -91,7 +91,7 @@ def _counts(arrays: Arrays, name: str, n_obs: int) -> sparse.csr_matrix:
 
 
 def _from_planes(planes: np.ndarray) -> np.ndarray:
-    """Return uint16 ``(n,)`` from low and high bytes ``(2, n)``, which compress to 4/5 of the size."""
+    """Return uint16 ``(n,)`` from low and high bytes ``(2, n)``, which compress better."""
     low, high = planes.astype(np.uint16)
     return low | high << 8
 

@@ -47,7 +47,8 @@ def synthetic(
     n_types, n_batches
         Number of cell types and of batches, of about equal size and independent of each other.
     n_chroms
-        Number of chromosomes. Genes and peaks are in genomic order, with the peaks of a gene side by side.
+        Number of chromosomes. Genes and peaks are in genomic order, with the peaks of a gene side
+        by side.
     rna_depth, atac_depth, protein_depth
         Expected total counts of a cell. The depth of a cell varies by a factor of about 1.35
         (log-normal) and is at least one count.
@@ -68,7 +69,8 @@ def synthetic(
       ``var["marker_of"]`` is a program, or missing for genes that are not markers;
     - ``mdata["atac"]``: ``X`` of shape ``(n_cells, n_peaks)``, peaks ``chr1:1000-1500`` and so on;
       ``var`` has ``chrom``, ``start``, ``end`` and ``linked_gene``;
-    - with `n_proteins`, ``mdata["protein"]``: proteins ``Protein1`` and so on, ``var["marker_of"]``.
+    - with `n_proteins`, ``mdata["protein"]``: proteins ``Protein1`` and so on,
+      ``var["marker_of"]``.
 
     The truth:
 

@@ -10,8 +10,8 @@ from scipy.stats import rankdata
 def pearson_columns(x: NDArray[np.number], y: NDArray[np.number]) -> NDArray[np.float64]:
     """Return the Pearson correlation of each pair of columns, ``(n_columns,)``.
 
-    Inputs are ``(n_rows, n_columns)``. The correlation is 0 if a column is constant or the result is
-    not finite.
+    Inputs are ``(n_rows, n_columns)``. The correlation is 0 if a column is constant or the result
+    is not finite.
     """
     varies = (x.max(axis=0) > x.min(axis=0)) & (y.max(axis=0) > y.min(axis=0))
     x, y = (_unit_columns(values) for values in (x, y))

@@ -118,14 +118,14 @@ def label_prediction(
 
     Returns
     -------
-    ``"accuracy"`` and ``"macro_f1"``, both in [0, 1]. Accuracy is the share of the most frequent label
-    if the embedding is uninformative.
+    ``"accuracy"`` and ``"macro_f1"``, both in [0, 1]. Accuracy is the share of the most frequent
+    label if the embedding is uninformative.
 
     Raises
     ------
     ValueError
-        If ``embedding`` is not a finite matrix, if there is not one label per cell, or if labels have
-        too few cells for cross-validation.
+        If ``embedding`` is not a finite matrix, if there is not one label per cell, or if labels
+        have too few cells for cross-validation.
     """
     embedding = check_matrix("embedding", embedding)
     codes = encode_labels("labels", labels, embedding.shape[0])

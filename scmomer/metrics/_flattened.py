@@ -21,9 +21,9 @@ def flattened_auroc(truth: Matrix, score: Matrix, *, chunk_size: int = 2048) -> 
         \sum_{p \in P} \sum_{q \in N} [x_p > x_q] + \tfrac{1}{2} [x_p = x_q].
 
     It mostly measures peak frequency: nearly all pairs are of two different peaks, and which of
-    them is open more often can be predicted without the cell. On SNARE-seq the mean of the training cells, the same for every cell, scores 0.83.
-    Report it for comparison with published values, beside
-    :func:`~scmomer.metrics.peak_auroc_within_depth`, where that mean scores 0.5.
+    them is open more often can be predicted without the cell. On SNARE-seq the mean of the training
+    cells, the same for every cell, scores 0.83. Report it for comparison with published values,
+    beside :func:`~scmomer.metrics.peak_auroc_within_depth`, where that mean scores 0.5.
 
     Parameters
     ----------

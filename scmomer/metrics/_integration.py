@@ -63,8 +63,8 @@ def integration(
     ImportError
         If scib-metrics is not installed.
     ValueError
-        If ``embedding`` is not a finite matrix, if there is not one batch and one label per cell, or
-        if there are too few cells, batches or labels.
+        If ``embedding`` is not a finite matrix, if there is not one batch and one label per cell,
+        or if there are too few cells, batches or labels.
     """
     scib = import_scib_metrics()
     embedding = check_matrix("embedding", embedding)

@@ -18,8 +18,9 @@ def marker_recovery(
 ) -> dict[str, float]:
     r"""Agreement of differential scores of groups, such as log fold changes, across features.
 
-    With :math:`T_g` and :math:`\hat{T}_g` the :math:`k` features with the highest true and predicted
-    scores in group :math:`g` of :math:`G`, and true :math:`y_g` and predicted :math:`x_g` scores,
+    With :math:`T_g` and :math:`\hat{T}_g` the :math:`k` features with the highest true and
+    predicted scores in group :math:`g` of :math:`G`, and true :math:`y_g` and predicted :math:`x_g`
+    scores,
 
     .. math::
 
@@ -35,8 +36,8 @@ def marker_recovery(
     true_scores
         Differential score of each feature in each group, shape ``(n_groups, n_features)``.
     predicted_scores
-        The same for predicted profiles, shape ``(n_groups, n_features)``. Groups and features of two
-        data frames are matched by name.
+        The same for predicted profiles, shape ``(n_groups, n_features)``. Groups and features of
+        two data frames are matched by name.
     k
         Number of top features.
 

@@ -122,8 +122,8 @@ def ranking_keys(
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """Return sorted keys of all cells and keys of open cells, from ``(n_cells, n_peaks)``.
 
-    With these keys, one binary search is enough for all peaks: complex numbers sort by real part (the peak), then by
-    imaginary part (the value).
+    With these keys, one binary search is enough for all peaks: complex numbers sort by real part
+    (the peak), then by imaginary part (the value).
 
     Returns
     -------

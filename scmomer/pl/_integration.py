@@ -98,13 +98,16 @@ def _table(report: pd.DataFrame | AnnData | MuData) -> pd.DataFrame:
         entries = report.uns.get(KEYS.UNS, {})
         if INTEGRATION_KEY not in entries:
             msg = (
-                f"Expected a report in uns[{KEYS.UNS!r}][{INTEGRATION_KEY!r}], found {sorted(entries)}. Run "
-                "scmomer.tl.integration_report first."
+                f"Expected a report in uns[{KEYS.UNS!r}][{INTEGRATION_KEY!r}], found "
+                f"{sorted(entries)}. Run scmomer.tl.integration_report first."
             )
             raise KeyError(msg)
         report = entries[INTEGRATION_KEY]["table"]
     if missing := [name for name in INTEGRATION_SCORES if name not in report]:
-        msg = f"Expected columns {list(INTEGRATION_SCORES)}, found {list(report.columns)}, without {missing}. Pass the table of scmomer.tl.integration_report."
+        msg = (
+            f"Expected columns {list(INTEGRATION_SCORES)}, found {list(report.columns)}, without "
+            f"{missing}. Pass the table of scmomer.tl.integration_report."
+        )
         raise KeyError(msg)
     return report
 

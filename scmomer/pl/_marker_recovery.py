@@ -36,9 +36,10 @@ def marker_recovery(
 
     Peaks are ranked by :func:`scmomer.tl.rank_peaks` in both data sets. With :math:`T_k` and
     :math:`M_k` the first :math:`k` peaks of a group in translated and in measured data,
-    precision at :math:`k` is :math:`|T_k \cap M_k| / k`; by chance it is :math:`k / n` for :math:`n`
-    peaks. Peaks tied for the last place share it, see :func:`scmomer.metrics.marker_recovery`. The
-    measured ranking of small groups is noisy, which limits the precision of any translation.
+    precision at :math:`k` is :math:`|T_k \cap M_k| / k`; by chance it is :math:`k / n` for
+    :math:`n` peaks. Peaks tied for the last place share it, see
+    :func:`scmomer.metrics.marker_recovery`. The measured ranking of small groups is noisy, which
+    limits the precision of any translation.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ def marker_recovery(
     KeyError
         If the column, layer or modality is absent.
     ValueError
-        If no cell or peak is in both data sets, a group is unknown or has fewer than 2 cells, or no k
-        is between 1 and the number of peaks.
+        If no cell or peak is in both data sets, a group is unknown or has fewer than 2 cells, or no
+        k is between 1 and the number of peaks.
     """
     pair = match_data(truth, translated, groupby, layer)
     chosen = check_groups(pair.labels, groups)

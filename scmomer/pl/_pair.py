@@ -108,7 +108,7 @@ def _shared(what: str, first: pd.Index, second: pd.Index) -> pd.Index:
 
 
 def _is_translated(values: Values) -> np.ndarray:
-    """Return peaks that are not NaN, ``(n_peaks,)``; judged by one cell, as NaN fills whole peaks."""
+    """Return peaks that are not NaN, ``(n_peaks,)``, from one cell: NaN fills whole peaks."""
     return ~np.isnan(_dense(values[:1]))[0]
 
 

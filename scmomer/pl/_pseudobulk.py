@@ -40,8 +40,8 @@ def pseudobulk(
     Parameters
     ----------
     truth
-        Measured counts of peaks: AnnData, or MuData with ``atac``. A peak is open where its count is
-        above 0.
+        Measured counts of peaks: AnnData, or MuData with ``atac``. A peak is open where its count
+        is above 0.
     translated
         Translation of the same cells: AnnData of :func:`scmomer.tl.translate_atac`, or data with
         ``layers["scmomer"]``, such as `truth`. Cells and peaks are matched by name.
@@ -71,7 +71,8 @@ def pseudobulk(
     KeyError
         If the column, layer or modality is absent.
     ValueError
-        If no cell or peak is in both data sets, values are not accessibility, or a group is unknown.
+        If no cell or peak is in both data sets, values are not accessibility, or a group is
+        unknown.
     """
     pair = match_data(truth, translated, groupby, layer)
     chosen = check_groups(pair.labels, groups)

@@ -110,7 +110,7 @@ def _ranking(adata: AnnData, key: str) -> dict:
 def _top(
     ranking: dict, names: pd.Index, groups: Sequence[str] | None, n_peaks: int
 ) -> dict[str, NDArray[np.intp]]:
-    """Return the top peaks of each group, as positions in `names`; groups without any are left out."""
+    """Return the top peaks of each group that has any, as positions in `names`."""
     ranked = list(ranking["names"].dtype.names)
     chosen = ranked if groups is None else [str(g) for g in groups]
     if isinstance(groups, str) or set(chosen) - set(ranked):

@@ -27,8 +27,8 @@ def setup_mudata(
     ----------
     mdata
         MuData with raw counts of at least two modalities (sparse or dense, any format). A cell may
-        lack modalities, but some cells must have two. Peaks are named ``chr1:1000-1500``, ``chr1_1000_1500`` or
-        ``chr1-1000-1500`` and may be in any order.
+        lack modalities, but some cells must have two. Peaks are named ``chr1:1000-1500``,
+        ``chr1_1000_1500`` or ``chr1-1000-1500`` and may be in any order.
     rna_layer, atac_layer, protein_layer
         Layers with the counts; None for ``X``.
     batch_key
@@ -109,8 +109,8 @@ def setup_anndata(
     KeyError
         If a layer or column is missing; the message lists those that exist.
     ValueError
-        If values are not raw counts, names are not unique, peak names cannot be parsed, a column has
-        missing values, or `adata` is a view.
+        If values are not raw counts, names are not unique, peak names cannot be parsed, a column
+        has missing values, or `adata` is a view.
     TypeError
         If `adata` is not an AnnData, or its matrix is not numeric.
     """

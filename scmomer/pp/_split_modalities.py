@@ -39,7 +39,8 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
     adata
         Raw counts of genes, peaks and proteins side by side, distinguished by
         ``var["feature_types"]`` or ``var["modality"]`` (``"Gene Expression"``, ``"Peaks"``,
-        ``"Antibody Capture"``, ...), otherwise by whether names are genomic intervals. Not modified.
+        ``"Antibody Capture"``, ...), otherwise by whether names are genomic intervals. Not
+        modified.
     layer
         Layer with the counts; None for ``X``.
 

@@ -28,8 +28,8 @@ def load_scbert(
     ``s1_rna.pth``). It includes the gene table, so no other file is needed. It is read with
     ``weights_only=True``.
 
-    Each gene of the vocabulary is a token; expression bins are log2 counts per 10,000, floored as in
-    scBERT. scBERT has no cell embedding; here it is the mean and the maximum over genes of the
+    Each gene of the vocabulary is a token; expression bins are log2 counts per 10,000, floored as
+    in scBERT. scBERT has no cell embedding; here it is the mean and the maximum over genes of the
     Performer's output, concatenated. Unlike in scBERT's scripts, no empty token is appended to the
     genes, and random features are never redrawn.
 
@@ -43,8 +43,8 @@ def load_scbert(
         Device of the model, as in :func:`scmomer.load`.
     options
         Fields of :class:`scmomer.module.ModuleConfig` to replace, such as
-        ``rna_stabiliser="cell"``: numerics of the published scripts at batch size 1 instead of those
-        of performer-pytorch 1.1.4.
+        ``rna_stabiliser="cell"``: numerics of the published scripts at batch size 1 instead of
+        those of performer-pytorch 1.1.4.
 
     Returns
     -------

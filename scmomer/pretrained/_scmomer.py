@@ -44,8 +44,8 @@ def load_scmomer(
         Device of the model, as in :func:`scmomer.load`.
     options
         Fields of :class:`scmomer.module.ModuleConfig` to replace, such as
-        ``rna_stabiliser="cell"``: numerics of the published scripts at batch size 1 instead of those
-        of performer-pytorch 1.1.4.
+        ``rna_stabiliser="cell"``: numerics of the published scripts at batch size 1 instead of
+        those of performer-pytorch 1.1.4.
 
     Returns
     -------

@@ -99,8 +99,8 @@ def annotate(
     RuntimeError
         If there is no model, or it is not trained.
     ValueError
-        If labels are missing, there is only one class, or a class has a single cell; if reference and
-        query share no gene; if a classifier was trained with another model.
+        If labels are missing, there is only one class, or a class has a single cell; if reference
+        and query share no gene; if a classifier was trained with another model.
 
     Examples
     --------

@@ -42,10 +42,10 @@ def integration_report(
 ) -> pd.DataFrame:
     r"""Score embeddings by scib-metrics, beside PCA, Harmony and SCVI of the same cells.
 
-    Runs the ``Benchmarker`` of scib-metrics (Luecken et al., Nature Methods 2022) with its defaults,
-    without PC regression (which needs a pre-integration embedding) and, unless ``kbet=True``,
-    without kBET (slow). Neighbors are exact up to 20,000 cells. With the means of both groups of
-    metrics,
+    Runs the ``Benchmarker`` of scib-metrics (Luecken et al., Nature Methods 2022) with its
+    defaults, without PC regression (which needs a pre-integration embedding) and, unless
+    ``kbet=True``, without kBET (slow). Neighbors are exact up to 20,000 cells. With the means of
+    both groups of metrics,
 
     .. math::
 
@@ -77,12 +77,12 @@ def integration_report(
     Returns
     -------
     pandas.DataFrame
-        One row for each embedding, named as in obsm or ``"PCA"``, ``"Harmony"``, ``"SCVI"``. Columns
-        are metrics, best at 1: for bio conservation ``isolated_labels``, ``kmeans_nmi``,
+        One row for each embedding, named as in obsm or ``"PCA"``, ``"Harmony"``, ``"SCVI"``.
+        Columns are metrics, best at 1: for bio conservation ``isolated_labels``, ``kmeans_nmi``,
         ``kmeans_ari``, ``silhouette_label``, ``clisi``; for batch correction ``bras``, ``ilisi``,
-        ``kbet`` if `kbet`, ``graph_connectivity``; then ``bio_conservation``,
-        ``batch_correction``, ``total``. Also written to
-        ``data.uns["scmomer"]["integration_report"]``, as ``"table"`` beside ``"params"``.
+        ``kbet`` if `kbet`, ``graph_connectivity``; then ``bio_conservation``, ``batch_correction``,
+        ``total``. Also written to ``data.uns["scmomer"]["integration_report"]``, as ``"table"``
+        beside ``"params"``.
 
     Raises
     ------

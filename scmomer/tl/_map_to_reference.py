@@ -133,8 +133,8 @@ def map_to_reference(
             Probability of that label, in ``[0, 1]``.
         ``obsm[key_added + "_probabilities"]``
             Shape ``(n_cells, n_labels)``, float32; rows sum to 1. Columns are the labels in
-            ``uns["scmomer"]["map_to_reference"]["params"]["classes"]``, the order of the categories of
-            ``obs[key_added + "_label"]``.
+            ``uns["scmomer"]["map_to_reference"]["params"]["classes"]``, the order of the categories
+            of ``obs[key_added + "_label"]``.
         ``obsm[basis]``
             If `basis`: coordinates among the reference cells.
         ``uns["scmomer"]``
@@ -240,7 +240,7 @@ def _coordinates(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]
 def reference_embedding(
     reference: AnnData | MuData, model: SCMOMER, batch_size: int | None, layers: Layers
 ) -> NDArray[np.float64]:
-    """Return the embedding of reference cells, ``(n_reference, n_latent)``; the stored one if valid."""
+    """Return the embedding of reference cells, ``(n_reference, n_latent)``; stored if valid."""
     entry = records(reference).get("embed")
     by_model = isinstance(entry, Mapping) and entry.get("model_id") == model.id
     if by_model and KEYS.OBSM in reference.obsm:
@@ -270,7 +270,7 @@ def neighbors(
 
 
 def typical_distance(index: NDArray[np.float64], k: int, random_state: int) -> float:
-    """Return the median over reference cells of the mean distance to their `k` nearest neighbors."""
+    """Return the median over reference cells of the mean distance to `k` nearest neighbors."""
     rng = np.random.default_rng(random_state)
     some = rng.choice(len(index), min(len(index), _N_DISTANCE_CELLS), replace=False)
     found = neighbors(index[some], index, k + 1, random_state)

@@ -54,9 +54,9 @@ def rank_peaks(
         Column with the group of each cell, looked up in ``data.obs`` and then in the modality's
         obs. Cells without a group are left out.
     layer
-        Layer with the values, such as ``"scmomer"``; None for ``X``. Integers are counts, and a peak
-        is open where they are above 0. Fractions in ``[0, 1]`` are probabilities, such as those of
-        :func:`translate_atac`.
+        Layer with the values, such as ``"scmomer"``; None for ``X``. Integers are counts, and a
+        peak is open where they are above 0. Fractions in ``[0, 1]`` are probabilities, such as
+        those of :func:`translate_atac`.
     groups
         Groups to rank peaks for. ``"rest"`` always means all other cells.
     reference

@@ -80,9 +80,9 @@ _DOC = """{summary}
     -------
     AnnData | MuData | None
         {values}.
-        For AnnData, a new AnnData, cells x {features}, float32, with the values in ``X`` and, as the
-        same array, in ``layers["scmomer"]``, and with obs and obsm of `data`. For MuData, None, or
-        the copy if `copy`; writes ``data["{to}"].layers["scmomer"]`` for the cells of
+        For AnnData, a new AnnData, cells x {features}, float32, with the values in ``X`` and, as
+        the same array, in ``layers["scmomer"]``, and with obs and obsm of `data`. For MuData, None,
+        or the copy if `copy`; writes ``data["{to}"].layers["scmomer"]`` for the cells of
         ``data["{to}"]``, NaN for {features} that the model does not have. For cells that are not in
         ``data["{to}"]``, pass another modality, such as ``data["{other}"]``.
 

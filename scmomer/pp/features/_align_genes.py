@@ -63,8 +63,8 @@ def align_genes(
     TypeError
         If an argument is of the wrong kind, or the matrix is not numeric.
     ValueError
-        If no gene is shared, var_names or the vocabulary has duplicates, the table does not have two
-        columns, or values are not raw counts.
+        If no gene is shared, var_names or the vocabulary has duplicates, the table does not have
+        two columns, or values are not raw counts.
 
     Warns
     -----
@@ -73,12 +73,12 @@ def align_genes(
 
     Notes
     -----
-    Names are matched exactly; then without surrounding spaces and Ensembl versions; then in upper
-    case. An entry that is matched at one step takes no match of the next: with GAD1 in the
-    vocabulary and both GAD1 and Gad1 in the data, Gad1 is left out. Several genes that match one
-    entry at the same step (two versions of an id, several ids of one symbol) are summed. A gene that
-    matches several entries counts in none; a gene with several orthologs counts in each. One log
-    line has the number of genes in each case.
+    Names are matched exactly; then without surrounding spaces and Ensembl versions;
+    then in upper case. An entry that is matched at one step takes no match of the next: with GAD1
+    in the vocabulary and both GAD1 and Gad1 in the data, Gad1 is left out. Several genes that match
+    one entry at the same step (two versions of an id, several ids of one symbol) are summed. A gene
+    that matches several entries counts in none; a gene with several orthologs counts in each. One
+    log line has the number of genes in each case.
 
     Examples
     --------

@@ -71,9 +71,9 @@ def align_peaks(
     TypeError
         If an argument is of the wrong kind, or the matrix is not numeric.
     ValueError
-        If less than `min_share` of the peaks match, no chromosome is shared, names are not intervals,
-        are empty intervals or are not unique, values are not raw counts, or `how`, `min_overlap` or
-        `min_share` is invalid.
+        If less than `min_share` of the peaks match, no chromosome is shared, names are not
+        intervals, are empty intervals or are not unique, values are not raw counts, or `how`,
+        `min_overlap` or `min_share` is invalid.
 
     Warns
     -----

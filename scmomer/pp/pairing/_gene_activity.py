@@ -70,8 +70,8 @@ def nearby_peaks(
     gene_names
         Unique names of RNA genes, ``(n_genes,)``.
     genes
-        ``chrom``, ``start``, ``end`` of each gene, optionally ``strand`` (``+`` or ``-``). The index
-        has gene names, which may repeat (transcripts).
+        ``chrom``, ``start``, ``end`` of each gene, optionally ``strand`` (``+`` or ``-``). The
+        index has gene names, which may repeat (transcripts).
     upstream
         Base pairs before the start of a gene; on both sides if the strand is unknown.
 

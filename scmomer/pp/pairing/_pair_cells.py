@@ -47,9 +47,9 @@ def pair_cells(
     cell. A model trained on them learns what cell types have in common. Test it on cells in which
     both modalities were measured.
 
-    - ``on="labels"``: a random ATAC cell of the same label, as in the atlas that scMomer was trained
-      on. ATAC cells are drawn without replacement until all cells of a label are used, then again.
-      Cells whose label is on one side only are left out and logged.
+    - ``on="labels"``: a random ATAC cell of the same label, as in the atlas that scMomer was
+      trained on. ATAC cells are drawn without replacement until all cells of a label are used, then
+      again. Cells whose label is on one side only are left out and logged.
     - ``on="embedding"``: accessibility of the peaks of each gene is summed to a gene activity.
       Canonical correlation of expression and activity embeds all cells in a shared space, where
       each RNA cell is paired with its nearest mutual neighbor. Needs no labels. ATAC cells may be
@@ -129,8 +129,8 @@ def pair_cells(
         If a column or layer is missing; the message lists those that exist.
     ValueError
         If an option is unknown or out of range, a side is empty, names are not unique, labels are
-        missing or not shared, values are not counts, no peak belongs to a gene of `rna`, or no cells
-        could be paired.
+        missing or not shared, values are not counts, no peak belongs to a gene of `rna`, or no
+        cells could be paired.
     ImportError
         If POT is needed and not installed.
 

@@ -23,8 +23,8 @@ def pair_by_neighbors(
     space
         Cells of both modalities.
     n_neighbors
-        Two cells are mutual neighbors if each is among the `n_neighbors` nearest cells of the other;
-        at most the number of cells.
+        Two cells are mutual neighbors if each is among the `n_neighbors` nearest cells of the
+        other; at most the number of cells.
     unmatched
         What to do with RNA cells without a mutual neighbor.
     random_state

@@ -46,9 +46,9 @@ def shared_space(
 
     With expression :math:`X` and activity :math:`Y`, normalized, logarithmized and standardized per
     gene, :math:`X Y^T = U S V^T`; cells are the rows of :math:`U S` and :math:`V S`, scaled to
-    length 1. Seurat (Stuart et al., Cell 2019) uses :math:`U` and :math:`V`; weighting components by
-    their singular values reduces the noise of the last ones. :math:`X Y^T`, cells x cells, is never
-    formed: only its products with vectors are, from sparse matrices.
+    length 1. Seurat (Stuart et al., Cell 2019) uses :math:`U` and :math:`V`; weighting components
+    by their singular values reduces the noise of the last ones. :math:`X Y^T`, cells x cells, is
+    never formed: only its products with vectors are, from sparse matrices.
 
     Parameters
     ----------
