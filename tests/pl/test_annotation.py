@@ -80,7 +80,7 @@ def test_confusion_refuses_what_it_cannot_show(cells, refuses):
     with refuses(ValueError, "order=", "['b'"):
         pl.confusion(cells, "true", order=["a", "c"])
     cells.obs["true"] = None
-    with refuses(ValueError, "'true'", "none"):
+    with refuses(ValueError, "'true'", "No cell"):
         pl.confusion(cells, "true")
 
 

@@ -83,7 +83,7 @@ def test_axes_can_be_given(truth, translated):
 
 
 def test_too_few_axes_are_refused(truth, translated, refuses):
-    with refuses(ValueError, "3 panels", "found 1"):
+    with refuses(ValueError, "3 Axes", "found 1"):
         pl.pseudobulk(truth, translated, "cell_type", ax=plt.subplots()[1])
 
 

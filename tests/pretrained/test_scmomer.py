@@ -112,7 +112,7 @@ def test_a_missing_tensor_is_named(released, write, genes, name):
 
 
 def test_scberts_file_is_no_scmomer_file(scbert, genes):
-    with pytest.raises(ValueError, match="Expected the tensors of scMomer.*token_emb"):
+    with pytest.raises(ValueError, match="lacks tensors of scMomer.*token_emb"):
         load_scmomer(scbert[0], genes=genes)
 
 

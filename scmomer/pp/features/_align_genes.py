@@ -184,7 +184,7 @@ def _report(match: GeneMatch, found: pd.Index, names: pd.Index) -> None:
         )
     if summed.any():
         text += (
-            f"; {int(summed.sum())} vocabulary genes are sums of several genes "
+            f"; vocabulary genes that are sums of several genes: {int(summed.sum())} "
             f"({examples(names[summed])})"
         )
     report(f"{text}.", matched / len(names))

@@ -153,7 +153,7 @@ def test_tables_of_another_form_are_refused(refuses):
 
 @pytest.mark.parametrize("table", [TABLE[["human", "mouse"]], {}], ids=["swapped", "empty"])
 def test_a_table_that_leads_nowhere_is_refused(refuses, table):
-    with refuses(ValueError, "'A', 'B'", "0 are in adata", "0 are in the vocabulary", "first"):
+    with refuses(ValueError, "'A', 'B'", "are in adata, 0 of", "are in the vocabulary", "first"):
         align_genes(cells(["Gad1", "Sst"]), ["A", "B"], orthologs=table)
 
 
@@ -217,17 +217,17 @@ def test_one_line_reports_all_genes(caplog):
         align_genes(adata, ["A", "B", "ENSG1", "Dd", "DD", "X", "Y"])
     (record,) = caplog.records
     assert record.getMessage() == (
-        "3 of the vocabulary's 7 genes found (43%); 4 missing ones are empty, 4 of 7 genes are "
-        "left out, 1 of them as they fit several entries ('dd')."
+        "3 of 7 vocabulary genes found (43%); 4 missing genes are set to 0, 4 of 7 genes of the "
+        "data are left out, 1 of them because they match several genes ('dd')."
     )
     caplog.clear()
     with caplog.at_level(logging.INFO, "scmomer"):
         align_genes(cells(["a", "b", "Ab", "aB"]), ["A", "B", "AB"])
-    assert "entries that are sums of several genes: 1 ('AB')" in caplog.text
+    assert "vocabulary genes that are sums of several genes: 1 ('AB')" in caplog.text
 
 
 def test_few_matches_warn():
-    with pytest.warns(UserWarning, match=r"1 of the vocabulary's 9 genes.*\(11%\).*unreliable"):
+    with pytest.warns(UserWarning, match=r"1 of 9 vocabulary genes.*\(11%\).*unreliable"):
         align_genes(cells(["A", "B"]), ["A", *"stuvwxyz"])
 
 
@@ -236,7 +236,7 @@ def test_few_matches_warn():
 
 def test_no_gene_in_common_is_refused(refuses):
     adata = cells(["ENSG01", "ENSG02"])
-    parts = ("'A', 'B'", "adata.var_names", "none of its 2", "'ENSG01'", "species", "gene_key=")
+    parts = ("'A', 'B'", "adata.var_names", "none of 2", "'ENSG01'", "species", "gene_key=")
     with refuses(ValueError, *parts):
         align_genes(adata, ["A", "B"])
     adata.var["symbol"], adata.var["n_cells"] = ["a", "B"], 3

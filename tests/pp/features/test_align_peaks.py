@@ -412,7 +412,7 @@ def test_other_objects_are_refused(mdata, trained_rna, refuses):
         align_peaks(atac, mdata)
     with refuses(ValueError, "a model with peaks", "['rna']"):
         align_peaks(atac, trained_rna)
-    with refuses(ValueError, "in peaks", "none"):
+    with refuses(ValueError, "peaks has no feature names"):
         align_peaks(atac, [])
     with refuses(ValueError, "features in adata", "(120, 0)"):
         align_peaks(atac[:, :0].copy(), atac)

@@ -115,7 +115,7 @@ def test_one_line_reports_how_many_match(caplog):
     with caplog.at_level(logging.INFO, "scmomer"):
         bin_genome(cells(PEAKS))
     (record,) = caplog.records
-    assert "5 of 5 peaks (100%) land on 4 of 4 bins of 5000 bases" in record.getMessage()
+    assert "5 of 5 peaks (100%) match 4 of 4 bins of 5000 bases" in record.getMessage()
 
 
 def test_cells_are_kept_and_layers_dropped():

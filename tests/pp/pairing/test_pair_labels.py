@@ -77,7 +77,7 @@ def test_labels_are_compared_as_text():
 
 
 def test_labels_without_a_common_one_are_refused(refuses):
-    with refuses(ValueError, "'type'", "rna has 'a', 'b'", "atac has 'c'", "same way"):
+    with refuses(ValueError, "'type'", "rna has 'a', 'b'", "atac has 'c'", "same names"):
         pair_cells(side(["a", "b"], "r"), side(["c"], "a"), on="labels", labels_key="type")
 
 
