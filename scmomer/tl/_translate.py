@@ -188,8 +188,9 @@ def _translate(
     to: Modality, data: AnnData | MuData, model: SCMOMER, given: TranslateOptions, **more: Any
 ) -> AnnData | MuData | None:
     """Return or write the translation into `to`; `given` are the keyword arguments of the call."""
-    layers = {key: value for key, value in given.items() if key not in _DEFAULTS}
-    options = {key: given.get(key, default) for key, default in _DEFAULTS.items()} | more
+    arguments: dict[str, Any] = {**_DEFAULTS, **given, **more}
+    options = {key: arguments.pop(key) for key in (*_DEFAULTS, *more)}
+    layers = arguments
     path, copy = options.pop("path"), options.pop("copy")
     check_container(data)
     model._check_can_translate(to)

@@ -124,7 +124,7 @@ def test_methods_read_the_counts_of_any_container(cells, scored):
 
 def test_variable_genes_are_chosen_and_few_cells_are_enough(monkeypatch, cells):
     monkeypatch.setattr(_integration_methods, "_N_TOP_GENES", 20)
-    assert _integration_methods.components(cells["rna"].X).shape == (300, 19)
+    assert _integration_methods.principal_components(cells["rna"].X).shape == (300, 19)
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -351,7 +351,14 @@ def test_another_assembly_is_refused(refuses):
     names = [f"chr1:{i}-{i + 500}" for i in range(0, 200_000, 2000)]
     moved = [f"chr1:{i + 800}-{i + 1300}" for i in range(0, 200_000, 2000)]
     moved[:3] = names[:3]
-    parts = ("at least 10%", "3 of 100 (3.0%)", "common: 1", "assembly", "liftOver", "min_share")
+    parts = (
+        "at least 10%",
+        "3 of 100 (3.0%)",
+        "shared chromosomes: 1",
+        "assembly",
+        "liftOver",
+        "min_share",
+    )
     with refuses(ValueError, *parts):
         align_peaks(cells(names), moved)
     with refuses(ValueError, "0 of 100", "lower min_share or min_overlap"):
