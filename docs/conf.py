@@ -18,7 +18,8 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+# autosummary writes its pages with the first suffix.
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"  # notebooks hold their outputs: make tutorials
 
 autosummary_generate = True
