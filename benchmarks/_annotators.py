@@ -1,6 +1,6 @@
-"""Annotators that scMomer has to beat, and scMomer; all read raw RNA counts.
+"""scMomer and competing annotators; all use raw RNA counts.
 
-Each takes a labelled reference and a query and returns probabilities, cells x types.
+Each takes a labeled reference and a query and returns probabilities, cells x types.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _frame(model: Any, query: Any) -> pd.DataFrame:
 def _log(train: AnnData, query: AnnData) -> tuple[Any, Any]:
     """Log expression at the median total of the reference."""
     target = float(np.median(np.asarray(train.X.sum(1))))
-    return baselines.log_normalise(train.X, target), baselines.log_normalise(query.X, target)
+    return baselines.log_normalize(train.X, target), baselines.log_normalize(query.X, target)
 
 
 def _pcs(train: AnnData, query: AnnData, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -51,13 +51,14 @@ def _pcs(train: AnnData, query: AnnData, scaled: bool) -> tuple[np.ndarray, np.n
 
 
 def novelty_of_pcs(train: AnnData, labels: np.ndarray, query: AnnData) -> np.ndarray:
-    """Return scMomer's measure of novelty, of scaled principal components."""
-    known, asked = _pcs(train, query, True)
-    return ClassMahalanobis.fit(known, np.unique(labels, return_inverse=True)[1]).novelty(asked)
+    """Return scMomer's novelty score, computed on scaled principal components."""
+    known, unseen = _pcs(train, query, True)
+    codes = np.unique(labels, return_inverse=True)[1]
+    return ClassMahalanobis.fit(known, codes).novelty(unseen)
 
 
 def l2_expression(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
-    """L2 logistic regression on log expression; strength chosen on other batches."""
+    """L2 logistic regression on log expression; regularization chosen on other batches."""
     x, q = _log(train, query)
     return _frame(LogisticRegression(C=0.3, max_iter=1000).fit(x, labels), q)
 
@@ -84,24 +85,24 @@ def bayes(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.D
 
 
 def scanvi(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
-    """Train scANVI on reference and unlabelled query together, as it is meant to be."""
+    """Train scANVI on reference and unlabeled query together, its intended use."""
     scvi.settings.seed = seed
     both = ad.concat({"reference": train, "query": query}, label="side")
-    both.obs["label"] = np.r_[labels, np.full(query.n_obs, "unlabelled")]
+    both.obs["label"] = np.r_[labels, np.full(query.n_obs, "unlabeled")]
     scvi.model.SCVI.setup_anndata(both, batch_key="batch" if "batch" in both.obs else None)
     vae = scvi.model.SCVI(both)
     vae.train(max_epochs=100, enable_progress_bar=False, accelerator="cpu")
-    model = scvi.model.SCANVI.from_scvi_model(vae, "unlabelled", labels_key="label")
+    model = scvi.model.SCANVI.from_scvi_model(vae, "unlabeled", labels_key="label")
     model.train(max_epochs=20, enable_progress_bar=False, accelerator="cpu")
-    asked = both[both.obs["side"] == "query"].copy()
-    return model.predict(asked, soft=True).reset_index(drop=True)
+    cells = both[both.obs["side"] == "query"].copy()
+    return model.predict(cells, soft=True).reset_index(drop=True)
 
 
 def celltypist(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
-    """CellTypist trained on the reference, with its own normalisation.
+    """CellTypist trained on the reference, with its own normalization.
 
-    Its release 1.7.1 asks scikit-learn for one-versus-rest in a way that 1.8 no longer knows: there
-    its regression is multinomial.
+    CellTypist 1.7.1 requests one-versus-rest regression with an argument that scikit-learn 1.8 has
+    removed; regression is therefore multinomial.
     """
     import celltypist as ct
 
@@ -109,7 +110,7 @@ def celltypist(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) ->
         return LogisticRegression(**options)
 
     sys.modules["celltypist.train"].LogisticRegression = regression  # type: ignore[attr-defined]
-    x, q = (AnnData(baselines.log_normalise(a.X), var=a.var[[]]) for a in (train, query))
+    x, q = (AnnData(baselines.log_normalize(a.X), var=a.var[[]]) for a in (train, query))
     model = ct.train(x, labels, max_iter=200, check_expression=True)
     return ct.annotate(q, model).probability_matrix.reset_index(drop=True)
 
@@ -132,7 +133,7 @@ OPPONENTS: dict[str, Annotator] = {
 
 
 def opponents(with_scanvi: bool) -> dict[str, Annotator]:
-    """Return all opponents that can be run here."""
+    """Return all opponents that are installed."""
     found = dict(OPPONENTS)
     if find_spec("celltypist") is not None:
         found["CellTypist"] = celltypist
@@ -158,8 +159,8 @@ def ours(model: Any, **options: Any) -> Annotator:
 def run(
     name: str, annotator: Annotator, train: AnnData, labels: np.ndarray, query: AnnData, seed: int
 ) -> pd.DataFrame:
-    """Annotate without the chatter of libraries, on one thread."""
-    torch.set_num_threads(1)  # numba, which scanpy uses, raises it
+    """Annotate without warnings, on one thread."""
+    torch.set_num_threads(1)  # numba, used by scanpy, raises it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return annotator(train, labels, query, seed)
@@ -168,8 +169,8 @@ def run(
 def score(found: pd.DataFrame, truth: np.ndarray, rare: list[str]) -> dict[str, Any]:
     """Return accuracy, macro-F1, F1 of the rare types, recall of every type.
 
-    Types that the query lacks count in no mean; a type that is wrongly predicted costs precision
-    of none of the present ones but recall of the true one.
+    Types that are not in the query are left out of the means; predicting one of them lowers the
+    recall of the true type.
     """
     predicted = found.columns.to_numpy()[found.to_numpy().argmax(1)]
     types = np.unique(truth)
@@ -189,7 +190,7 @@ def _f1(truth: np.ndarray, predicted: np.ndarray, types: np.ndarray) -> np.ndarr
 
 
 def unknown_auroc(found: pd.DataFrame, is_new: np.ndarray) -> dict[str, float]:
-    """Say how well cells of a type that was never shown stand out (AUROC)."""
+    """Return how well cells of an unseen type are detected (AUROC)."""
     p = found.to_numpy()
     scores = {
         "largest probability": -p.max(1),

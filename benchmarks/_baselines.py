@@ -1,4 +1,4 @@
-"""Predictors of accessibility from RNA that a model has to beat.
+"""Baseline predictors of accessibility from RNA.
 
 Each takes raw counts, cells in rows, and returns a float32 array ``(n_test, n_peaks)`` of
 probabilities that a peak is open (for :func:`linear`, estimates that may leave [0, 1]).
@@ -25,7 +25,7 @@ def train_mean(
     rna_train: sparse.csr_matrix, atac_train: sparse.csr_matrix, rna_test: sparse.csr_matrix
 ) -> NDArray[np.float32]:
     """Share of training cells in which each peak is open, the same for all test cells."""
-    mean = _group_means(_binarise(atac_train), np.zeros(atac_train.shape[0], dtype=np.intp), 1)
+    mean = _group_means(_binarize(atac_train), np.zeros(atac_train.shape[0], dtype=np.intp), 1)
     return np.repeat(mean, rna_test.shape[0], axis=0)
 
 
@@ -34,14 +34,14 @@ def cell_type_mean(
 ) -> NDArray[np.float32]:
     """Share of training cells of the same label in which each peak is open.
 
-    An oracle: it is told the labels of the test cells. A label without training cells gets the
-    share among all of them.
+    An oracle: it uses the labels of the test cells. A label without training cells gets the share
+    among all training cells.
     """
-    opened = _binarise(atac_train)
+    opened = _binarize(atac_train)
     codes, names = pd.factorize(np.asarray(labels_train))
     means = _group_means(opened, codes, len(names))  # (n_labels, n_peaks)
     overall = _group_means(opened, np.zeros_like(codes), 1)
-    # An unknown label has the index -1, the last row.
+    # An unknown label has index -1, the last row.
     return np.vstack([means, overall])[pd.Index(names).get_indexer(np.asarray(labels_test))]
 
 
@@ -55,7 +55,7 @@ def knn(
 ) -> NDArray[np.float32]:
     """Share of the ``k`` training cells nearest in RNA PCs in which each peak is open."""
     train_pcs, test_pcs = rna_pca(rna_train, rna_test, n_comps)
-    return neighbour_mean(train_pcs, _binarise(atac_train), test_pcs, k)
+    return neighbor_mean(train_pcs, _binarize(atac_train), test_pcs, k)
 
 
 def linear(
@@ -66,10 +66,10 @@ def linear(
     rank: int = 64,
     n_comps: int = 50,
 ) -> NDArray[np.float32]:
-    """Least squares from RNA PCs to the first ``rank`` SVD components of centred open peaks."""
+    """Least squares from RNA PCs to the first ``rank`` SVD components of centered open peaks."""
     train_pcs, test_pcs = rna_pca(rna_train, rna_test, n_comps)
     svd = PCA(rank, svd_solver="arpack", random_state=0)
-    components = svd.fit_transform(_binarise(atac_train))  # (n_train, rank)
+    components = svd.fit_transform(_binarize(atac_train))  # (n_train, rank)
     predicted = LinearRegression().fit(train_pcs, components).predict(test_pcs)
     return svd.inverse_transform(predicted).astype(np.float32)
 
@@ -77,7 +77,7 @@ def linear(
 class Perceptron:
     """Scaled features -> hidden -> rank -> peaks, dropout, one-cycle schedule.
 
-    The strongest simple opponent: binary cross-entropy of every peak, ten epochs of AdamW.
+    The strongest simple baseline: binary cross-entropy over all peaks, ten epochs of AdamW.
     """
 
     def __init__(self, n_in: int, rate: NDArray[np.float32], hidden: int, rank: int, drop: float):
@@ -125,11 +125,11 @@ def perceptron(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probabilities and hidden layer of a :class:`Perceptron` on ``"genes"`` or 50 ``"pcs"``."""
     torch.manual_seed(seed)
-    opened = _binarise(atac_train)
+    opened = _binarize(atac_train)
     rate = ((np.asarray(opened.sum(0)).ravel() + 0.5) / (opened.shape[0] + 1)).astype(np.float32)
     if features == "genes":
         target = float(np.median(np.asarray(rna_train.sum(1))))
-        train, test = (log_normalise(m, target).toarray() for m in (rna_train, rna_test))
+        train, test = (log_normalize(m, target).toarray() for m in (rna_train, rna_test))
     else:
         train, test = rna_pca(rna_train, rna_test)
     mean, std = train.mean(0), np.maximum(train.std(0), 1e-3)
@@ -140,10 +140,10 @@ def perceptron(
     return net.predict(query), net.hidden(query)
 
 
-def neighbour_mean(
+def neighbor_mean(
     known: NDArray[np.float32], target: sparse.csr_matrix, query: NDArray[np.float32], k: int
 ) -> NDArray[np.float32]:
-    """Mean of ``target`` over the ``k`` known cells that are nearest to each query."""
+    """Mean of ``target`` over the ``k`` known cells nearest to each query cell."""
     graph = NearestNeighbors(n_neighbors=k).fit(known).kneighbors_graph(query)
     return (graph.astype(np.float32) @ target).toarray() / np.float32(k)
 
@@ -151,7 +151,7 @@ def neighbour_mean(
 def least_squares(
     known: NDArray[np.float32], target: sparse.csr_matrix, query: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Linear regression of ``target`` on components, not below zero."""
+    """Linear regression of ``target`` on components, clipped at zero."""
     fit = LinearRegression().fit(known, target.toarray())
     return np.maximum(fit.predict(query), 0)
 
@@ -159,8 +159,8 @@ def least_squares(
 def lsi(
     atac_train: sparse.csr_matrix, atac_test: sparse.csr_matrix, n_comps: int = 50
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Latent semantic indexing as muon weighs it, fitted on training cells; no depth component."""
-    train, test = _binarise(atac_train), _binarise(atac_test)
+    """Latent semantic indexing with muon's weights, fitted to training cells, without depth."""
+    train, test = _binarize(atac_train), _binarize(atac_test)
     idf = np.log1p(train.shape[0] / (1 + np.asarray(train.sum(0)).ravel()))
 
     def weighted(m: sparse.csr_matrix) -> sparse.csr_matrix:
@@ -172,7 +172,7 @@ def lsi(
 
 
 def rna_depth(rna_test: sparse.csr_matrix, n_peaks: int) -> NDArray[np.float32]:
-    """Total RNA count of the cell at every peak: what sequencing depth alone can rank."""
+    """Total RNA count of the cell for every peak: a predictor by depth alone."""
     total = np.asarray(rna_test.sum(1), dtype=np.float32).reshape(-1, 1)
     return np.repeat(total, n_peaks, axis=1)
 
@@ -185,7 +185,7 @@ def rna_pca(
     target_sum: float | None = 1e4,
     scale: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """PCs of log-normalised counts, fitted on the training cells.
+    """PCs of log-normalized counts, fitted on the training cells.
 
     Parameters
     ----------
@@ -194,18 +194,18 @@ def rna_pca(
     n_comps
         Number of components.
     target_sum
-        Counts per cell after normalisation; None for the median of the training cells.
+        Counts per cell after normalization; None for the median of the training cells.
     scale
         Divide genes by their standard deviation among the training cells.
 
     Returns
     -------
-    Of the training cells ``(n_train, n_comps)`` and, centred and rotated alike, of the test cells
-    ``(n_test, n_comps)``.
+    Components of the training cells ``(n_train, n_comps)`` and, with the same centering and
+    rotation, of the test cells ``(n_test, n_comps)``.
     """
     if target_sum is None:
         target_sum = float(np.median(np.asarray(rna_train.sum(1))))
-    train, test = log_normalise(rna_train, target_sum), log_normalise(rna_test, target_sum)
+    train, test = log_normalize(rna_train, target_sum), log_normalize(rna_test, target_sum)
     if scale:
         scaler = StandardScaler(with_mean=False).fit(train)
         train, test = scaler.transform(train), scaler.transform(test)
@@ -213,23 +213,23 @@ def rna_pca(
     return pca.fit_transform(train), pca.transform(test)
 
 
-def log_normalise(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.csr_matrix:
-    """``log(1 + counts per target_sum)``, of the shape of ``counts``, which stay as they are."""
+def log_normalize(counts: sparse.csr_matrix, target_sum: float = 1e4) -> sparse.csr_matrix:
+    """``log(1 + counts per target_sum)``, a copy of the same shape."""
     adata = ad.AnnData(counts.astype(np.float32, copy=True))
     sc.pp.normalize_total(adata, target_sum=target_sum)
     sc.pp.log1p(adata)
     return adata.X
 
 
-def _binarise(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """1 where a peak is open."""
+def _binarize(counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return 1 where a peak is open."""
     return (counts > 0).astype(np.float32)
 
 
 def _group_means(
     matrix: sparse.csr_matrix, codes: NDArray[np.intp], n_groups: int
 ) -> NDArray[np.float32]:
-    """Mean row of each group of cells, ``(n_groups, n_peaks)``; a code of -1 belongs to none."""
+    """Return the mean row of each group, ``(n_groups, n_peaks)``; codes of -1 are left out."""
     cells = np.flatnonzero(codes >= 0)
     weights = 1 / np.bincount(codes[cells], minlength=n_groups)[codes[cells]]
     shape = (n_groups, matrix.shape[0])

@@ -1,4 +1,4 @@
-"""Pictures of the demo."""
+"""Figures of the demo."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
 
-N_TYPES = 6  # most frequent ones, shown in the translation picture
-N_PEAKS = 20  # top differential peaks of each
-MIN_RATE = 0.01  # predicted mean accessibility of a peak that is shown
+N_TYPES = 6  # most frequent types, shown in the translation figure
+N_PEAKS = 20  # top differential peaks of each type
+MIN_RATE = 0.01  # minimum predicted mean accessibility of a shown peak
 
 
 def umap_picture(query: AnnData, path: Path) -> None:
-    """UMAP of RNA principal components beside scMomer's embedding, coloured by true type."""
+    """Plot UMAPs of RNA principal components and of scMomer's embedding, by true type."""
     figure, axes = plt.subplots(1, 2, figsize=(13, 5.2))
     shown = query[query.obs["cell_type"] != "Mis"].copy()
     shown.obs["cell_type"] = shown.obs["cell_type"].cat.remove_unused_categories()
@@ -53,9 +53,9 @@ def _by_type(matrix: sp.csr_matrix | np.ndarray, labels: np.ndarray, types: list
 def translation_picture(
     truth: sp.csr_matrix, predicted: np.ndarray, labels: np.ndarray, path: Path
 ) -> None:
-    """Measured beside translated accessibility of each type's most specific predicted peaks.
+    """Plot measured and translated accessibility of the most specific predicted peaks.
 
-    Peaks are chosen on the translation alone; each is shown relative to its mean over types.
+    Peaks are selected by the translation alone and shown relative to their mean over types.
     """
     names, counts = np.unique(labels[labels != "Mis"], return_counts=True)
     types = names[np.argsort(-counts)[:N_TYPES]].tolist()

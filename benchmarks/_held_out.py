@@ -1,4 +1,4 @@
-"""One batch held out: scMomer and the baselines on the same cells, peaks and labels."""
+"""Held-out batches: scMomer and the baselines on the same cells, peaks and labels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sklearn.decomposition import TruncatedSVD
 
 from scmomer import metrics
 
-# Of mudata 0.3, for the whole run: obs stays as it is when cells are subset.
+# For mudata 0.3: obs is not changed when cells are subset.
 if hasattr(mudata, "set_options"):
     mudata.set_options(pull_on_update=False)
-N_SVD = 30  # components of a translated profile that are clustered
+N_SVD = 30  # components of a translated profile for clustering
 N_KMEANS = 5  # k-means runs whose agreement is averaged
 
 
@@ -29,7 +29,7 @@ def hold_out(mdata: MuData, batch: str) -> tuple[MuData, MuData]:
 def score_translation(
     truth: sp.csr_matrix, score: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """Say how well cells are ranked within peaks, and how well types differ."""
+    """Score the ranking of cells within peaks, and the differences between types."""
     return {
         "auroc_within_depth": metrics.peak_auroc_within_depth(truth, score),
         "auroc": metrics.peak_auroc(truth, score),
@@ -48,7 +48,7 @@ def score_embedding(embedding: np.ndarray, labels: np.ndarray) -> dict[str, floa
 
 
 def score_profile(score: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Agreement of clusters of a translated profile's leading singular vectors with the labels."""
+    """Agreement of clusters of the translated profile's singular vectors with the labels."""
     n = min(N_SVD, min(score.shape) - 1)
     profile = TruncatedSVD(n, random_state=0).fit_transform(score)
     return {f"profile_{key}": value for key, value in score_embedding(profile, labels).items()}

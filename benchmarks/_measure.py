@@ -1,4 +1,4 @@
-"""Time, memory and the machine's own speed, for benchmarks that compare in one run."""
+"""Time, memory and the speed of the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 
 
 def machine(device: str) -> str:
-    """Describe what the numbers were measured on."""
+    """Describe the machine."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     model = platform.processor() or platform.machine()
@@ -30,7 +30,7 @@ def machine(device: str) -> str:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return Python's and the packages' versions."""
+    """Return the versions of Python and of packages."""
     return {"python": platform.python_version(), **{p: version(p) for p in packages}}
 
 
@@ -54,7 +54,7 @@ def _status(field: str) -> float:
 
 
 def peak_mb(run: Callable[[], object], device: str) -> float:
-    """Return the memory that one call adds at its peak, in MB; nan where it cannot be told."""
+    """Return the peak memory that one call adds, in MB; NaN if it cannot be measured."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -66,7 +66,7 @@ def peak_mb(run: Callable[[], object], device: str) -> float:
     if sys.platform != "linux" or not os.access("/proc/self/clear_refs", os.W_OK):
         run()
         return float("nan")
-    ctypes.CDLL(None).malloc_trim(0)  # what earlier calls left in the heap would hide some
+    ctypes.CDLL(None).malloc_trim(0)  # free heap of earlier calls would hide some
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     run()
@@ -74,7 +74,7 @@ def peak_mb(run: Callable[[], object], device: str) -> float:
 
 
 def matmul_gflops(device: str, dtype: torch.dtype = torch.float32, n: int = 2048) -> float:
-    """Return the machine's speed on a large matrix product, the best of three."""
+    """Return the speed of the machine on a large matrix product, the best of three."""
     n = n if device == "cpu" else 4 * n
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     out = torch.empty_like(a)
@@ -83,12 +83,12 @@ def matmul_gflops(device: str, dtype: torch.dtype = torch.float32, n: int = 2048
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """Read what :func:`write_arrays` wrote."""
+    """Read a file of :func:`write_arrays`."""
     with np.load(path) as kept:
         return {k: kept[k] if kept[k].ndim else kept[k].item() for k in kept.files}
 
 
 def write_arrays(path: Path, found: dict[str, Any]) -> None:
-    """Keep arrays and numbers for a later run."""
+    """Write arrays and numbers for a later run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **found)

@@ -1,4 +1,4 @@
-"""MULTIVI of scvi-tools on the same split: trained on all cells, held-out accessibility hidden."""
+"""MULTIVI of scvi-tools on the same split: trained on all cells without held-out accessibility."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def run_multivi(
 ) -> dict[str, Any]:
     """Train, translate and embed the held-out cells, in the order of `mdata`.
 
-    MULTIVI cannot embed cells that it never saw without training on them, so it sees their RNA.
-    With `missing`, other cells lack a modality, too: masks of cells by modality. MULTIVI takes a
-    modality without counts for one that was not measured. With `models`, what it said is read from
-    there, or kept there, under the fold and `name`.
+    MULTIVI cannot embed new cells without training on them, so it is trained with their RNA. With
+    `missing` (masks of cells by modality), further cells lack a modality. MULTIVI treats a modality
+    without counts as not measured. With `models`, results are read from or written to that folder,
+    by fold and `name`.
 
     Returns
     -------
     dict
         ``translated`` (n, n_peaks), ``embedded`` (n, n_latent), ``seconds``, ``core_seconds``
         and ``peak_mb`` of training, ``epochs``; with `missing` also ``expressed``, shares of
-        counts of the cells that lack RNA, (n, n_genes).
+        counts of the cells without RNA, (n, n_genes).
     """
     path = None if models is None else models / f"{fold}{name}_{seed}_multivi_{epochs}.npz"
     if path is not None and path.exists():
@@ -45,7 +45,7 @@ def run_multivi(
     held_out = mdata.obs["batch"].isin(fold.split("+")).to_numpy()
     masks = {"rna": np.zeros(mdata.n_obs, bool), "atac": held_out}
     parts = {}
-    for m, hidden in masks.items():  # MULTIVI takes the first columns for genes
+    for m, hidden in masks.items():  # MULTIVI expects genes in the first columns
         shown = ~(hidden | (missing or {}).get(m, False))
         parts[m] = mdata[m].copy()
         parts[m].X = (sp.diags(shown.astype(np.float32)) @ mdata[m].X).tocsr()

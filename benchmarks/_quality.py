@@ -1,4 +1,4 @@
-"""Leave-batches-out on SNARE-seq: folds, models that both quality benchmarks share, summaries."""
+"""Leave-batches-out on SNARE-seq: folds, shared models, summaries."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from mudata import MuData
 
 import scmomer
 
-# Two batches are unseen at a time. The settings of scmomer were chosen on the first two pairs; the
-# other three are what is reported. 09D alone was looked at before, when the normalisation of principal
-# components was chosen.
+# Two batches are unseen at a time. Settings of scmomer were chosen on the first two pairs; the
+# other three are reported. Of these, 09D was used once, to choose the normalization of PCs.
 CHOSEN_ON = ("09A+09E", "09C+09J")
 UNTOUCHED = ("09F+09H", "09B+09G", "09D+09I")
 Scores = dict[str, float]
@@ -34,10 +33,10 @@ def parser(doc: str | None, result: str) -> ArgumentParser:
     parsed = ArgumentParser(description=doc)
     parsed.add_argument("--folds", nargs="+", default=[*CHOSEN_ON, *UNTOUCHED])
     parsed.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parsed.add_argument("--cells", type=int, help="use only so many cells: a quick look")
-    parsed.add_argument("--max-epochs", type=int, help="of every stage: a quick look")
-    parsed.add_argument("--models", type=Path, help="folder of trained models, to read and to fill")
-    parsed.add_argument("--multivi", type=int, help="epochs of MULTIVI as one more opponent")
+    parsed.add_argument("--cells", type=int, help="number of cells, for a quick run")
+    parsed.add_argument("--max-epochs", type=int, help="of every stage, for a quick run")
+    parsed.add_argument("--models", type=Path, help="folder to read and write trained models")
+    parsed.add_argument("--multivi", type=int, help="epochs of MULTIVI, as a further opponent")
     parsed.add_argument("--json", type=Path, default=Path("benchmarks/results") / result)
     return parsed
 
@@ -48,7 +47,7 @@ def data(fold: str, n_cells: int | None) -> tuple[MuData, MuData]:
 
 
 def all_cells(n_cells: int | None) -> MuData:
-    """Return SNARE-seq, or some cells of it."""
+    """Return SNARE-seq, or a subset of its cells."""
     mdata = scmomer.datasets.snareseq_cortex()
     if n_cells is None:
         return mdata
@@ -57,10 +56,9 @@ def all_cells(n_cells: int | None) -> MuData:
 
 
 def multivi(args: Namespace, fold: str) -> dict[str, Any] | None:
-    """Return what MULTIVI says of the test cells, or None if it was not asked for.
+    """Return the results of MULTIVI on the test cells, or None if not requested.
 
-    One seed, and not on pairs that are not reported: a fit takes ten times as long as all other
-    methods together.
+    One seed and only reported pairs: a fit takes ten times as long as all other methods together.
     """
     if args.multivi is None or fold in CHOSEN_ON:
         return None
@@ -70,9 +68,9 @@ def multivi(args: Namespace, fold: str) -> dict[str, Any] | None:
 def perceptron(
     train: MuData, test: MuData, fold: str, seed: int, args: Namespace
 ) -> dict[str, Any]:
-    """Return ``probability`` and ``hidden`` layer of the MLP on genes, and what it cost.
+    """Return ``probability``, ``hidden`` layer and cost of the MLP on genes.
 
-    With ``--models`` it is read from there, or kept there: both quality benchmarks need it.
+    With ``--models`` they are read from or written to that folder, for both quality benchmarks.
     """
     path = None if args.models is None else args.models / f"{fold}_{seed}_mlp.npz"
     if path is not None and path.exists():
@@ -87,7 +85,7 @@ def perceptron(
 
 
 def kept_model(path: Path | None, make: Callable[[], tuple[Any, Scores]]) -> tuple[Any, Scores]:
-    """Return a trained model and what it cost; read from `path`, or made and kept there."""
+    """Return a trained model and its cost, read from `path` or made and written to it."""
     if path is not None and path.exists():
         cost = path.with_suffix(".json")
         return scmomer.load(path), json.loads(cost.read_text()) if cost.exists() else {}
@@ -102,7 +100,7 @@ def kept_model(path: Path | None, make: Callable[[], tuple[Any, Scores]]) -> tup
 def trained(
     train: MuData, fold: str, seed: int, models: Path | None, max_epochs: int | None = None
 ) -> tuple[Any, float, float]:
-    """Return scMomer with its defaults, core seconds of training and MB that it took."""
+    """Return scMomer with its defaults, core seconds and memory (MB) of training."""
 
     def make() -> tuple[Any, Scores]:
         scvi.settings.seed = seed
@@ -121,9 +119,9 @@ def trained(
 
 
 def measured(make: Callable[[], Any]) -> tuple[Any, Scores]:
-    """Return what `make` returns, its core seconds and the MB that it adds at its peak.
+    """Return the result of `make`, its core seconds and the peak memory (MB) that it adds.
 
-    Time on all cores together, which other work on the machine changes less than wall time.
+    Core seconds, summed over cores, depend less on other work on the machine than wall time.
     """
     kept: list[Any] = []
     started = time.process_time()
@@ -132,7 +130,7 @@ def measured(make: Callable[[], Any]) -> tuple[Any, Scores]:
 
 
 def standard_error(values: list[float]) -> float:
-    """Return the standard error of a mean; not a number for a single value."""
+    """Return the standard error of a mean; NaN for a single value."""
     return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
@@ -143,11 +141,11 @@ def _fold_means(runs: list[dict[str, Any]], part: str, method: str, key: str) ->
     return [float(np.mean(values)) for values in scores]
 
 
-def summarise(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
+def summarize(runs: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
     """Return mean and standard error of every score, over all runs and over untouched folds.
 
-    Runs of one fold with other seeds have the same cells and are no independent repeats: the
-    standard error is that of the folds' means. Only methods of every run are in it.
+    Runs of one fold with different seeds share their cells and are not independent: the standard
+    error is that of the folds' means. Only methods that are in every run are included.
     """
     chosen = {"all folds": runs, "untouched": [r for r in runs if r["fold"] in UNTOUCHED]}
     return {
@@ -174,8 +172,8 @@ def write(
     parts: tuple[str, ...],
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write what there is so far, and what a benchmark has beside it, as JSON; return the summary."""
-    summary = summarise(runs, parts)
+    """Write the results so far, and `extra` entries, as JSON; return the summary."""
+    summary = summarize(runs, parts)
     report = {
         "command": " ".join(["python", *sys.argv]),
         "machine": machine("cpu"),

@@ -1,4 +1,4 @@
-"""Results as JSON that a person can read: a row of numbers, or what fits, on one line."""
+"""Results as readable JSON: rows of numbers, or whatever fits, on one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _is_row(value: dict[str, Any] | list[Any]) -> bool:
-    """Say whether there is nothing but numbers and words in it."""
+    """Return whether a value has no nested values."""
     parts = value.values() if isinstance(value, dict) else value
     return not any(isinstance(part, dict | list) for part in parts)
 

@@ -1,13 +1,13 @@
-"""What each part of the default model is worth: one switch at a time.
+"""Ablation of the default model, one switch at a time.
 
     python benchmarks/ablation.py [--rows "default" "one head" ...] [--fold 09C+09J] [--seed 0]
         [--models DIR]
 
-On a pair of batches that settings were chosen on, never on those that are reported. The further heads of
-translation take half of the time and depend on none of the switches, so that rows are compared without
-them, with "no further heads". Rows that touch stage 3 alone share one run of stages 1 and 2. The JSON
-is written after every row, and rows that it holds already are not run again. With ``--models`` the
-models of the rows are kept in a folder, and read from there.
+Uses a pair of batches on which settings were chosen, not the reported ones. The translation heads
+take half of the time and do not depend on the switches; rows are therefore run without them and
+compared with "no further heads". Rows that change only stage 3 share one run of stages 1 and 2. The
+JSON is written after every row; rows that it already has are not run again. With ``--models`` the
+models of the rows are read from and written to a folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch import Tensor
 
 import scmomer
 
-# In all other rows none.
+# Number of heads; 0 in all other rows.
 HEADS = {
     "default": 3,
     "six further heads": 6,
@@ -94,7 +94,7 @@ def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmom
         skipped = {"without stage 1": FIRST[:2], "without stage 2": FIRST[2:]}.get(name, ())
         more = {"rna": 3, "atac": 3, "fusion": 6} if name.startswith("three times") else None
         model.train(stages=[s for s in FIRST if s not in skipped], max_epochs=more, **quiet)
-        model.stages_ = FIRST  # what was left out counts as done
+        model.stages_ = FIRST  # skipped stages count as done
         model.train(stages=["bridge"], **quiet)
         return model
     if not shared:
@@ -114,7 +114,7 @@ def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmom
 def timed(
     train: MuData, name: str, seed: int, shared: dict[str, Tensor]
 ) -> tuple[scmomer.SCMOMER, Scores]:
-    """Train the model of a row; return it and the seconds that it took."""
+    """Train the model of a row; return it and the seconds."""
     started = time.perf_counter()
     model = fit(train, name, seed, shared)
     return model, {"seconds": time.perf_counter() - started}
@@ -140,8 +140,8 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=[*LATE, *EARLY])
     parser.add_argument("--fold", default=CHOSEN_ON[1], choices=CHOSEN_ON)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cells", type=int, help="use only so many cells: a quick look")
-    parser.add_argument("--models", type=Path, help="folder of trained models, to read and to fill")
+    parser.add_argument("--cells", type=int, help="number of cells, for a quick run")
+    parser.add_argument("--models", type=Path, help="folder to read and write trained models")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/ablation.json"))
     args = parser.parse_args()
     report: dict[str, Any] = {"fold": args.fold, "seed": args.seed, "rows": {}}

@@ -1,11 +1,11 @@
-"""Counts onto another peak set: seconds and memory of ``pp.align_peaks``.
+"""Time and memory of ``pp.align_peaks``.
 
     python benchmarks/align_peaks.py [--cells 100000] [--peaks 300000] [--counts 2500]
                                      [--json benchmarks/results/align_peaks.json]
 
-Random counts (float32, CSR) on peaks like those of a caller, and a second peak set: the same peaks
-with other borders, a fifth of them somewhere else. Time and memory are of one call, from AnnData to
-AnnData, with its checks; memory is what the call adds at its peak, its result included.
+Random counts (float32, CSR) on peaks like those of a peak caller, and a second peak set: the same
+peaks with shifted borders, a fifth of them elsewhere. Time and memory are of one call, from AnnData
+to AnnData, with its checks; memory is the peak that the call adds, including its result.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from scmomer.pp import align_peaks
 N_CHROMOSOMES = 24
 GENOME = 3_000_000_000
 WIDTH = (300, 900)
-JITTER = 200  # bp by which the same peak starts elsewhere in the second set
-NEW = 0.2  # share of the second set's peaks that the first does not have
+JITTER = 200  # base pairs by which starts differ in the second set
+NEW = 0.2  # share of new peaks in the second set
 CHUNK = 1000  # cells
 
 
-def names_of(start: np.ndarray, rng: np.random.Generator) -> pd.Index:
-    """Names of peaks that start at places of the whole genome, in genomic order."""
+def peak_names(start: np.ndarray, rng: np.random.Generator) -> pd.Index:
+    """Return the names of peaks at the given starts, in genomic order."""
     start = np.sort(start)
     length = GENOME // N_CHROMOSOMES + 1
     chrom, start = pd.Series(start // length + 1), pd.Series(start % length)
@@ -42,16 +42,16 @@ def names_of(start: np.ndarray, rng: np.random.Generator) -> pd.Index:
 
 
 def peak_sets(n: int, rng: np.random.Generator) -> tuple[pd.Index, pd.Index]:
-    """Two sets of `n` peaks each."""
+    """Return two sets of `n` peaks."""
     distance = GENOME // n
     first = np.arange(n) * distance + rng.integers(0, max(distance - WIDTH[1], 1), n) + JITTER
     second = first + rng.integers(-JITTER, JITTER, n)
     second = np.where(rng.random(n) < NEW, rng.integers(0, GENOME, n), second)
-    return names_of(first, rng), names_of(second, rng).unique()
+    return peak_names(first, rng), peak_names(second, rng).unique()
 
 
 def random_counts(n: int, n_peaks: int, counts: int, rng: np.random.Generator) -> sp.csr_matrix:
-    """About `counts` open peaks in each of `n` cells, built within the memory of the result."""
+    """Return about `counts` open peaks in each of `n` cells, without further memory."""
     gap = max(n_peaks // counts, 1)
     chunks = []
     for first in range(0, n, CHUNK):

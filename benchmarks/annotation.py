@@ -1,26 +1,27 @@
-"""Cell type annotation: scMomer against logistic regression and others, protocol by protocol.
+"""Cell type annotation by scMomer, logistic regression and other methods.
 
     python benchmarks/annotation.py [--protocols batches fractions ...] [--models DIR]
         [--folds 09F+09H ...] [--seeds 0 1 2] [--cells N] [--scanvi] [--json PATH]
 
-Everybody reads RNA only, raw counts, of the same cells. Labels of SNARE-seq are ``cell_subtype``;
-cells without one (``Mis``) are left out of reference and test. Protocols:
+All methods use raw RNA counts of the same cells. Labels of SNARE-seq are ``cell_subtype``; cells
+without a subtype (``Mis``) are left out of reference and test. Protocols:
 
-- ``batches``: two batches unseen, by scMomer's own training too; the folds of the other benchmarks.
+- ``batches``: two batches unseen, also in the training of scMomer; folds of the other benchmarks.
 - ``five_fold``: stratified folds over all batches; the model of a fold has not seen its test cells.
-- ``fractions``: 10 to 90 % of the reference's labels, on the folds of ``batches``. Cells without a
-  label are those that scMomer was trained on, without labels.
-- ``imbalance``: every type but the largest cut down to a hundredth of it, at least two cells.
+- ``fractions``: 10 to 90 % of the reference's labels, on the folds of ``batches``. scMomer
+  was also trained on the unlabeled cells.
+- ``imbalance``: every type but the largest reduced to a hundredth of the largest, at least two
+  cells.
 - ``unknown``: one type is left out of the reference's labels; AUROC of its test cells against all
-  others. The model itself saw unlabelled cells of that type.
-- ``pancreas``: Baron (human and mouse, 350 cells, counts) to Xin and Wang, types that both have.
-  These two are given as log2 expression of a full-length assay; ``round(2 ** x - 1)`` stands for
-  counts. Everybody sees the genes that both sets have.
-- ``kang``: control to interferon-stimulated PBMC. Given as log-normalised counts; the smallest
-  value of a cell is one count, which gives the counts back.
+  other cells. The model itself was trained on unlabeled cells of that type.
+- ``pancreas``: Baron (human and mouse, 350 cells, counts) to Xin and Wang, shared types and
+  genes. Xin and Wang are available as log2 expression of a full-length assay; ``round(2 ** x - 1)``
+  replaces counts.
+- ``kang``: control to interferon-stimulated PBMC. Available as log-normalized counts; the
+  smallest value of a cell is one count, from which counts are recovered.
 - ``facs``: five folds of 300 sorted PBMC.
 
-``scanpy.datasets.pbmc68k_reduced`` is left out: it is scaled, and no counts can be had from it.
+``scanpy.datasets.pbmc68k_reduced`` is left out: it is scaled, and counts cannot be recovered.
 Settings of scMomer were chosen on 09A+09E and 09C+09J (``_quality.CHOSEN_ON``).
 """
 
@@ -74,14 +75,14 @@ DATA = Path(os.environ.get("SCMOMER_DATA", "../shared/data")) / "rna"
 KEYS = ("accuracy", "macro_f1", "rare_f1")
 
 
-def labelled(rna: AnnData, key: str = LABELS) -> tuple[AnnData, np.ndarray]:
+def labeled(rna: AnnData, key: str = LABELS) -> tuple[AnnData, np.ndarray]:
     """Return the cells that have a label, and their labels."""
     labels = rna.obs[key].astype(str).to_numpy()
     return rna[labels != "Mis"].copy(), labels[labels != "Mis"]
 
 
-def enough(train: tuple[AnnData, np.ndarray]) -> tuple[AnnData, np.ndarray]:
-    """Leave out types with a single cell: nothing can be validated on them."""
+def without_singletons(train: tuple[AnnData, np.ndarray]) -> tuple[AnnData, np.ndarray]:
+    """Leave out types with a single cell, which cannot be validated."""
     rna, labels = train
     kept = pd.Series(labels).map(pd.Series(labels).value_counts()).to_numpy() > 1
     return (rna, labels) if kept.all() else (rna[kept].copy(), labels[kept])
@@ -100,11 +101,11 @@ def compare(
     args: Namespace,
     rare: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Score everybody on one split."""
+    """Score all methods on one split."""
     rare = rarest(np.r_[train[1], test[1]]) if rare is None else rare
-    train = enough(train)
+    train = without_singletons(train)
     found = {}
-    for name, annotator in _everybody(model, args).items():
+    for name, annotator in _all_methods(model, args).items():
         started = time.process_time()
         probabilities = run(name, annotator, *train, test[0], seed)
         found[name] = score(probabilities, test[1], rare)
@@ -114,7 +115,7 @@ def compare(
     return found
 
 
-def _everybody(model: Any, args: Namespace) -> dict[str, Annotator]:
+def _all_methods(model: Any, args: Namespace) -> dict[str, Annotator]:
     mine = {"scMomer": ours(model), "scMomer, embedding alone": ours(model, inputs="embedding")}
     if args.finetune:
         mine["scMomer, fine-tuned"] = ours(model, mode="finetune")
@@ -127,17 +128,17 @@ Split = tuple[str, int, Any, tuple[AnnData, np.ndarray], tuple[AnnData, np.ndarr
 
 
 def _splits(args: Namespace) -> Iterator[Split]:
-    """Yield fold, seed, model and the labelled cells of both sides."""
+    """Yield fold, seed, model and the labeled cells of both sides."""
     for seed in args.seeds:
         for fold in args.folds:
             train, test = data(fold, args.cells)
             model = trained(train, fold, seed, args.models, args.max_epochs)[0]
             print(f"  {fold} {seed}", flush=True)
-            yield fold, seed, model, enough(labelled(train["rna"])), labelled(test["rna"])
+            yield fold, seed, model, without_singletons(labeled(train["rna"])), labeled(test["rna"])
 
 
 def _all_rare(args: Namespace) -> list[str]:
-    return rarest(labelled(all_cells(args.cells)["rna"])[1])
+    return rarest(labeled(all_cells(args.cells)["rna"])[1])
 
 
 def batches(args: Namespace) -> Iterator[dict[str, Any]]:
@@ -148,12 +149,12 @@ def batches(args: Namespace) -> Iterator[dict[str, Any]]:
 
 
 def scored(methods: dict[str, Any]) -> dict[str, Any]:
-    """Name the part of a run that summaries read."""
+    """Return the entry of a run that summaries read."""
     return {"methods": methods}
 
 
 def five_fold(args: Namespace) -> Iterator[dict[str, Any]]:
-    """Stratified folds with a true test fold; one model for each."""
+    """Stratified folds with a separate test fold; one model per fold."""
     cells = all_cells(args.cells)
     cells = cells[(cells.obs[LABELS].astype(str) != "Mis").to_numpy()].copy()
     labels = cells.obs[LABELS].astype(str).to_numpy()
@@ -164,13 +165,13 @@ def five_fold(args: Namespace) -> Iterator[dict[str, Any]]:
             train, test = cells[known].copy(), cells[held_out].copy()
             model = trained(train, f"fivefold{number}", seed, args.models, args.max_epochs)[0]
             print(f"  fold {number}, seed {seed}", flush=True)
-            parts = labelled(train["rna"]), labelled(test["rna"])
+            parts = labeled(train["rna"]), labeled(test["rna"])
             found = compare(model, *parts, seed, args, rare)
             yield {"fold": str(number), "seed": seed, **scored(found)}
 
 
 def subset(labels: np.ndarray, counts: dict[str, int], seed: int) -> np.ndarray:
-    """Draw so many cells of each type, at least two; sorted positions."""
+    """Draw the given number of cells of each type, at least two; sorted positions."""
     rng = np.random.default_rng(seed)
     chosen = [
         rng.permutation(np.flatnonzero(labels == name))[: max(2, n)] for name, n in counts.items()
@@ -228,8 +229,8 @@ def unknown(args: Namespace) -> Iterator[dict[str, Any]]:
 # -- other data
 
 
-def counts_again(lognorm: AnnData) -> AnnData:
-    """Undo ``log(1 + counts / total * target)``: the smallest value of a cell is one count."""
+def recover_counts(lognorm: AnnData) -> AnnData:
+    """Undo ``log(1 + counts / total * target)``; the smallest value of a cell is one count."""
     x = sp.csr_matrix(lognorm.X).astype(np.float64)
     x.eliminate_zeros()
     x.data = np.expm1(x.data)
@@ -242,8 +243,8 @@ def counts_again(lognorm: AnnData) -> AnnData:
     return AnnData(x.astype(np.float32), obs=lognorm.obs.copy(), var=lognorm.var[[]])
 
 
-def counts_like(log2: AnnData) -> AnnData:
-    """Round ``2 ** x - 1``: not counts, but whole numbers of the same expression."""
+def pseudocounts(log2: AnnData) -> AnnData:
+    """Return ``round(2 ** x - 1)``: not counts, but integers of the same expression."""
     x = sp.csr_matrix(log2.X).astype(np.float64)
     x.data = np.round(np.exp2(x.data) - 1)
     x.eliminate_zeros()
@@ -279,7 +280,7 @@ def pancreas(args: Namespace) -> Iterator[dict[str, Any]]:
     labels = baron.obs["Group"].astype(str).replace("activated_stellate", "stellate").to_numpy()
     for seed in args.seeds:
         for name in ("xin", "wang"):
-            query = counts_like(_shared(f"pancreas_{name}_lognorm"))
+            query = pseudocounts(_shared(f"pancreas_{name}_lognorm"))
             truth = query.obs["cell_type"].astype(str).to_numpy()
             known = np.isin(truth, labels)
             genes = baron.var_names[baron.var_names.isin(query.var_names)]
@@ -294,9 +295,9 @@ def pancreas(args: Namespace) -> Iterator[dict[str, Any]]:
 
 def kang(args: Namespace) -> Iterator[dict[str, Any]]:
     """Control to stimulated."""
-    cells = counts_again(_shared("kang_pbmc_lognorm"))
+    cells = recover_counts(_shared("kang_pbmc_lognorm"))
     side = (cells.obs["condition"] == "control").to_numpy()
-    train, test = (labelled(cells[rows].copy(), "cell_type") for rows in (side, ~side))
+    train, test = (labeled(cells[rows].copy(), "cell_type") for rows in (side, ~side))
     for seed in args.seeds:
         model = small_model(train[0], "kang", seed, args.models, args.max_epochs)
         print(f"  kang, seed {seed}", flush=True)
@@ -329,10 +330,10 @@ PROTOCOLS: dict[str, Callable[[Namespace], Iterator[dict[str, Any]]]] = {
 # -- results
 
 
-def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return mean and standard error of each number score, by setting and method, over folds.
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and standard error of each score, by setting and method, over folds.
 
-    Seeds of a fold share its cells, so that the error is that of the folds' means.
+    Seeds of a fold share their cells, so that the error is that of the folds' means.
     """
     summary: dict[str, Any] = {}
     for setting in dict.fromkeys(r.get("setting", "all") for r in runs):
@@ -358,14 +359,14 @@ def _mean(runs: list[dict[str, Any]], method: str, key: str) -> list[float]:
 
 
 def write(path: Path, protocols: dict[str, list[dict[str, Any]]]) -> None:
-    """Write what there is so far; protocols of earlier runs stay."""
+    """Write the results so far; protocols of earlier runs are kept."""
     report = json.loads(path.read_text()) if path.exists() else {}
     for name, runs in protocols.items():
         report[name] = {
             "command": " ".join(["python", *sys.argv]),
             "machine": machine("cpu"),
             "versions": versions("scmomer", "scvi-tools", "torch", "scikit-learn"),
-            "summary": summarise(runs),
+            "summary": summarize(runs),
             "runs": runs,
         }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -374,7 +375,7 @@ def write(path: Path, protocols: dict[str, list[dict[str, Any]]]) -> None:
 
 def show(name: str, runs: list[dict[str, Any]]) -> None:
     """Print a protocol's summary."""
-    for setting, methods in summarise(runs).items():
+    for setting, methods in summarize(runs).items():
         print(f"\n{name}, {setting}")
         for method, scores in methods.items():
             cells = (f"{key} {m:.3f} ± {e:.3f}" for key, (m, e) in scores.items())
@@ -382,11 +383,11 @@ def show(name: str, runs: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Run the protocols that are asked for."""
+    """Run the requested protocols."""
     command = parser(__doc__, "annotation.json")
     command.add_argument("--protocols", nargs="+", default=list(PROTOCOLS), choices=PROTOCOLS)
-    command.add_argument("--scanvi", action="store_true", help="scANVI as an opponent: slow")
-    command.add_argument("--finetune", action="store_true", help="fine-tuned heads too: slow")
+    command.add_argument("--scanvi", action="store_true", help="add scANVI (slow)")
+    command.add_argument("--finetune", action="store_true", help="add fine-tuned heads (slow)")
     command.set_defaults(folds=list(UNTOUCHED))
     args = command.parse_args()
     for name in args.protocols:

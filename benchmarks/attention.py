@@ -1,10 +1,10 @@
-"""Exact softmax attention or FAVOR+? What ``attention="auto"`` rests on.
+"""Speed of exact softmax attention and FAVOR+, the basis of ``attention="auto"``.
 
     python benchmarks/attention.py [--device cpu|cuda] [--json PATH]
 
 Times whole encoder blocks (attention and feed-forward layer) of the default sizes on batches of
-equally long cells with the same number of tokens in all, forward and backward, in alternation.
-Prints microseconds for each token and the length from which FAVOR+ is the faster.
+equally long cells with the same total number of tokens, forward and backward, in alternation.
+Prints microseconds per token and the length from which FAVOR+ is faster.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOKENS = {"cpu": 2**14, "cuda": 2**18}  # in a batch
 
 
 def measure(size: str, length: int, device: str, repeats: int) -> dict[str, Any]:
-    """Return microseconds for each token of both attentions, forward and training."""
+    """Return microseconds per token of both attentions, forward and training."""
     n = max(1, TOKENS[device] // length)
     blocks = {}
     for name in ("softmax", "favor"):
@@ -46,7 +46,7 @@ def measure(size: str, length: int, device: str, repeats: int) -> dict[str, Any]
     row: dict[str, Any] = {"size": size, "length": length, "cells": n}
     for mode, run in (("forward", forward), ("training", training)):
         times: dict[str, list[float]] = {name: [] for name in blocks}
-        for _ in range(repeats + 1):  # the first warms up
+        for _ in range(repeats + 1):  # the first is a warm-up
             for name, block in blocks.items():
                 times[name].append(seconds(lambda run=run, block=block: run(block), device))
         for name, found in times.items():
@@ -55,7 +55,7 @@ def measure(size: str, length: int, device: str, repeats: int) -> dict[str, Any]
 
 
 def crossover(rows: list[dict[str, Any]], mode: str) -> int | None:
-    """Return the first length from which FAVOR+ stays the faster."""
+    """Return the length from which FAVOR+ is always faster."""
     wins = [row[f"favor_{mode}_us"] < row[f"softmax_{mode}_us"] for row in rows]
     last_loss = max((i for i, win in enumerate(wins) if not win), default=-1)
     return rows[last_loss + 1]["length"] if last_loss + 1 < len(rows) else None
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--sizes", nargs="+", default=["small", "base"])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the numbers here")
+    parser.add_argument("--json", type=Path, help="file of the results")
     args = parser.parse_args()
     result: dict[str, Any] = {
         "machine": machine(args.device),
@@ -91,7 +91,7 @@ def main() -> None:
             )
         result["rows"] += rows
         result["favor_from"][size] = {m: crossover(rows, m) for m in ("forward", "training")}
-        print(f"{size}: FAVOR+ is the faster from {result['favor_from'][size]}")
+        print(f"{size}: FAVOR+ is faster from {result['favor_from'][size]}")
     if args.json:
         write_report(args.json, result)
 

@@ -1,7 +1,7 @@
-"""Makes the bundled example: snareseq_cortex.h5mu to scmomer/datasets/snareseq_cortex.npz.
+"""Convert snareseq_cortex.h5mu to the bundled scmomer/datasets/snareseq_cortex.npz.
 
-Counts are stored feature by feature, as byte planes of the differences between cell indices: a
-quarter of the HDF5 file, and a plain .npz that numpy reads. The result is loaded again and compared.
+Counts are stored by feature, as byte planes of the differences of cell indices, in a plain .npz: a
+quarter of the size of the HDF5 file. The result is loaded again and compared.
 
 Run from the root of the repository: python benchmarks/convert_snareseq.py
 """
@@ -24,11 +24,11 @@ from scmomer._compat import keep_obs
 from scmomer.datasets import _snareseq
 
 DATA = Path(os.environ.get("SCMOMER_DATA", "../shared/data"))
-LIMIT = 5_000_000  # bytes that a repository and a wheel can carry without thinking
+LIMIT = 5_000_000  # bytes; small enough for a repository and a wheel
 
 
 def main() -> None:
-    """Reads, writes, verifies, reports."""
+    """Read, write, verify and report."""
     args = _arguments()
     source = _read(args.source)
     np.savez_compressed(args.out, **dict(_arrays(source)))
@@ -53,7 +53,7 @@ def _read(path: Path) -> MuData:
 
 
 def _arrays(mdata: MuData) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and contents of the members of the .npz."""
+    """Yield names and contents of the members of the .npz."""
     for name in ("rna", "atac"):
         yield from _counts(name, mdata[name].X)
     for name in _snareseq.OBS_COLUMNS:
@@ -68,18 +68,18 @@ def _arrays(mdata: MuData) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _counts(name: str, X: sparse.csr_matrix) -> Iterator[tuple[str, np.ndarray]]:
-    """See ``scmomer.datasets._snareseq._counts``, which is the inverse."""
+    """Inverse of ``scmomer.datasets._snareseq._counts``."""
     by_feature = X.tocsc()
     by_feature.sort_indices()
     cells = by_feature.indices
-    assert cells.max() < 2**16 and by_feature.data.max() < 2**16, "16 bits do not hold the data"
+    assert cells.max() < 2**16 and by_feature.data.max() < 2**16, "values exceed 16 bits"
     yield f"{name}_nnz", np.diff(by_feature.indptr).astype(np.uint16)
     yield f"{name}_step", _planes(np.diff(cells, prepend=0) % 2**16)
     yield f"{name}_count", _planes(by_feature.data)
 
 
 def _planes(values: np.ndarray) -> np.ndarray:
-    """Integers below 2**16 ``(n,)`` to low and high bytes, uint8 ``(2, n)``."""
+    """Return low and high bytes, uint8 ``(2, n)``, of integers below 2**16 ``(n,)``."""
     values = values.astype(np.uint16)
     return np.stack([values & 255, values >> 8]).astype(np.uint8)
 
@@ -95,7 +95,7 @@ def _ascii(names: pd.Index) -> np.ndarray:
 
 
 def _verify(source: MuData, path: Path) -> float:
-    """Compares every count, name and label with the source; returns the seconds of a load."""
+    """Compare every count, name and label with the source; return the load time in seconds."""
     _snareseq.FILE = path
     start = time.perf_counter()
     loaded = _snareseq.snareseq_cortex()

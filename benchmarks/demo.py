@@ -1,8 +1,8 @@
-"""scMomer's main job on real cells: train, embed and translate cells of which only RNA is known.
+"""Demo on real cells: train, then embed and translate cells with RNA only.
 
-Holds one SNARE-seq batch out as an RNA-only query, trains the three stages on the others, and
-writes ``query.h5ad``, ``translated_atac.h5ad``, ``model.scmomer/``, ``umap.png``,
-``translation.png`` and ``metrics.json``. Run by ``make demo``.
+Holds out one SNARE-seq batch as an RNA-only query, trains on the other batches, and writes
+``query.h5ad``, ``translated_atac.h5ad``, ``model.scmomer/``, ``umap.png``, ``translation.png`` and
+``metrics.json``. Run by ``make demo``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
-    parser.add_argument("--batch", default="09B", help="batch that becomes the query")
+    parser.add_argument("--batch", default="09B", help="batch of the query")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -88,11 +88,11 @@ def main() -> None:
         "versions": {p: version(p) for p in ("scmomer", "scvi-tools", "torch", "scanpy")},
     }
     write_report((args.out / "metrics.json"), report)
-    print(f"\nBatch {args.batch}: {query.n_obs} cells of which training saw nothing, RNA only in.")
+    print(f"\nBatch {args.batch}: {query.n_obs} cells that were not used for training, RNA only.")
     print_table("accessibility from RNA", translation)
     print_table("embedding (k-means vs subtype)", embedding)
     print(
-        f"\n{seconds['train']:.0f} s training, {seconds['all']:.0f} s in all, "
+        f"\n{seconds['train']:.0f} s training, {seconds['all']:.0f} s in total, "
         f"{report['peak_memory_gb']:.1f} GB. Results are in {args.out}/."
     )
 

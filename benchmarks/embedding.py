@@ -3,9 +3,9 @@
     python benchmarks/embedding.py [--folds 09F+09H ...] [--seeds 0 1 2] [--models DIR]
         [--multivi 100]
 
-k-means against ``cell_subtype``, three-fold logistic regression, mixing of the two test batches;
-scMomer with its defaults against components of the same cells. Mean and standard error. Also whether
-measured ATAC tells a classifier that knows the training cells' types more than RNA does.
+k-means against ``cell_subtype``, three-fold logistic regression and mixing of the two test batches,
+for scMomer with its defaults and for components of the same cells; mean and standard error. Also
+tests whether measured ATAC improves a classifier trained on the training cells' types.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def compare(
     rival: dict[str, Any] | None,
     seedless: dict[str, Scores],
 ) -> dict[str, Scores]:
-    """Score scMomer and its opponents on the same cells, beside those that need no seed."""
+    """Score scMomer and its opponents on the same cells; add scores of seedless methods."""
     named = {f"scMomer, {name}": z for name, z in ours.items()}
     theirs = {"hidden layer of the gene MLP": mlp["hidden"]}
     if rival is not None:
@@ -91,7 +91,7 @@ def compare(
 def taught(
     train: MuData, test: MuData, reference: dict[str, np.ndarray], query: dict[str, np.ndarray]
 ) -> dict[str, Scores]:
-    """Score a classifier of the training cells' types: does ATAC tell it more than RNA does?
+    """Score a classifier trained on the training cells' types: does ATAC add to RNA?
 
     `reference` and `query` are the embeddings of training and test cells.
     """
@@ -109,13 +109,13 @@ def taught(
         "ATAC only": atac,
     }
     found = {}
-    for name, (known_cells, asked) in inputs.items():
+    for name, (known_cells, queried) in inputs.items():
         fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
         fitted.fit(known_cells[known[0]], truth[0][known[0]])
-        said, right = fitted.predict(asked[known[1]]), truth[1][known[1]]
+        predicted, right = fitted.predict(queried[known[1]]), truth[1][known[1]]
         found[name] = {
-            "accuracy": float(accuracy_score(right, said)),
-            "macro_f1": float(f1_score(right, said, average="macro")),
+            "accuracy": float(accuracy_score(right, predicted)),
+            "macro_f1": float(f1_score(right, predicted, average="macro")),
         }
     print(f"  taught: {found}", flush=True)
     return found

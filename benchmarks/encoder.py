@@ -4,9 +4,9 @@
                                  [--json PATH]
 
 For each size and number of tokens, forward (inference) and training (forward and backward):
-cells per second, the memory that a call adds at its peak, the share of the machine's speed on a
-large matrix product measured between the repeats, and how far the numbers are apart. On a GPU
-also in bfloat16, and against a stock ``torch.compile`` of performer-pytorch.
+cells per second, peak memory that a call adds, share of the machine's speed on a large matrix
+product measured between the repeats, and the difference of the results. On a GPU also in bfloat16,
+and against ``torch.compile`` of performer-pytorch.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ TOKENS = (1000, 2000, 4000, 8000, 16906)
 
 
 def config_of(size: str) -> RNAConfig:
-    """Return the encoder's configuration with every gene a token and FAVOR+ attention."""
+    """Return the encoder's configuration with all genes as tokens and FAVOR+ attention."""
     return get_config(size, rna_tokens="all", rna_attention="favor").rna
 
 
 def flops_per_token(config: RNAConfig) -> float:
-    """Return the arithmetic of the method, forward; nothing that an implementation adds."""
+    """Return the forward arithmetic of the method, without overhead of an implementation."""
     inner = config.heads * config.dim_head
     m = config.n_features or int(config.dim_head * torch.tensor(config.dim_head).log())
     linear = 2 * config.dim * (4 * inner + 2 * config.ff_mult * config.dim)
@@ -93,7 +93,7 @@ def _run(
     cast = torch.autocast("cuda", torch.bfloat16) if dtype == "bfloat16" else nullcontext()
     parameters = [p for p in model.parameters() if p.requires_grad]
     torch.manual_seed(1)
-    # A random direction: the square of a layer norm's output hardly has a gradient.
+    # A random direction, because the square of a layer norm's output has almost no gradient.
     direction = torch.randn(bins.shape[1], dim, device=bins.device)
 
     def forward() -> list[Tensor]:
@@ -109,8 +109,8 @@ def _run(
     return forward if mode == "forward" else training
 
 
-def _apart(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    """Largest difference relative to the largest value, over outputs or gradients."""
+def _relative_error(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """Return the largest difference relative to the largest value, over outputs or gradients."""
     return max(
         float((a.float() - b.float()).abs().max() / b.float().abs().max())
         for a, b in zip(ours, theirs, strict=True)
@@ -142,13 +142,13 @@ def _row(
     if device == "cuda":
         compiled = torch.compile(pair.their_hidden)
         runs["compiled"] = _run(pair.theirs, compiled, bins, pair.config.dim, mode, dtype)
-    # The first calls warm up, and are where memory is read and results are compared.
+    # The first calls are a warm-up; they are used for memory and for the comparison of results.
     first: dict[str, list[Tensor]] = {}
     peak = {
         name: peak_mb(lambda name=name, run=run: first.update({name: run()}), device)
         for name, run in runs.items()
     }
-    error = _apart(first["ours"], first["theirs"])
+    error = _relative_error(first["ours"], first["theirs"])
     first.clear()
     times: dict[str, list[float]] = {name: [] for name in runs}
     speeds: list[float] = []
@@ -193,8 +193,8 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--sizes", nargs="+", default=["paper", "small"])
     parser.add_argument("--modes", nargs="+", default=["forward", "training"])
-    parser.add_argument("--batch", type=int, help="cells at once; default 1, on a GPU 8")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
+    parser.add_argument("--batch", type=int, help="batch size; default 1, on a GPU 8")
+    parser.add_argument("--json", type=Path, help="file of the results")
     args = parser.parse_args()
     args.batch = args.batch or (1 if args.device == "cpu" else 8)
     print(

@@ -1,19 +1,18 @@
-"""Integration of unseen batches, label transfer to them, and adaptation to them.
+"""Integration of unseen batches, label transfer and query adaptation.
 
     python benchmarks/integration.py [--folds 09F+09H ...] [--seeds 0 1 2] [--models DIR]
         [--methods pca scvi harmony] [--epochs N] [--synthetic-cells 2000]
 
-Two batches are held out at a time: of SNARE-seq (leave-batches-out, as the other benchmarks), and two
-of five of synthetic data whose batches differ by known fold changes (``batch_effect=0.5``). On the
-cells held out:
+Two batches are held out: of SNARE-seq (leave-batches-out, as in the other benchmarks), and of five
+synthetic batches that differ by known fold changes (``batch_effect=0.5``). On the held-out cells:
 
-- **integration**: totals of scib-metrics of ``tl.integration_report``. scMomer never saw these cells;
-  PCA, Harmony and SCVI are fitted to them.
-- **labels**: accuracy and macro-F1 of labels that ``tl.map_to_reference`` takes over from the training
-  cells, and how well its confidence tells right from wrong (AUROC), against the same vote of
-  neighbours in principal components (fitted to the training cells).
-- **batches**: ``model.load_query`` on a random half of the cells; reconstruction of the other half
-  from the other modality, at the average batch and at the cells' own.
+- **integration**: total scores of ``tl.integration_report``. scMomer was not trained on these
+  cells; PCA, Harmony and SCVI are fitted to them.
+- **labels**: accuracy and macro-F1 of labels that ``tl.map_to_reference`` transfers from the
+  training cells, and AUROC of its confidence for correct labels, against the same neighbor weights
+  in principal components (fitted to the training cells).
+- **batches**: ``model.load_query_data`` on a random half of the cells; reconstruction of the other half
+  from the other modality, in the average batch and in the cells' own batch.
 
 Unassigned cells (``Mis``) are left out. Mean and standard error, over folds or synthetic data sets.
 """
@@ -33,7 +32,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 import scmomer
 from scmomer.tl import integration_report, map_to_reference
-from scmomer.tl._map_to_reference import label_probabilities, labels_of, neighbors
+from scmomer.tl._map_to_reference import label_probabilities, neighbors, reference_labels
 
 PARTS = ("integration", "labels", "batches")
 SCORES = ["bio_conservation", "batch_correction", "total"]
@@ -43,7 +42,7 @@ K = 15
 def integration(
     test: MuData, model: Any, labels: str, seed: int, methods: list[str], epochs: int | None
 ) -> dict[str, Scores]:
-    """Score scMomer's embeddings of unseen cells, and those that others make of these cells."""
+    """Score scMomer's embeddings of unseen cells, and those of other methods fitted to them."""
     cells = test.copy()
     cells.obsm["scMomer, RNA only"] = model.get_latent_representation(test["rna"])
     cells.obsm["scMomer, both"] = model.get_latent_representation(test)
@@ -60,7 +59,7 @@ def integration(
 
 
 def label_scores(truth: np.ndarray, found: np.ndarray, confidence: np.ndarray) -> Scores:
-    """Accuracy, macro-F1, and whether confidence tells right labels from wrong ones."""
+    """Return accuracy, macro-F1, and AUROC of confidence for correct labels."""
     right = truth == found
     return {
         "accuracy": float(accuracy_score(truth, found)),
@@ -72,8 +71,8 @@ def label_scores(truth: np.ndarray, found: np.ndarray, confidence: np.ndarray) -
 
 
 def label_transfer(train: MuData, test: MuData, model: Any, labels: str) -> dict[str, Scores]:
-    """Score labels that scMomer and principal components take over from the training cells."""
-    truth, known = test.obs[labels].astype(str).to_numpy(), labels_of(train, labels)
+    """Score labels transferred from the training cells by scMomer and by principal components."""
+    truth, known = test.obs[labels].astype(str).to_numpy(), reference_labels(train, labels)
     found = {}
     scmomer.tl.embed(train, model)
     for name, query in {"RNA only": test["rna"].copy(), "both": test.copy()}.items():
@@ -93,14 +92,14 @@ def label_transfer(train: MuData, test: MuData, model: Any, labels: str) -> dict
 
 
 def adaptation(test: MuData, model: Any, seed: int) -> dict[str, Scores]:
-    """Reconstruct half of the cells at the average batch and at their own, fitted to the others."""
+    """Reconstruct half of the cells in the average batch and in their own, fitted to the rest."""
     half = np.random.default_rng(seed).random(test.n_obs) < 0.5
-    adapted = model.load_query(test[half].copy(), batch_key="batch")
+    adapted = model.load_query_data(test[half].copy(), batch_key="batch")
     runs: dict[str, list[Scores]] = {"average batch": [], "own batch, by load_query": []}
     for batch in sorted(set(test.obs["batch"].astype(str))):
         cells = test[~half & (test.obs["batch"] == batch).to_numpy()].copy()
-        for name, spoken in zip(runs, (None, batch), strict=True):
-            runs[name].append(reconstruction(cells, adapted, spoken))
+        for name, used in zip(runs, (None, batch), strict=True):
+            runs[name].append(reconstruction(cells, adapted, used))
     return {k: {s: float(np.mean([r[s] for r in v])) for s in v[0]} for k, v in runs.items()}
 
 
@@ -165,12 +164,12 @@ def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Run all folds and seeds."""
-    if hasattr(mudata, "set_options"):  # 0.3; for the whole run
+    if hasattr(mudata, "set_options"):  # mudata 0.3
         mudata.set_options(pull_on_update=False)
     command = parser(__doc__, "integration.json")
     command.formatter_class = argparse.RawDescriptionHelpFormatter
     command.add_argument("--methods", nargs="*", default=["pca"])
-    command.add_argument("--epochs", type=int, help="of SCVI; default its own choice")
+    command.add_argument("--epochs", type=int, help="of SCVI; default as in SCVI")
     command.add_argument("--synthetic-cells", type=int, default=2000)
     args = command.parse_args()
     runs: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
-"""Does a cell's embedding depend on anything but the cell? Measured on the demo's saved model.
+"""Does a cell's embedding depend only on the cell? Measured on the model of the demo.
 
-Embeds the demo's query (``make demo`` first) with other batch sizes, in another order, with and
-without companions, and in a second process, and prints the largest absolute difference.
+Embeds the query of the demo (run ``make demo`` first) with other batch sizes, in another order, as
+a subset, and in a second process, and prints the largest absolute difference.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     """Print the table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="folder of make demo")
-    parser.add_argument("--json", type=Path, help="write the numbers here")
+    parser.add_argument("--json", type=Path, help="file of the results")
     args = parser.parse_args()
     result = differences(args.demo)
     for name, value in result.items():

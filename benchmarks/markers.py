@@ -1,4 +1,4 @@
-"""Differential peaks of each cell type from translated ATAC: as numbers and as pictures.
+"""Differential peaks of cell types from translated ATAC, with figures.
 
     python benchmarks/markers.py [--fold 09F+09H] [--models DIR] [--pictures docs/images]
 
@@ -22,7 +22,7 @@ import scmomer
 from scmomer import metrics
 
 mpl.use("agg")
-LEAST_CELLS = 30
+MIN_CELLS = 30
 KS = (20, 100, 500)
 
 
@@ -47,9 +47,9 @@ def compare(true: pd.DataFrame, predicted: pd.DataFrame) -> Scores:
 
 
 def main() -> None:
-    """Run the folds, draw the first."""
+    """Run all folds; plot the first."""
     command = parser(__doc__, "markers.json")
-    command.add_argument("--pictures", type=Path, help="folder for pictures of the first run")
+    command.add_argument("--pictures", type=Path, help="folder for figures of the first run")
     command.set_defaults(folds=list(UNTOUCHED))
     args = command.parse_args()
     runs = []
@@ -58,10 +58,10 @@ def main() -> None:
             train, test = data(fold, args.cells)
             model = trained(train, fold, seed, args.models, args.max_epochs)[0]
             types = test.obs["cell_type"].astype(str)
-            kept = types.map(types.value_counts()).ge(LEAST_CELLS) & (types != "Mis")
+            kept = types.map(types.value_counts()).ge(MIN_CELLS) & (types != "Mis")
             rna, truth = test["rna"][kept.to_numpy()].copy(), test["atac"][kept.to_numpy()].copy()
             known = [train[m].X for m in ("rna", "atac")]
-            ways = {
+            translations = {
                 "scMomer": scmomer.tl.translate_atac(rna, model),
                 "scMomer, at mean depth": scmomer.tl.translate_atac(rna, model, depth="mean"),
                 "kNN, 200 cells": baselines.knn(*known, rna.X, k=200),
@@ -70,20 +70,20 @@ def main() -> None:
             }
             true = scores(truth)
             found = {}
-            for name, values in ways.items():
+            for name, values in translations.items():
                 values = values.X if isinstance(values, AnnData) else values
                 guess = AnnData(np.asarray(values), obs=rna.obs, var=truth.var[[]])
                 found[name] = compare(true, scores(guess))
             print(fold, seed, found, flush=True)
             if args.pictures is not None and not runs:
                 args.pictures.mkdir(parents=True, exist_ok=True)
-                draw(truth, ways["scMomer"], args.pictures)
+                draw(truth, translations["scMomer"], args.pictures)
             runs.append({"fold": fold, "seed": seed, "markers": found})
     finish(args, runs, ("markers",))
 
 
 def draw(truth: AnnData, translated: AnnData, folder: Path) -> None:
-    """Draw observed beside translated pseudobulk, and the recovery of marker peaks."""
+    """Plot measured against translated pseudobulk, and the recovery of marker peaks."""
     largest = truth.obs["cell_type"].value_counts().index[:4].astype(str).tolist()
     scmomer.pl.pseudobulk(
         truth, translated, "cell_type", groups=largest, save=folder / "pseudobulk.png", show=False

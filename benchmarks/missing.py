@@ -1,14 +1,15 @@
-"""How few paired cells are enough: SNARE-seq with most training cells of one modality only.
+"""How many paired cells are needed: SNARE-seq with most training cells of one modality.
 
     python benchmarks/missing.py [--folds 09F+09H ...] [--seeds 0] [--shares 1 0.5 0.2 0.1 0.05]
         [--multivi 100 --multivi-shares 0.2] [--models DIR] [--json PATH]
 
-Of the training cells a share stays paired; of the others one half keeps RNA, the other half ATAC.
-Batches are left out as in ``translation.py`` and ``embedding.py``, with the same scores; the RNA that
-training cells lost is the truth of the way back, from ATAC. Opponents in the same run: kNN from the
-paired cells, in PCs of all RNA and in LSI of all ATAC; with ``--multivi``, MULTIVI on the same mosaic,
-which sees the RNA of the test cells besides. What is kept is counted from what a constant scores (AUROC
-0.5, others 0; accuracy from the share of the largest type).
+A share of the training cells stays paired; of the rest, one half keeps only RNA, the other half
+only ATAC. Batches are held out as in ``translation.py`` and ``embedding.py``, with the same scores;
+RNA removed from training cells is the truth for translation from ATAC. Opponents in the same run:
+kNN from the paired cells, in PCs of all RNA and in LSI of all ATAC; with ``--multivi``, MULTIVI on
+the same mosaic, which is also trained on the RNA of the test cells. Retained shares are relative to
+the score of a constant prediction (AUROC 0.5, accuracy the share of the largest type, other scores
+0).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ KEPT += ("ari", "ami", "accuracy")
 
 
 def lacks(n: int, share: float, seed: int) -> dict[str, np.ndarray]:
-    """Return which of `n` cells lack each modality; a `share` lacks none."""
+    """Return which of `n` cells lack each modality; a `share` is paired."""
     turn = np.random.default_rng(seed).permutation(n)
     n_paired = round(share * n)
     n_rna = (n - n_paired) // 2
@@ -38,7 +39,7 @@ def lacks(n: int, share: float, seed: int) -> dict[str, np.ndarray]:
 
 
 def mosaic(mdata: MuData, lacking: dict[str, np.ndarray]) -> MuData:
-    """Return the cells with what they keep."""
+    """Return the cells with the modalities that they keep."""
     parts = {m: mdata[m][~lacking[m]].copy() for m in ("rna", "atac")}
     with keep_obs():
         return MuData(parts, obs=mdata.obs.copy())
@@ -60,12 +61,12 @@ def knn(train: MuData, lacking: dict[str, np.ndarray], test: MuData) -> Scores:
     known, query = baselines.rna_pca(train["rna"].X[~lacking["rna"]], test["rna"].X)
     paired = ~lacking["atac"][~lacking["rna"]]
     opened = (train["atac"].X[~lacking["rna"]][paired] > 0).astype(np.float32)
-    return score(test, baselines.neighbour_mean(known[paired], opened, query, 50), query)
+    return score(test, baselines.neighbor_mean(known[paired], opened, query, 50), query)
 
 
 def log_expression(train: MuData, cells: np.ndarray, scale: float) -> Any:
     """Return log2 expression of some training cells, on the model's scale."""
-    return baselines.log_normalise(train["rna"].X[cells], scale) / np.float32(np.log(2))
+    return baselines.log_normalize(train["rna"].X[cells], scale) / np.float32(np.log(2))
 
 
 def knn_to_rna(train: MuData, lacking: dict[str, np.ndarray], scale: float) -> np.ndarray:
@@ -74,13 +75,13 @@ def knn_to_rna(train: MuData, lacking: dict[str, np.ndarray], scale: float) -> n
     known = baselines.lsi(train["atac"].X[has], train["atac"].X[has])[0]
     lost = lacking["rna"][has]
     rna = log_expression(train, has[~lost], scale)
-    return baselines.neighbour_mean(known[~lost], rna, known[lost], 50)
+    return baselines.neighbor_mean(known[~lost], rna, known[lost], 50)
 
 
 def multivi(
     args: Any, fold: str, seed: int, share: float, lacking: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """Return what MULTIVI says, trained on the same mosaic."""
+    """Return the results of MULTIVI, trained on the same mosaic."""
     mdata = all_cells(args.cells)
     train = ~mdata.obs["batch"].isin(fold.split("+")).to_numpy()
     lost = {m: np.zeros(mdata.n_obs, bool) for m in lacking}
@@ -110,15 +111,15 @@ def compare(
         found["MULTIVI"] = score(test, rival["translated"], rival["embedded"])
         if "expressed" in rival:
             back["MULTIVI"] = np.log2(1 + scale * rival["expressed"])
-    for method, said in back.items():
+    for method, predicted in back.items():
         truth = log_expression(train, np.flatnonzero(lacking["rna"]), scale).toarray()
-        scores = metrics.predict_modality(truth, np.asarray(said, np.float32))
+        scores = metrics.predict_modality(truth, np.asarray(predicted, np.float32))
         found[method]["rna_pearson_per_gene"] = scores["mean_pearson_per_gene"]
     return found
 
 
 def kept(scores: Scores, full: Scores, largest: float) -> Scores:
-    """Return the share of each score of fully paired training that is left."""
+    """Return each score relative to that of fully paired training."""
     floor = {"auroc_within_depth": 0.5, "auroc": 0.5, "accuracy": largest}
     return {
         f"{key}_kept": (scores[key] - floor.get(key, 0)) / (full[key] - floor.get(key, 0))
@@ -127,7 +128,7 @@ def kept(scores: Scores, full: Scores, largest: float) -> Scores:
 
 
 def main() -> None:
-    """Run all folds, seeds and shares; the first share is what the others are compared with."""
+    """Run all folds, seeds and shares; scores are relative to those of the first share."""
     command = parser(__doc__, "missing.json")
     command.add_argument("--shares", nargs="+", type=float, default=[1, 0.5, 0.2, 0.1, 0.05])
     command.add_argument("--multivi-shares", nargs="+", type=float, default=[0.2])

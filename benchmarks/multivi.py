@@ -3,12 +3,11 @@
     python benchmarks/multivi.py [--batches 09F+09H] [--epochs 100] [--seed 0]
         [--models DIR] [--json PATH]
 
-Some batches are held out. MULTIVI trains on all cells, those of the held-out batches with their
-accessibility hidden (it cannot embed cells that it never saw without training on them); scMomer
-trains on the other cells and reads the RNA of the held-out ones afterwards. Both are scored on
-the held-out cells. Because scMomer then trained on fewer cells, it is also timed on all of them:
-training time is compared on the same number of cells. With fewer ``--epochs`` the time of 100 is
-scaled up, for a quick comparison of times.
+Some batches are held out. MULTIVI trains on all cells, with the accessibility of held-out cells
+hidden (it cannot embed new cells without training on them). scMomer trains on the other cells and
+then embeds the RNA of held-out cells. Both are scored on the held-out cells. scMomer is also timed
+on all cells, so that training times are of the same number of cells. With fewer ``--epochs``, the
+time of 100 epochs is extrapolated.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ import scmomer
 def score(
     truth: sp.csr_matrix, translated: np.ndarray, embedded: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
-    """All metrics of one method on the held-out cells."""
+    """Return all metrics of one method on the held-out cells."""
     return {
         **score_translation(truth, translated, labels),
         **score_profile(translated, labels),
@@ -53,7 +52,7 @@ def train_scmomer(mdata: MuData) -> tuple[scmomer.SCMOMER, float]:
 
 
 def run_scmomer(mdata: MuData, batches: str, seed: int) -> dict[str, Any]:
-    """Quality without the held-out cells, time with and without them."""
+    """Return quality without the held-out cells, time with and without them."""
     scvi.settings.seed = seed
     train, query = hold_out(mdata, batches)
     labels = query.obs["cell_subtype"].astype(str).to_numpy()
@@ -73,7 +72,7 @@ def run_scmomer(mdata: MuData, batches: str, seed: int) -> dict[str, Any]:
 
 
 def score_multivi(mdata: MuData, args: argparse.Namespace) -> dict[str, Any]:
-    """Train on all cells with the held-out accessibility hidden; time and quality."""
+    """Train on all cells without held-out accessibility; return time and quality."""
     found = run_multivi(mdata, args.batches, args.seed, args.epochs, args.models)
     test = hold_out(mdata, args.batches)[1]
     labels = test.obs["cell_subtype"].astype(str).to_numpy()
@@ -93,7 +92,7 @@ def main() -> None:
     parser.add_argument("--batches", default="09F+09H", help="held out together")
     parser.add_argument("--epochs", type=int, default=100, help="of MULTIVI")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--models", type=Path, help="folder to keep what MULTIVI said")
+    parser.add_argument("--models", type=Path, help="folder of MULTIVI results")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/multivi.json"))
     args = parser.parse_args()
     mdata = scmomer.datasets.snareseq_cortex()

@@ -1,23 +1,23 @@
-"""How good pseudo-pairs are: SNARE-seq with the truth hidden, against random pairs.
+"""Quality of pseudo-pairs: SNARE-seq with hidden pairing, against random pairs.
 
     python benchmarks/pairing.py [--cells N] [--seeds 0 1 2] [--json PATH]
 
-RNA and ATAC of the same cells are taken apart, ATAC is shuffled and renamed, and
-``scmomer.pp.pair_cells`` pairs them again. ``on="labels"`` is told ``cell_type``, the others are
-told nothing. For each way:
+RNA and ATAC of the same cells are separated, ATAC is shuffled and renamed, and
+``scmomer.pp.pair_cells`` pairs them again. ``on="labels"`` uses ``cell_type``; the other methods
+use no labels. For each method:
 
 - agreement of ``cell_type`` and ``cell_subtype`` over the pairs, and Cohen's kappa, which is 0 for
-  random pairs. Unassigned cells, ``Mis``, are left out, or count as a type of their own in
-  ``cell_type_with_unassigned``. The same among the more confident half of the pairs, and how well
-  confidence tells pairs of one type from others (AUROC);
-- FOSCTTM of the shared space, the same for both ways that have one;
-- FOSCTTM of the partners: whether other cells lie closer than the partner to the cell's true ATAC,
-  in ATAC's own LSI (cosine). 0.5 by chance, 0 if each partner is the cell itself;
-- shares of ATAC cells in use, and of pairs that are one cell.
+  random pairs. Unassigned cells (``Mis``) are left out, or are a separate type in
+  ``cell_type_with_unassigned``. Also for the more confident half of the pairs, with the AUROC of
+  confidence for pairs of the same type;
+- FOSCTTM of the shared space, the same for both methods that have one;
+- FOSCTTM of the partners: share of other cells that are closer than the partner to the cell's true
+  ATAC, in LSI of ATAC (cosine). 0.5 by chance, 0 if each partner is the cell itself;
+- shares of ATAC cells that are used, and of pairs of the same cell.
 
-Both sides have the same types in the same shares here, which flatters transport. The weights of
-components, ``n_neighbors`` and ``epsilon`` were chosen with a look at these cells, among few values
-that differed by 0.04 in agreement at most.
+Both sides have the same types in the same proportions, which favors transport. Component weights,
+``n_neighbors`` and ``epsilon`` were chosen on these cells, among a few values that differed by at
+most 0.04 in agreement.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from scmomer.pp import pair_cells
 from scmomer.pp.pairing._gene_activity import linked_peaks
 from scmomer.pp.pairing._shared_space import shared_space
 
-WAYS: dict[str, dict[str, Any]] = {
+METHODS: dict[str, dict[str, Any]] = {
     "labels (told cell_type)": {"on": "labels", "labels_key": "cell_type"},
     "embedding": {"on": "embedding"},
     "ot": {"on": "ot"},
@@ -59,7 +59,7 @@ def hide(mdata: MuData, seed: int) -> tuple[AnnData, AnnData, np.ndarray]:
 
 
 def space_foscttm(rna: AnnData, atac: AnnData, order: np.ndarray, seed: int) -> tuple[float, float]:
-    """FOSCTTM of the space of both ways without labels, with their defaults; and of random cells."""
+    """Return FOSCTTM of the shared space with default options, and of random cells."""
     activity = atac.X @ linked_peaks(atac, rna.var_names, "linked_gene")
     space = shared_space(rna.X, activity, n_comps=30, n_top_genes=2000, random_state=seed)
     return metrics.foscttm(space.rna[order], space.atac), metrics.foscttm(space.rna, space.atac)
@@ -98,7 +98,7 @@ def score(
 
 
 def run(mdata: MuData, z: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
-    """Pair in every way and score each."""
+    """Pair with every method and score the pairs."""
     rna, atac, order = hide(mdata, seed)
     labels = {
         key: np.where(rna.obs[key] == "Mis", None, rna.obs[key].astype(object))
@@ -107,7 +107,7 @@ def run(mdata: MuData, z: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
     labels["cell_type_with_unassigned"] = rna.obs["cell_type"].astype(object).to_numpy()
     shared, chance = space_foscttm(rna, atac, order, seed)
     found = {"random": score(labels, order, np.zeros(len(order)), z) | {"foscttm": chance}}
-    for name, options in WAYS.items():
+    for name, options in METHODS.items():
         started = time.process_time()
         paired = pair_cells(rna, atac, **options, random_state=seed)
         seconds = time.process_time() - started
@@ -120,7 +120,7 @@ def run(mdata: MuData, z: np.ndarray, seed: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def summarise(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, list[float]]]:
+def summarize(runs: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, list[float]]]:
     """Return mean and standard deviation over seeds of every score."""
     return {
         name: {
@@ -136,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cells", type=int, help="use only so many cells: a quick look")
+    parser.add_argument("--cells", type=int, help="number of cells, for a quick run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="order and pairs")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/pairing.json"))
     args = parser.parse_args()
@@ -144,7 +144,7 @@ def main() -> None:
     z = lsi(mdata["atac"].X, mdata["atac"].X[:1])[0]
     z /= np.linalg.norm(z, axis=1, keepdims=True)  # direction, not depth
     runs = [run(mdata, z, seed) for seed in args.seeds]
-    summary = summarise(runs)
+    summary = summarize(runs)
     report = {
         "command": " ".join(["python", "benchmarks/pairing.py", *sys.argv[1:]]),
         "machine": machine("cpu"),

@@ -1,13 +1,14 @@
-"""Surface protein from RNA, against TOTALVI and everything simple.
+"""Surface protein from RNA, against TOTALVI and simple baselines.
 
     python benchmarks/protein.py [--folds NAME ...] [--seeds 0 1 2] [--epochs 400] [--json PATH]
 
-Two sets of CITE-seq cells: bone marrow (600 cells, 134 proteins, two batches) and a mosaic of blood
-(1,600 cells, 224 proteins, four batches of which one has no RNA and one no protein). In each fold the
-proteins of one paired batch are hidden; the methods see its RNA, as TOTALVI must. Scores are of the
-hidden counts, as ``log(1 + counts)``: Pearson and Spearman correlation across cells, mean over
-proteins; the same within cell types (both centred by type), which no label can give. Nothing was
-tuned on the folds with ``s1d2`` and ``p4_0``; settings of proteins were tried on the other two.
+Two CITE-seq data sets: bone marrow (600 cells, 134 proteins, two batches) and a mosaic of blood
+(1,600 cells, 224 proteins, four batches, one without RNA and one without protein). In each fold the
+proteins of one paired batch are hidden; all methods are trained with its RNA, as TOTALVI requires
+it. Scores compare ``log(1 + counts)`` with the hidden counts: Pearson and Spearman correlation
+across cells, mean over proteins; also within cell types (both centered by type), which labels
+cannot predict. Nothing was tuned on the folds ``s1d2`` and ``p4_0``; settings of proteins were
+chosen on the others.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ Scores = dict[str, float]
 
 
 def read(fold: str) -> tuple[MuData, np.ndarray, np.ndarray]:
-    """Return cells without the hidden proteins, these, and the types of their cells."""
+    """Return the data without the hidden proteins, the hidden proteins, and their cell types."""
     name, batch = fold.split("/")
     mdata = mudata.read_h5mu(DATA / FILES[name])
     rna, protein = mdata["rna"], mdata["adt"]
@@ -58,8 +59,8 @@ def read(fold: str) -> tuple[MuData, np.ndarray, np.ndarray]:
     return shown, truth, types
 
 
-def scmomer_way(mdata: MuData, batch: str, seed: int, **options: Any) -> np.ndarray:
-    """Train on everything that is shown, translate the batch without protein."""
+def run_scmomer(mdata: MuData, batch: str, seed: int, **options: Any) -> np.ndarray:
+    """Train on all visible data, translate the batch without protein."""
     scvi.settings.seed = seed
     data = mdata.copy()
     scmomer.pp.setup_mudata(data, batch_key="batch")
@@ -69,7 +70,7 @@ def scmomer_way(mdata: MuData, batch: str, seed: int, **options: Any) -> np.ndar
 
 
 def totalvi(mdata: MuData, batch: str, seed: int, epochs: int) -> np.ndarray:
-    """Impute with TOTALVI: proteins of a batch that are all zero count as missing."""
+    """Impute with TOTALVI, which treats all-zero proteins of a batch as missing."""
     scvi.settings.seed = seed
     rna = mdata["rna"].copy()
     protein = mdata["protein"]
@@ -104,8 +105,10 @@ def _query(mdata: MuData, batch: str) -> AnnData:
     return mdata["rna"][mdata["rna"].obs["batch"].to_numpy() == batch].copy()
 
 
-def ways(fold: str, mdata: MuData, seed: int, epochs: int) -> dict[str, Callable[[], np.ndarray]]:
-    """Return all ways to say the log counts of the hidden proteins."""
+def predictors(
+    fold: str, mdata: MuData, seed: int, epochs: int
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Return all predictors of the log counts of the hidden proteins."""
     batch = fold.split("/")[1]
     query, protein = _query(mdata, batch), mdata["protein"]
     paired = protein.obs_names[protein.obs_names.isin(mdata["rna"].obs_names)]
@@ -113,9 +116,9 @@ def ways(fold: str, mdata: MuData, seed: int, epochs: int) -> dict[str, Callable
     stored = sp.csr_matrix(target)
     pcs = baselines.rna_pca(known, query.X, target_sum=None, scale=True)
     return {
-        "scMomer": lambda: scmomer_way(mdata, batch, seed),
+        "scMomer": lambda: run_scmomer(mdata, batch, seed),
         "train mean": lambda: np.repeat(target.mean(0, keepdims=True), query.n_obs, 0),
-        "kNN, 20 cells": lambda: baselines.neighbour_mean(pcs[0], stored, pcs[1], 20),
+        "kNN, 20 cells": lambda: baselines.neighbor_mean(pcs[0], stored, pcs[1], 20),
         "linear on 50 PCs": lambda: baselines.least_squares(pcs[0], stored, pcs[1]),
         **({"TOTALVI": lambda: totalvi(mdata, batch, seed, epochs)} if epochs else {}),
     }
@@ -123,21 +126,21 @@ def ways(fold: str, mdata: MuData, seed: int, epochs: int) -> dict[str, Callable
 
 def score(truth: np.ndarray, found: np.ndarray, types: np.ndarray) -> Scores:
     """Correlate across cells, and within types."""
-    said = metrics.predict_modality(truth, np.asarray(found, truth.dtype))
+    overall = metrics.predict_modality(truth, np.asarray(found, truth.dtype))
     within = [
         pd.DataFrame(v).groupby(types).transform(lambda c: c - c.mean()) for v in (truth, found)
     ]
-    centred = metrics.predict_modality(*(np.asarray(v, np.float64) for v in within))
+    centered = metrics.predict_modality(*(np.asarray(v, np.float64) for v in within))
     return {
-        "pearson": said["mean_pearson_per_gene"],
-        "spearman": said["mean_spearman_per_gene"],
-        "pearson_within_types": centred["mean_pearson_per_gene"],
-        "rmse": said["rmse"],
+        "pearson": overall["mean_pearson_per_gene"],
+        "spearman": overall["mean_spearman_per_gene"],
+        "pearson_within_types": centered["mean_pearson_per_gene"],
+        "rmse": overall["rmse"],
     }
 
 
-def summarise(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return mean and standard error over folds, of all and of those that were not tried on."""
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and standard error over all folds and over untouched folds."""
     found: dict[str, Any] = {}
     for name, tried in (("all folds", True), ("untouched", False)):
         some = [r for r in runs if tried or r["fold"] not in TRIED_ON]
@@ -159,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folds", nargs="+", choices=FOLDS, default=FOLDS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=400, help="of TOTALVI; 0 leaves it out")
+    parser.add_argument("--epochs", type=int, default=400, help="of TOTALVI; 0 to skip it")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/protein.json"))
     args = parser.parse_args()
     runs = []
@@ -167,8 +170,8 @@ def main() -> None:
         for fold in args.folds:
             mdata, truth, types = read(fold)
             scores = {}
-            for name, way in ways(fold, mdata, seed, args.epochs).items():
-                values, spent = measured(way)
+            for name, predict in predictors(fold, mdata, seed, args.epochs).items():
+                values, spent = measured(predict)
                 scores[name] = {**score(truth, values, types), **spent}
                 print(fold, seed, name, scores[name], flush=True)
             runs.append({"fold": fold, "seed": seed, "n_cells": len(truth), "scores": scores})
@@ -176,7 +179,7 @@ def main() -> None:
                 "command": " ".join(["python", *sys.argv]),
                 "machine": machine("cpu"),
                 "versions": versions("scmomer", "scvi-tools", "torch"),
-                "summary": summarise(runs),
+                "summary": summarize(runs),
                 "runs": runs,
             }
             args.json.parent.mkdir(parents=True, exist_ok=True)

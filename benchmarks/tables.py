@@ -1,9 +1,9 @@
-"""Writes the tables of README and docs from the JSON files of ``benchmarks/results``.
+"""Write the tables of README and docs from the JSON files of ``benchmarks/results``.
 
     python benchmarks/tables.py [--check]
 
-A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``. With ``--check`` nothing is
-written, and the exit code says whether a table differs from its results.
+A table is between ``<!-- table NAME -->`` and ``<!-- end -->``. With ``--check`` nothing is
+written, and the exit code is 1 if a table differs from its results.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLAIN = {
 RANKS = {
     "auroc_within_depth": "AUROC within depth deciles",
     "auroc": "AUROC",
-    "pseudobulk_pearson": "centred pseudobulk Pearson",
+    "pseudobulk_pearson": "centered pseudobulk Pearson",
 }
 INTEGRATION_ERRORS = {"log_loss", "profile_mae", "rmse", "expression_mae"}
 PROFILE = {"profile_ari": "profile ARI", "profile_ami": "profile AMI"}
@@ -51,7 +51,7 @@ def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def compared(name: str, part: str, columns: dict[str, str], first: str = " ") -> str:
-    """Return methods x scores over the untouched folds; the best of each score is bold."""
+    """Return methods x scores over the untouched folds; the best scores are bold."""
     methods = results(name)["summary"]["untouched"][part]
     best = {}
     for key in set(columns) - COSTS:
@@ -61,7 +61,7 @@ def compared(name: str, part: str, columns: dict[str, str], first: str = " ") ->
     def cell(method: str, key: str) -> str:
         mean, error = methods[method][key]
         if "oracle" in method and key.startswith("profile"):
-            return "-"  # its profiles are the labels
+            return "-"  # its profiles are functions of the labels
         text = f"{mean:{PLAIN[key]}}" if key in PLAIN else f"{mean:.3f} ± {error:.3f}"
         return f"**{text}**" if mean == best.get(key) else text
 
@@ -70,10 +70,10 @@ def compared(name: str, part: str, columns: dict[str, str], first: str = " ") ->
 
 
 def integrated(part: str, columns: dict[str, str]) -> str:
-    """Return methods x scores on unseen batches of SNARE-seq and, beside it, of synthetic data."""
+    """Return methods x scores on unseen batches of SNARE-seq and of synthetic data."""
     found = results("integration")
     sides = (found["summary"]["untouched"][part], found["synthetic"]["summary"][part])
-    # Errors of both kinds of data are lower, all other scores higher where they are better.
+    # Lower errors are better; higher values of all other scores are better.
     pick = min if set(columns) & INTEGRATION_ERRORS else max
     best = [{k: pick(v[k][0] for v in side.values()) for k in columns} for side in sides]
 
@@ -115,7 +115,7 @@ def against_multivi() -> str:
 
 
 def ablation() -> str:
-    """Return what each switch is worth."""
+    """Return the scores of each switch."""
     columns = {
         "auroc_within_depth": "AUROC within deciles",
         "auroc": "AUROC",
@@ -160,7 +160,7 @@ def encoder() -> str:
 
 
 def attention() -> str:
-    """Return microseconds for each token of a block."""
+    """Return microseconds per token of a block."""
     kinds = ("softmax_forward_us", "favor_forward_us", "softmax_training_us", "favor_training_us")
     rows = (
         [r["size"], f"{r['length']:,}", *(f"{r[kind]:.2f}" for kind in kinds)]
@@ -171,7 +171,7 @@ def attention() -> str:
 
 
 def pairing() -> str:
-    """Return how good pseudo-pairs are, means over seeds."""
+    """Return the quality of pseudo-pairs, means over seeds."""
     columns = {
         "cell_type_agreement": "same type",
         "cell_type_agreement_confident_half": "in the confident half",
@@ -187,7 +187,7 @@ def pairing() -> str:
 
 
 def missing() -> str:
-    """Return scores by the share of cells that stay paired, means over folds and seeds."""
+    """Return scores by share of paired cells, means over folds and seeds."""
     columns = {**RANKS, **PROFILE, **CLUSTERS}
     back = "rna_pearson_per_gene"
     runs = results("missing")["runs"]
@@ -215,7 +215,7 @@ def missing() -> str:
 
 
 def annotation(protocol: str, setting: str = "all") -> str:
-    """Return how well each method annotates; the best of each score is bold."""
+    """Return annotation scores of each method; the best scores are bold."""
     columns = {
         "accuracy": "accuracy",
         "macro_f1": "macro-F1",
@@ -277,7 +277,7 @@ TABLES: dict[str, Callable[[], str]] = {
         {
             "spearman_over_peaks_of_a_cell": "over the peaks of a cell",
             "spearman_over_cells_of_a_peak": "over the cells of a peak",
-            "the_same_of_the_probability": "the same of the probability itself",
+            "the_same_of_the_probability": "the same for the probability",
         },
         "rank correlation with the error",
     ),
@@ -309,10 +309,10 @@ TABLES: dict[str, Callable[[], str]] = {
         "embedding",
         "taught",
         {"accuracy": "accuracy", "macro_f1": "macro-F1"},
-        "what a classifier of the training cells' types reads",
+        "input of a classifier of the training cells' types",
     ),
     "ceiling": lambda: compared(
-        "translation", "ceiling", {"pseudobulk_pearson": "centred pseudobulk Pearson"}
+        "translation", "ceiling", {"pseudobulk_pearson": "centered pseudobulk Pearson"}
     ),
     "embedding-short": lambda: compared(
         "embedding", "embedding", CLUSTERS, "embedding of unseen cells"
@@ -364,12 +364,12 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """Return a page with its tables made anew."""
+    """Return a page with updated tables."""
     return BLOCK.sub(lambda found: found[1] + "\n" + TABLES[found[2]]() + "\n" + found[3], text)
 
 
 def main() -> None:
-    """Write the pages, or say which would change."""
+    """Write the pages, or report which differ."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""Translation of unseen batches, both ways, against everything simple: leave-batches-out.
+"""Translation of unseen batches in both directions, against simple baselines.
 
     python benchmarks/translation.py [--folds 09F+09H ...] [--seeds 0 1 2] [--models DIR]
         [--multivi 100]
 
-RNA -> ATAC and ATAC -> RNA on SNARE-seq; scMomer with its defaults, opponents on the same cells in
-the same run. Mean and standard error over folds and seeds, wall time and memory of each method.
+RNA -> ATAC and ATAC -> RNA on SNARE-seq, leave-batches-out: scMomer with its defaults, opponents on
+the same cells in the same run. Mean and standard error over folds and seeds, time and memory.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from mudata import MuData
 from scmomer import metrics
 from scmomer.metrics._correlation import spearman_columns
 
-Ways = dict[str, Callable[[], np.ndarray]]
+Predictors = dict[str, Callable[[], np.ndarray]]
 
 
 def score_atac(truth: sp.csr_matrix, score: np.ndarray, labels: np.ndarray) -> Scores:
-    """Ranks within peaks, types, clusters of the profile, calibration."""
+    """Return scores of ranking within peaks, of types, profile clusters and calibration."""
     opened = (truth > 0).astype(np.float32)
     probability = np.clip(score, 0, 1)
     fit = metrics.calibration(opened, probability)
@@ -50,8 +50,8 @@ def score_atac(truth: sp.csr_matrix, score: np.ndarray, labels: np.ndarray) -> S
     }
 
 
-def seedless_ways(train: MuData, test: MuData) -> Ways:
-    """Return the ways from RNA to accessibility that have no seed, or one is enough of."""
+def seedless_predictors(train: MuData, test: MuData) -> Predictors:
+    """Return predictors of accessibility without a seed, or for which one seed is enough."""
     rna, atac, query = train["rna"].X, train["atac"].X, test["rna"].X
     types, labels = (m.obs["cell_subtype"].astype(str).to_numpy() for m in (train, test))
     return {
@@ -64,12 +64,12 @@ def seedless_ways(train: MuData, test: MuData) -> Ways:
     }
 
 
-def scored(ways: Ways, test: MuData) -> dict[str, Scores]:
-    """Run and score ways from RNA to accessibility, and print each."""
+def scored(predictors: Predictors, test: MuData) -> dict[str, Scores]:
+    """Run and score predictors of accessibility, and print each."""
     labels = test.obs["cell_subtype"].astype(str).to_numpy()
     found = {}
-    for name, way in ways.items():
-        values, spent = measured(way)
+    for name, predict in predictors.items():
+        values, spent = measured(predict)
         found[name] = {**score_atac(test["atac"].X, values, labels), **spent}
         print(f"  {name}: {found[name]}", flush=True)
     return found
@@ -83,13 +83,13 @@ def to_atac(
     rival: dict[str, Any] | None,
     seedless: dict[str, Scores],
 ) -> dict[str, Scores]:
-    """Score scMomer and what else has a seed, beside :func:`seedless_ways`."""
+    """Score methods that depend on a seed; add those of :func:`seedless_predictors`."""
     ours = {
         "scMomer": lambda: model.get_translated(test["rna"]),
         "scMomer, at mean depth": lambda: model.get_translated(test["rna"], depth="mean"),
     }
     of_ours = scored(ours, test)
-    for scores in of_ours.values():  # training belongs to it
+    for scores in of_ours.values():  # including training
         scores["core_seconds"] += cost["core_seconds"]
         scores["peak_mb"] = max(scores["peak_mb"], cost["peak_mb"])
     found = {**of_ours, **seedless}
@@ -104,42 +104,42 @@ def to_atac(
 
 
 def spread(test: MuData, model: Any) -> dict[str, Scores]:
-    """Say what the heads' disagreement tells of the error, beside what the probability tells.
+    """Correlate the heads' standard deviation, and the probability, with the error.
 
-    Rank correlations over the peaks of each cell, which frequency dominates, and over the cells of
-    each peak with at least 10 open ones.
+    Rank correlations over the peaks of each cell, dominated by peak frequency, and over the cells
+    of each peak with at least 10 open cells.
     """
     truth = test["atac"].X > 0
     peaks = np.flatnonzero(np.asarray(truth.sum(0)).ravel() >= 10)
     some = np.arange(0, test.n_obs, max(1, test.n_obs // 200))
-    values, apart = model.get_translated(test["rna"], indices=some, uncertainty=True)
+    values, std = model.get_translated(test["rna"], indices=some, uncertainty=True)
     error = np.abs(values - truth[some].toarray())
-    over_peaks = metrics.predict_modality(error, apart)["mean_spearman_per_cell"]
+    over_peaks = metrics.predict_modality(error, std)["mean_spearman_per_cell"]
     names = test["atac"].var_names[peaks]
-    values, apart = model.get_translated(test["rna"], features=names, uncertainty=True)
+    values, std = model.get_translated(test["rna"], features=names, uncertainty=True)
     error = np.abs(values - truth[:, peaks].toarray())
     return {
         "scMomer": {
             "spearman_over_peaks_of_a_cell": over_peaks,
-            "spearman_over_cells_of_a_peak": float(spearman_columns(error, apart).mean()),
+            "spearman_over_cells_of_a_peak": float(spearman_columns(error, std).mean()),
             "the_same_of_the_probability": float(spearman_columns(error, values).mean()),
-            "mean_std": float(apart.mean()),
+            "mean_std": float(std.mean()),
         }
     }
 
 
 def ceiling(test: MuData, model: Any, mlp: dict[str, Any]) -> dict[str, Scores]:
-    """Say how far the noise of measured profiles lets any prediction correlate with them."""
+    """Return the largest correlation that the noise of measured profiles allows."""
     labels = test.obs["cell_subtype"].astype(str)
     several = (labels.map(labels.value_counts()) > 1).to_numpy()
     truth, labels = test["atac"].X[several], labels.to_numpy()[several]
-    said = {
+    predictions = {
         "scMomer": model.get_translated(test["rna"]),
         "MLP on genes, dropout 0.5": mlp["probability"],
     }
     found = {
         name: metrics.pseudobulk_pearson(truth, values[several], labels)
-        for name, values in said.items()
+        for name, values in predictions.items()
     }
     found = {
         "a prediction without error (oracle)": metrics.pseudobulk_ceiling(truth, labels),
@@ -149,22 +149,22 @@ def ceiling(test: MuData, model: Any, mlp: dict[str, Any]) -> dict[str, Scores]:
 
 
 def to_rna(train: MuData, test: MuData, model: Any) -> dict[str, Scores]:
-    """Score all ways from accessibility to log expression (log2, the model's target)."""
+    """Score all predictors of log expression from accessibility (log2, the model's target)."""
     scale = model.target_sum
-    rna = baselines.log_normalise(train["rna"].X, scale) / np.float32(np.log(2))
-    truth = (baselines.log_normalise(test["rna"].X, scale) / np.float32(np.log(2))).toarray()
+    rna = baselines.log_normalize(train["rna"].X, scale) / np.float32(np.log(2))
+    truth = (baselines.log_normalize(test["rna"].X, scale) / np.float32(np.log(2))).toarray()
     known, query = baselines.lsi(train["atac"].X, test["atac"].X)
-    ways = {
+    predictors = {
         "scMomer": lambda: model.get_translated(test["atac"], to="rna"),
         "train mean": lambda: np.repeat(np.asarray(rna.mean(0)), len(truth), 0),
-        "kNN, 50 cells": lambda: baselines.neighbour_mean(known, rna, query, 50),
-        "kNN, 200 cells": lambda: baselines.neighbour_mean(known, rna, query, 200),
+        "kNN, 50 cells": lambda: baselines.neighbor_mean(known, rna, query, 50),
+        "kNN, 200 cells": lambda: baselines.neighbor_mean(known, rna, query, 200),
         "linear on 50 LSI": lambda: baselines.least_squares(known, rna, query),
     }
     keys = ("rmse", "mean_pearson_per_gene", "mean_pearson_per_cell")
     found = {}
-    for name, way in ways.items():
-        scores = metrics.predict_modality(truth, np.asarray(way(), dtype=np.float32))
+    for name, predict in predictors.items():
+        scores = metrics.predict_modality(truth, np.asarray(predict(), dtype=np.float32))
         found[name] = {key: scores[key] for key in keys}
     return found
 
@@ -184,7 +184,7 @@ def main() -> None:
             found = {}
             if "atac" in args.to:
                 if fold not in seedless:
-                    seedless[fold] = scored(seedless_ways(train, test), test)
+                    seedless[fold] = scored(seedless_predictors(train, test), test)
                 mlp, rival = perceptron(train, test, fold, seed, args), multivi(args, fold)
                 found["RNA to ATAC"] = to_atac(test, model, cost, mlp, rival, seedless[fold])
                 found["uncertainty"] = spread(test, model)

@@ -18,7 +18,8 @@ extensions = [
     "sphinx_design",
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
-source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
+# autosummary writes its pages with the first suffix.
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 nb_execution_mode = "off"  # notebooks hold their outputs: make tutorials
 
 autosummary_generate = True
@@ -36,7 +37,7 @@ html_title = project
 
 
 def _parse_returns(self: NumpyDocstring, section: str) -> list[str]:
-    """Reads *Returns* as prose: the type is in the signature, so the first line is not one."""
+    """Parse *Returns* as prose: the type is in the signature, so the first line is not a type."""
     lines = self._dedent(self._consume_to_next_section())
     return self._format_block(":returns: ", lines)
 

@@ -13,7 +13,7 @@ def whole_number(name: str, value: object, remedy: str = "") -> int:
     name, value
         The argument.
     remedy
-        What else a message says.
+        Further text of the message.
 
     Raises
     ------

@@ -209,15 +209,15 @@ def keep_current() -> Iterator[None]:
 
 @pytest.fixture
 def refuses() -> Callable[..., AbstractContextManager[None]]:
-    """Expects an error with the given parts; what was expected goes with what was found."""
+    """Expect an error whose message has the given parts; "Expected X" must come with "found Y"."""
 
     @contextmanager
     def expecting(error: type[Exception], *parts: str) -> Iterator[None]:
         with pytest.raises(error) as caught:
             yield
         message = str(caught.value.args[0])
-        rule = ("found",) if "Expected" in message else ()
-        absent = [part for part in (*rule, *parts) if part not in message]
+        house = ("found",) if message.startswith("Expected") else ()
+        absent = [part for part in (*house, *parts) if part not in message]
         assert not absent, f"{absent} not in: {message}"
 
     return expecting

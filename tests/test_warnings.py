@@ -39,7 +39,7 @@ def test_a_whole_analysis_warns_of_nothing(make_model, train, tmp_path):
             assert verb(mdata, model, copy=True) is not mdata
         model.save(tmp_path / "model")
         loaded = scmomer.load(tmp_path / "model")
-        assert loaded.load_query(mdata, batch_key="state").spec.query_batches
+        assert loaded.load_query_data(mdata, batch_key="state").spec.query_batches
         paired = scmomer.pp.pair_cells(
             mdata["rna"], mdata["atac"], on="labels", labels_key="cell_type"
         )

@@ -47,6 +47,7 @@ from scmomer.data._texts import assigned, called, display_name, warn
 from scmomer.module import PeakPositions, parse_peaks, plain_chromosomes
 
 __all__ = [
+    "obs_column",
     "find_same_cell",
     "strip_versions",
     "as_text",

@@ -1,4 +1,4 @@
-"""Cells of the synthetic data: labels, mixtures, and who is measured."""
+"""Cells of the synthetic data: labels, program mixtures, measured modalities."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pandas as pd
 
 from ._genome import numbered
 
-MAX_STATE = 0.5  # largest share of a cell that the programme of all types takes
-ROUNDING = 1e-9  # 0.29 * 100 is 28.999... cells
+MAX_STATE = 0.5  # largest share of the shared program in a cell
+ROUNDING = 1e-9  # 0.29 * 100 is 28.999...
 
 
 def cells(rng: np.random.Generator, n_cells: int, n_types: int, n_batches: int) -> pd.DataFrame:
-    """``obs``: types and batches of equal size in random order, and a state in [0, MAX_STATE)."""
+    """Return ``obs``: types and batches of equal size in random order, state in [0, MAX_STATE)."""
     turns = np.arange(n_cells)
     batch, cell_type = rng.permutation(turns % n_batches), rng.permutation(turns % n_types)
     return pd.DataFrame(
@@ -28,7 +28,7 @@ def cells(rng: np.random.Generator, n_cells: int, n_types: int, n_batches: int) 
 
 
 def shares(obs: pd.DataFrame) -> np.ndarray:
-    """Shares of the programmes ``(n_cells, n_types + 1)``: of the cell's type, and the state."""
+    """Return the shares of the programs, ``(n_cells, n_types + 1)``: types, then the state."""
     types = np.eye(len(obs["cell_type"].cat.categories))[obs["cell_type"].cat.codes]
     state = obs["state"].to_numpy()[:, None]
     return np.hstack([types * (1 - state), state])
@@ -37,14 +37,14 @@ def shares(obs: pd.DataFrame) -> np.ndarray:
 def presence(
     rng: np.random.Generator, n_cells: int, missing: Mapping[str, float]
 ) -> dict[str, np.ndarray]:
-    """Which cells have each modality, bool ``(n_cells,)``; no cell misses both RNA and ATAC."""
+    """Return which cells have each modality, bool ``(n_cells,)``; each has RNA or ATAC."""
     fractions = {"rna": 0.0, "atac": 0.0, "protein": 0.0} | dict(missing)
     in_range = all(0 <= fraction < 1 for fraction in fractions.values())
     both = fractions["rna"] + fractions["atac"]
     if len(fractions) > 3 or not in_range or both > 1 + ROUNDING:
         msg = (
-            "Expected `missing` to map 'rna', 'atac' and 'protein' to fractions in [0, 1), those of "
-            f"'rna' and 'atac' with a sum of at most 1, found {dict(missing)}."
+            "Expected `missing` to map 'rna', 'atac' and 'protein' to fractions in [0, 1), with a "
+            f"sum of at most 1 for 'rna' and 'atac', found {dict(missing)}."
         )
         raise ValueError(msg)
     n_rna, n_atac, n_protein = (int(f * n_cells + ROUNDING) for f in fractions.values())

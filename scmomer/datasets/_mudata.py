@@ -1,4 +1,4 @@
-"""AnnData objects to a MuData, the same way for every dataset."""
+"""Construction of AnnData and MuData objects."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from scmomer._compat import keep_obs
 
 
 def modality(X: sparse.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame) -> AnnData:
-    """One modality: counts of shape ``(n_obs, n_vars)`` with their annotation."""
+    """Return one modality: counts of shape ``(n_obs, n_vars)`` with annotation."""
     return AnnData(X, obs=obs.copy(), var=var)
 
 
 def join(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
-    """Joins modalities, in the order given.
+    """Return a MuData of the modalities, in the given order.
 
-    The cells come in the order of ``obs``, which holds the union of both. MuData of its own would
-    put a mosaic's cells in another order, and pull the columns of each modality under a prefix.
+    Cells are in the order of ``obs``, which has the union of all cells. Without ``keep_obs``,
+    MuData would reorder the cells of mosaic data and add prefixed columns of each modality.
     """
     with keep_obs():
         return MuData(dict(parts), obs=obs)

@@ -1,4 +1,4 @@
-"""Sparse counts from a mixture of programmes."""
+"""Sparse counts from a mixture of programs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scipy import sparse
 
 BASELINE_SD = 0.7  # of the log abundance of features
 DEPTH_SD = 0.3  # of the log depth of cells
-CHUNK = 4_000_000  # draws held at once, about 100 MB
+CHUNK = 4_000_000  # draws in memory, about 100 MB
 
 
 def profiles(rng: np.random.Generator, fold_change: np.ndarray) -> np.ndarray:
-    """Probabilities of the features in each programme, ``(n_programmes, n_features)``.
+    """Return the probabilities of features in each program, ``(n_programs, n_features)``.
 
-    ``fold_change`` has the same shape; each feature also has a log-normal abundance of its own.
+    ``fold_change`` has the same shape; each feature also has a log-normal abundance.
     """
     abundance = fold_change * rng.lognormal(sigma=BASELINE_SD, size=fold_change.shape[1])
     return abundance / abundance.sum(axis=1, keepdims=True)
@@ -30,19 +30,19 @@ def sample_counts(
     depth: float,
     batch_effect: float,
 ) -> sparse.csr_matrix:
-    """Multinomial counts of every cell, csr float32 ``(n_cells, n_features)``.
+    """Return multinomial counts, csr float32 ``(n_cells, n_features)``.
 
-    Every count is drawn on its own: first its programme from the cell's shares, then its feature
-    from the programme. So the cost follows the depth, whatever the number of features.
+    Each count is drawn separately: first its program from the cell's shares, then its feature from
+    the program. The cost depends on the depth, not on the number of features.
 
     Parameters
     ----------
     rng
-        Source of all randomness.
+        Random number generator.
     shares
-        Share of each programme in each cell ``(n_cells, n_programmes)``, rows sum to 1.
+        Share of each program in each cell ``(n_cells, n_programs)``, rows sum to 1.
     profiles
-        Probabilities of the features ``(n_programmes, n_features)``, rows sum to 1.
+        Probabilities of the features ``(n_programs, n_features)``, rows sum to 1.
     batch
         Batch of each cell, int ``(n_cells,)``, from 0.
     depth
@@ -54,16 +54,15 @@ def sample_counts(
     factors = rng.lognormal(sigma=batch_effect, size=(batch.max() + 1, n_features))
     size_factor = rng.lognormal(-(DEPTH_SD**2) / 2, DEPTH_SD, size=n_cells)  # mean 1
     totals = np.maximum(rng.poisson(depth * size_factor), 1)
-    per_programme = rng.multinomial(totals, shares)  # (n_cells, n_programmes)
+    per_program = rng.multinomial(totals, shares)  # (n_cells, n_programs)
     blocks = [
-        _draw(rng, per_programme[cells], profiles, batch[cells], factors)
-        for cells in _chunks(totals)
+        _draw(rng, per_program[cells], profiles, batch[cells], factors) for cells in _chunks(totals)
     ]
     return sparse.vstack(blocks, format="csr")
 
 
 def _chunks(totals: np.ndarray) -> Iterator[slice]:
-    """Runs of cells that hold about ``CHUNK`` draws, and at least one cell."""
+    """Yield slices of cells with about ``CHUNK`` draws, and at least one cell."""
     before = np.cumsum(totals) - totals
     starts = np.flatnonzero(np.diff(before // CHUNK, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(totals)], strict=True):
@@ -72,20 +71,20 @@ def _chunks(totals: np.ndarray) -> Iterator[slice]:
 
 def _draw(
     rng: np.random.Generator,
-    per_programme: np.ndarray,
+    per_program: np.ndarray,
     profiles: np.ndarray,
     batch: np.ndarray,
     factors: np.ndarray,
 ) -> sparse.csr_matrix:
-    """Counts of a chunk of cells, from its number of draws ``(n_cells, n_programmes)``."""
+    """Return the counts of a chunk of cells, given its draws ``(n_cells, n_programs)``."""
     rows, columns = [], []
     for b, k in product(np.unique(batch), range(len(profiles))):
         cells = np.flatnonzero(batch == b)
-        row = np.repeat(cells, per_programme[cells, k])
+        row = np.repeat(cells, per_program[cells, k])
         odds = profiles[k] * factors[b]
         rows.append(row.astype(np.int32))
         columns.append(rng.choice(len(odds), size=len(row), p=odds / odds.sum()).astype(np.int32))
     row, column = np.concatenate(rows), np.concatenate(columns)
-    shape = (len(per_programme), profiles.shape[1])
+    shape = (len(per_program), profiles.shape[1])
     counts = sparse.coo_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape)
     return counts.tocsr()  # adds up repeated draws, sorts the indices

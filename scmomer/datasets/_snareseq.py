@@ -1,4 +1,4 @@
-"""The bundled example: SNARE-seq of the adult mouse cortex."""
+"""Bundled example data: SNARE-seq of the adult mouse cortex."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def snareseq_cortex(*, batches: Sequence[str] | None = None) -> MuData:
-    """Loads SNARE-seq of the adult mouse cortex: RNA and ATAC of the same 8,685 cells.
+    """Load SNARE-seq of the adult mouse cortex: RNA and ATAC of the same 8,685 cells.
 
-    Real, bundled (2 MB) and offline. The assay is sparse: the median cell has 98 expressed genes
-    and 81 open peaks. 10 of the 12 batches of the study are here, with the genes and peaks that
-    its processed release keeps.
+    Real data, bundled (2 MB) and available offline. The assay is sparse: the median cell has 98
+    expressed genes and 81 open peaks. Includes 10 of the 12 batches of the study, with the genes
+    and peaks of its processed release.
 
     Parameters
     ----------
     batches
-        Names of the batches to keep, ``"09A"`` to ``"09J"``. ``None`` keeps all ten. Cells stay in
-        the order of the file; genes and peaks are the same for every choice.
+        Names of the batches to keep, ``"09A"`` to ``"09J"``. ``None`` keeps all ten. Cells
+        keep the order of the file; genes and peaks do not depend on the batches.
 
     Returns
     -------
@@ -43,12 +43,12 @@ def snareseq_cortex(*, batches: Sequence[str] | None = None) -> MuData:
 
     ``mdata.obs`` and the ``obs`` of each modality have the categorical columns ``batch`` (10),
     ``cell_type`` (15, where ``"Mis"`` is unassigned) and ``cell_subtype`` (23).
-    ``mdata.uns`` names the ``source`` and the ``genome``.
+    ``mdata.uns`` has the ``source`` and the ``genome``.
 
     Raises
     ------
     ValueError
-        If ``batches`` is empty or has a name that is not in the data.
+        If ``batches`` is empty or has an unknown name.
 
     Notes
     -----
@@ -76,7 +76,7 @@ def snareseq_cortex(*, batches: Sequence[str] | None = None) -> MuData:
 
 
 def _counts(arrays: Arrays, name: str, n_obs: int) -> sparse.csr_matrix:
-    """Counts of shape ``(n_obs, n_vars)``: stored by feature, returned by cell.
+    """Return counts of shape ``(n_obs, n_vars)``: stored by feature, returned by cell.
 
     ``{name}_nnz`` is the number of cells per feature, ``(n_vars,)``. ``{name}_step`` holds the
     differences of the cell indices modulo 2**16, ``{name}_count`` the values, both as byte planes.
@@ -87,24 +87,24 @@ def _counts(arrays: Arrays, name: str, n_obs: int) -> sparse.csr_matrix:
     by_feature = sparse.csc_matrix(
         (counts, cells.astype(np.int32), indptr), shape=(n_obs, len(indptr) - 1)
     )
-    return by_feature.tocsr()  # sorts the indices on the way
+    return by_feature.tocsr()  # also sorts the indices
 
 
 def _from_planes(planes: np.ndarray) -> np.ndarray:
-    """Low and high bytes ``(2, n)`` to uint16 ``(n,)``: apart, they deflate to 4/5 of the size."""
+    """Return uint16 ``(n,)`` from low and high bytes ``(2, n)``, which compress better."""
     low, high = planes.astype(np.uint16)
     return low | high << 8
 
 
 def _obs(arrays: Arrays) -> pd.DataFrame:
-    """Labels per cell; a cell's name is its batch and its barcode."""
+    """Return the labels of cells, named by batch and barcode."""
     obs = pd.DataFrame({name: _categorical(arrays, name) for name in OBS_COLUMNS})
     barcodes = pd.Series(_text(arrays["barcodes"]))
     return obs.set_index(pd.Index(obs["batch"].astype(str) + "_" + barcodes, name=None))
 
 
 def _peaks(arrays: Arrays) -> pd.DataFrame:
-    """``var`` of the ATAC modality; a peak's name is its place, ``chr1:4914570-4914685``."""
+    """Return ``var`` of ATAC; peak names are coordinates, ``chr1:4914570-4914685``."""
     var = pd.DataFrame(
         {
             "chrom": _categorical(arrays, "chrom"),
@@ -113,31 +113,31 @@ def _peaks(arrays: Arrays) -> pd.DataFrame:
             "linked_gene": _categorical(arrays, "linked_gene"),
         }
     )
-    place = var["start"].astype(str) + "-" + var["end"].astype(str)
-    return var.set_index(pd.Index(var["chrom"].astype(str) + ":" + place, name=None))
+    position = var["start"].astype(str) + "-" + var["end"].astype(str)
+    return var.set_index(pd.Index(var["chrom"].astype(str) + ":" + position, name=None))
 
 
 def _categorical(arrays: Arrays, name: str) -> pd.Categorical:
-    """Codes and their categories, as stored."""
+    """Return a categorical from stored codes and categories."""
     return pd.Categorical.from_codes(arrays[name], _text(arrays[f"{name}_categories"]))
 
 
 def _text(names: np.ndarray) -> pd.Index:
-    """Fixed-width ASCII to an index of strings."""
+    """Return an index of strings from fixed-width ASCII."""
     return pd.Index(names.astype(str).astype(object))
 
 
 def _in_batches(batch: pd.Series, wanted: Sequence[str]) -> np.ndarray:
-    """Which cells are in the wanted batches, bool ``(n_obs,)``."""
+    """Return which cells are in the wanted batches, bool ``(n_obs,)``."""
     known = list(batch.cat.categories)
     unknown = sorted(set(wanted) - set(known))
     if unknown or not len(wanted):
         found = f"unknown {unknown}" if unknown else "an empty list"
-        msg = f"Expected `batches` to name some of {known}, found {found}."
+        msg = f"Expected `batches` among {known}, found {found}."
         raise ValueError(msg)
     return batch.isin(wanted).to_numpy()
 
 
 def _subset(obs: pd.DataFrame, keep: np.ndarray) -> pd.DataFrame:
-    """The kept cells, without categories that none of them has."""
+    """Return the kept cells, without unused categories."""
     return obs[keep].apply(lambda column: column.cat.remove_unused_categories())

@@ -29,36 +29,35 @@ def synthetic(
     missing: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> MuData:
-    """Draws RNA and ATAC counts of the same cells from known programmes, as sparse as asked.
+    """Draw RNA and ATAC counts of the same cells from known programs.
 
-    There is one programme per cell type and one, ``"state"``, that all types share. A cell is a
-    mixture of two: a share ``state`` of the latter, the rest of its type's. Each programme has
-    marker genes, which are eight times as active in it; half of the genes are markers. Each peak is
-    linked to one gene and follows its activity. So both modalities tell the cell type *and* the
-    state within a type, which is what a translation has to carry over; depth is drawn per cell and
-    per modality and tells nothing.
+    There is one program per cell type and one, ``"state"``, shared by all types. Each cell is a
+    mixture: a share ``state`` of the shared program, the rest from the program of its type. Each
+    program has marker genes with an eightfold activity; half of all genes are markers. Each peak is
+    linked to one gene and follows its activity. Both modalities therefore depend on the cell type
+    *and* on the state within a type. Depth is drawn per cell and modality and is uninformative.
 
     Parameters
     ----------
     n_cells, n_genes, n_peaks
-        Size of the data, any positive numbers. Memory follows the depth, not
+        Size of the data, any positive numbers. Memory depends on the depth, not on
         ``n_cells * n_peaks``.
     n_proteins
-        Number of surface proteins; 0 leaves that modality out. Each is a marker of a programme.
+        Number of surface proteins; 0 omits the modality. Each is a marker of a program.
     n_types, n_batches
-        Number of cell types and of batches, each of about equal size, independent of each other.
+        Number of cell types and of batches, of about equal size and independent of each other.
     n_chroms
-        Number of chromosomes. Genes and peaks are in genomic order, a gene's peaks side by side.
+        Number of chromosomes. Genes and peaks are in genomic order, with the peaks of a gene side
+        by side.
     rna_depth, atac_depth, protein_depth
         Expected total counts of a cell. The depth of a cell varies by a factor of about 1.35
         (log-normal) and is at least one count.
     batch_effect
-        Standard deviation of the log fold change that a batch gives to each feature.
-        0 is no batch effect.
+        Standard deviation of the log fold change of each feature in a batch; 0 for no batch effect.
     missing
         Fraction of cells without a modality, as in ``{"rna": 0.2, "atac": 0.3}``. These cells are
-        absent from that modality; no cell misses both RNA and ATAC. ``None`` is fully paired. The counts do not
-        depend on it: with the same ``seed``, the fully paired data hold what is missing here.
+        absent from that modality; each cell has RNA or ATAC. ``None`` for fully paired data. Counts
+        do not depend on it: fully paired data of the same ``seed`` have the missing counts.
     seed
         The same seed and sizes give the same data.
 
@@ -67,26 +66,26 @@ def synthetic(
     Modalities in this order, all with raw counts (csr, float32):
 
     - ``mdata["rna"]``: ``X`` of shape ``(n_cells, n_genes)``, genes ``Gene0001`` and so on;
-      ``var["marker_of"]`` is a programme, or missing for genes that are no markers;
+      ``var["marker_of"]`` is a program, or missing for genes that are not markers;
     - ``mdata["atac"]``: ``X`` of shape ``(n_cells, n_peaks)``, peaks ``chr1:1000-1500`` and so on;
       ``var`` has ``chrom``, ``start``, ``end`` and ``linked_gene``;
-    - with `n_proteins`, ``mdata["protein"]``: proteins ``Protein1`` and so on, ``var["marker_of"]``.
+    - with `n_proteins`, ``mdata["protein"]``: proteins ``Protein1`` and so on,
+      ``var["marker_of"]``.
 
     The truth:
 
     - ``mdata.obs``, and ``obs`` of each modality: ``batch``, ``cell_type`` (categorical) and
       ``state`` (0 to 0.5);
-    - ``mdata.obsm["programmes"]``: shares of the programmes ``(n_cells, n_types + 1)``, each row
+    - ``mdata.obsm["programs"]``: shares of the programs ``(n_cells, n_types + 1)``, each row
       sums to 1;
-    - ``mdata.uns["truth"]``: ``programmes`` (names), ``rna`` and ``atac``, the profiles of shape
-      ``(n_types + 1, n_genes)`` and ``(n_types + 1, n_peaks)``, and ``protein`` if there is one,
-      each row sums to 1. Shares times
-      profiles are a cell's expected counts, up to depth and batch.
+    - ``mdata.uns["truth"]``: ``programs`` (names), ``rna`` and ``atac``, the profiles of shape
+      ``(n_types + 1, n_genes)`` and ``(n_types + 1, n_peaks)``, and ``protein`` if there is one;
+      each row sums to 1. Shares times profiles are a cell's expected counts, up to depth and batch.
 
     Raises
     ------
     ValueError
-        If a size is not positive, or ``missing`` does not fit its description.
+        If a size is not positive, or ``missing`` is invalid.
 
     Examples
     --------
@@ -106,18 +105,18 @@ def synthetic(
         protein_depth=protein_depth,
     )
     if not n_proteins and "protein" in (missing or {}):
-        msg = "Expected `missing` without 'protein' where `n_proteins` is 0, found it."
+        msg = "`missing` has 'protein', but `n_proteins` is 0."
         raise ValueError(msg)
     if n_proteins < 0:
         msg = f"Expected `n_proteins` of at least 0, found {n_proteins}."
         raise ValueError(msg)
-    # One stream each: the size of one part of the data does not change another part
+    # One stream each, so that the size of one part does not change another part.
     streams = np.random.default_rng(seed).spawn(7)
     cell_rng, gene_rng, peak_rng, rna_rng, atac_rng, missing_rng, protein_rng = streams
 
     obs = cells(cell_rng, n_cells, n_types, n_batches)
-    programmes = [*obs["cell_type"].cat.categories, "state"]
-    gene_var = genes(gene_rng, n_genes, programmes)
+    programs = [*obs["cell_type"].cat.categories, "state"]
+    gene_var = genes(gene_rng, n_genes, programs)
     peak_var = peaks(peak_rng, n_peaks, gene_var.index, n_chroms)
     of_gene = fold_changes(gene_var["marker_of"])
     of_peak = of_gene[:, gene_of_peak(n_peaks, n_genes)]
@@ -132,19 +131,19 @@ def synthetic(
         "atac": modality(atac[has["atac"]], obs[has["atac"]], peak_var),
     }
     if n_proteins:
-        var = proteins(n_proteins, programmes)
+        var = proteins(n_proteins, programs)
         truth["protein"] = profiles(protein_rng, fold_changes(var["marker_of"]))
         args = mixture, truth["protein"], batch, protein_depth, batch_effect
-        counts, there = sample_counts(protein_rng, *args), has["protein"]
-        parts["protein"] = modality(counts[there], obs[there], var)
+        counts, measured = sample_counts(protein_rng, *args), has["protein"]
+        parts["protein"] = modality(counts[measured], obs[measured], var)
     mdata = join(parts, obs)
-    mdata.obsm["programmes"] = mixture
-    mdata.uns["truth"] = {"programmes": np.array(programmes)} | truth
+    mdata.obsm["programs"] = mixture
+    mdata.uns["truth"] = {"programs": np.array(programs)} | truth
     return mdata
 
 
 def _check_positive(**values: float) -> None:
-    """Refuses the first size or depth that is not positive."""
+    """Raise for the first size or depth that is not positive."""
     for name, value in values.items():
         if not value > 0:
             msg = f"Expected `{name}` to be positive, found {value}."

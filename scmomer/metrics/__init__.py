@@ -1,4 +1,4 @@
-"""Pure functions on arrays that say how good a translation or an embedding is."""
+"""Metrics of translations, embeddings and pairs: functions of arrays."""
 
 # For other packages of scmomer, not for users.
 from scmomer.metrics._checks import check_matrix as check_matrix

@@ -1,4 +1,4 @@
-"""Columns in blocks, so that no metric makes a whole matrix dense."""
+"""Blocks of columns, so that no metric densifies a whole matrix."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def dense(matrix: Matrix) -> NDArray[np.number]:
 
 
 def by_columns(matrix: Matrix) -> Matrix:
-    """Return ``matrix`` such that columns are quick to take: a sparse one as CSC."""
+    """Return ``matrix`` with fast column access: CSC if it is sparse."""
     return sparse.csc_array(matrix) if sparse.issparse(matrix) else matrix
 
 
 def column_blocks(matrix: Matrix, chunk_size: int) -> Iterator[Matrix]:
-    """Yield ``chunk_size`` columns at a time, ``(n_rows, chunk)``; of a sparse matrix as CSC.
+    """Yield blocks of ``chunk_size`` columns, ``(n_rows, chunk)``; CSC if ``matrix`` is sparse.
 
     Raises
     ------

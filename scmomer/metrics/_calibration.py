@@ -1,4 +1,4 @@
-"""Whether a peak with predicted probability p is open in a share p of cells."""
+"""Calibration: is a peak with predicted probability p open in a share p of cells?"""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ._blocks import column_blocks, dense
 from ._checks import Matrix, check_pair
 
-# Upper edge of the first bin: about one open cell in a data set of ten thousand.
-_SMALLEST = 1e-4
+# About one open cell in a data set of ten thousand.
+_FIRST_EDGE = 1e-4
 
 
 class _Tally(NamedTuple):
@@ -30,16 +30,16 @@ def calibration_curve(
 ) -> pd.DataFrame:
     r"""Predicted probability against observed frequency, over all (cell, peak) entries.
 
-    Most accessibility is rare: most probabilities lie below 0.01, where bins of equal width hold
-    nearly all entries in the first, and bins of equal mass none of the few high probabilities. The
-    bins are of equal width in :math:`\log p` instead, and the same for all data and methods:
+    Most peaks are rarely open, so that most probabilities are below 0.01. Bins of equal width would
+    have nearly all entries in the first bin, and bins of equal size would not resolve high
+    probabilities. The bins therefore have equal width in :math:`\log p`, the same for all data:
 
     .. math::
 
         [0, 10^{-4}), \quad
         [10^{-4 + 4 (b - 1) / (B - 1)}, \; 10^{-4 + 4 b / (B - 1)}) \text{ for } b = 1, ..., B - 1,
 
-    the last with 1 in it.
+    where the last bin includes 1.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def calibration_curve(
     n_bins
         Number of bins :math:`B`.
     chunk_size
-        Peaks binned at a time; needs about ``35 * n_cells * chunk_size`` bytes.
+        Number of peaks per chunk; needs about ``35 * n_cells * chunk_size`` bytes.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def calibration_curve(
     Raises
     ------
     ValueError
-        If shapes differ, a value is no probability, or ``n_bins`` is below 2.
+        If shapes differ, a value is not a probability, or ``n_bins`` is below 2.
     """
     tally = _tally(truth, probability, n_bins, chunk_size)
     mean_probability, frequency = _means(tally)
@@ -88,9 +88,9 @@ def calibration(
         \mathrm{ECE} = \sum_b \frac{n_b}{n} |\bar{y}_b - \bar{p}_b|, \qquad
         \mathrm{Brier} = \frac{1}{n} \sum_{ij} (p_{ij} - [y_{ij} > 0])^2.
 
-    Both are small where few entries are open, whatever the prediction: compare them with those of
-    the mean of the training cells on the same entries. That mean is well calibrated: neither says
-    that cells are told apart.
+    Both are small if few entries are open, for any prediction: compare them with those of the mean
+    of the training cells on the same entries. That mean is well calibrated, so neither score
+    measures whether cells are distinguished.
 
     Parameters
     ----------
@@ -101,16 +101,16 @@ def calibration(
     n_bins
         Number of bins.
     chunk_size
-        Peaks binned at a time; needs about ``35 * n_cells * chunk_size`` bytes.
+        Number of peaks per chunk; needs about ``35 * n_cells * chunk_size`` bytes.
 
     Returns
     -------
-    ``"expected_calibration_error"`` and ``"brier"``, both in [0, 1], 0 at best.
+    ``"expected_calibration_error"`` and ``"brier"``, both in [0, 1]; 0 is best.
 
     Raises
     ------
     ValueError
-        If shapes differ, a value is no probability, or ``n_bins`` is below 2.
+        If shapes differ, a value is not a probability, or ``n_bins`` is below 2.
     """
     tally = _tally(truth, probability, n_bins, chunk_size)
     n = tally.entries.sum()
@@ -132,7 +132,7 @@ def _means(tally: _Tally) -> list[NDArray[np.float64]]:
 
 
 def _tally(truth: Matrix, probability: Matrix, n_bins: int, chunk_size: int) -> _Tally:
-    """Sum up what is in each bin, chunk by chunk."""
+    """Sum up the entries of each bin, chunk by chunk."""
     truth, probability = check_pair(truth, probability, ("truth", "probability"))
     lowest, highest = probability.min(), probability.max()
     if lowest < 0 or highest > 1:
@@ -142,7 +142,7 @@ def _tally(truth: Matrix, probability: Matrix, n_bins: int, chunk_size: int) -> 
         )
     if n_bins < 2:
         raise ValueError(f"Expected `n_bins` to be at least 2, found {n_bins}.")
-    edges = np.append(0.0, np.geomspace(_SMALLEST, 1, n_bins))
+    edges = np.append(0.0, np.geomspace(_FIRST_EDGE, 1, n_bins))
     entries, opened = np.zeros((2, n_bins), dtype=np.int64)
     total, squared_error = np.zeros(n_bins), 0.0
     blocks = (column_blocks(matrix, chunk_size) for matrix in (truth, probability))

@@ -1,4 +1,4 @@
-"""What every metric asks of its arguments, asked at the door."""
+"""Checks of the arguments of metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-#: Anything with cells in rows that a metric takes: dense or any scipy sparse format.
+#: Matrix with cells in rows: dense or any scipy sparse format.
 Matrix: TypeAlias = np.ndarray | sparse.spmatrix | sparse.sparray
 
 
@@ -19,9 +19,9 @@ def check_matrix(name: str, matrix: Matrix) -> Matrix:
     Parameters
     ----------
     name
-        What the error calls it.
+        Name of the matrix in messages.
     matrix
-        Values of shape ``(n_cells, n_features)``; a sparse one stays sparse.
+        Values of shape ``(n_cells, n_features)``; sparse matrices stay sparse.
 
     Raises
     ------
@@ -34,28 +34,28 @@ def check_matrix(name: str, matrix: Matrix) -> Matrix:
             f"Expected `{name}` to be a non-empty matrix with cells in rows, "
             f"found shape {matrix.shape}."
         )
-    # The extremes show NaN and infinities without a boolean copy of the matrix.
+    # Minimum and maximum reveal NaN and infinity without a boolean copy of the matrix.
     if not np.isfinite([matrix.min(), matrix.max()]).all():
-        raise ValueError(f"Expected `{name}` to be finite, found NaN or infinite values in it.")
+        raise ValueError(f"Expected `{name}` to be finite, found NaN or infinite values.")
     return matrix
 
 
 def check_pair(
     truth: Matrix, score: Matrix, names: tuple[str, str] = ("truth", "score")
 ) -> tuple[Matrix, Matrix]:
-    """Return both matrices, checked, of one shape ``(n_cells, n_features)``.
+    """Return both matrices, checked and of the same shape ``(n_cells, n_features)``.
 
     Parameters
     ----------
     truth, score
-        Values of shape ``(n_cells, n_features)``; sparse ones stay sparse.
+        Values of shape ``(n_cells, n_features)``; sparse matrices stay sparse.
     names
-        What the errors call them.
+        Names of the matrices in messages.
 
     Raises
     ------
     ValueError
-        If one is no finite matrix, or if their shapes differ.
+        If a matrix is not finite, or if their shapes differ.
     """
     truth, score = check_matrix(names[0], truth), check_matrix(names[1], score)
     if truth.shape != score.shape:
@@ -72,7 +72,7 @@ def check_per_cell(name: str, values: ArrayLike, n_cells: int) -> NDArray[np.gen
     Raises
     ------
     ValueError
-        If there is not one value per cell.
+        If ``values`` does not have one value per cell.
     """
     array = np.asarray(values)
     if array.shape != (n_cells,):
@@ -84,12 +84,12 @@ def check_per_cell(name: str, values: ArrayLike, n_cells: int) -> NDArray[np.gen
 
 
 def encode_labels(name: str, labels: ArrayLike, n_cells: int) -> NDArray[np.intp]:
-    """Return labels as codes 0, 1, ... of shape ``(n_cells,)``; a missing label is -1.
+    """Return labels as codes 0, 1, ... of shape ``(n_cells,)``; missing labels are -1.
 
     Raises
     ------
     ValueError
-        If there is not one label per cell, or if all are missing.
+        If there is not one label per cell, or all labels are missing.
     """
     codes = pd.factorize(check_per_cell(name, labels, n_cells))[0]
     if (codes < 0).all():

@@ -1,4 +1,4 @@
-"""Correlation of many pairs of vectors at once."""
+"""Correlation of many pairs of vectors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from scipy.stats import rankdata
 
 
 def pearson_columns(x: NDArray[np.number], y: NDArray[np.number]) -> NDArray[np.float64]:
-    """Pearson correlation of each pair of columns, ``(n_columns,)`` of ``(n_rows, n_columns)``.
+    """Return the Pearson correlation of each pair of columns, ``(n_columns,)``.
 
-    It is 0 where a column is constant or the correlation is not finite.
+    Inputs are ``(n_rows, n_columns)``. The correlation is 0 if a column is constant or the result
+    is not finite.
     """
     varies = (x.max(axis=0) > x.min(axis=0)) & (y.max(axis=0) > y.min(axis=0))
     x, y = (_unit_columns(values) for values in (x, y))
@@ -19,12 +20,12 @@ def pearson_columns(x: NDArray[np.number], y: NDArray[np.number]) -> NDArray[np.
 
 
 def spearman_columns(x: NDArray[np.number], y: NDArray[np.number]) -> NDArray[np.float64]:
-    """Spearman correlation of each pair of columns, as :func:`pearson_columns` of their ranks."""
+    """Return the Spearman correlation of each pair of columns, see :func:`pearson_columns`."""
     return pearson_columns(rankdata(x, axis=0), rankdata(y, axis=0))
 
 
 def _unit_columns(values: NDArray[np.number]) -> NDArray[np.float64]:
-    """Columns of mean 0 and norm 1, ``(n_rows, n_columns)``; NaN where a norm is 0."""
+    """Scale columns to mean 0 and norm 1, ``(n_rows, n_columns)``; NaN where a norm is 0."""
     deviations = values - values.mean(axis=0, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         deviations /= np.linalg.norm(deviations, axis=0)

@@ -1,4 +1,4 @@
-"""How well an embedding separates known groups of cells, without their labels and with them."""
+"""How well an embedding separates known groups of cells, by clustering and by classification."""
 
 from __future__ import annotations
 
@@ -49,22 +49,22 @@ def clustering_agreement(
         Label of each cell, shape ``(n_cells,)``. Cells without one (NaN, None) are left out before
         clustering.
     n_clusters
-        Number of clusters; by default that of distinct labels.
+        Number of clusters; by default the number of labels.
     n_init
-        Starts of k-means, of which the tightest counts.
+        Number of k-means starts; the best is used.
     random_state
         Seed of the starts.
 
     Returns
     -------
     ``"ari"`` in [-0.5, 1] and ``"ami"`` in [-1, 1], both 0 by chance; ``"nmi"`` and
-    ``"homogeneity"`` in [0, 1], above 0 by chance. All 1 when clusters equal labels.
+    ``"homogeneity"`` in [0, 1], above 0 by chance. All are 1 if clusters equal labels.
 
     Raises
     ------
     ValueError
-        If ``embedding`` is no finite matrix, if there is not one label per cell, or if there are
-        more clusters than labelled cells.
+        If ``embedding`` is not a finite matrix, if there is not one label per cell, or if there are
+        more clusters than labeled cells.
     """
     embedding = check_matrix("embedding", embedding)
     codes = encode_labels("labels", labels, embedding.shape[0])
@@ -72,7 +72,7 @@ def clustering_agreement(
     k = int(codes.max()) + 1 if n_clusters is None else n_clusters
     if not 1 <= k <= codes.size:
         raise ValueError(
-            f"Expected `n_clusters` between 1 and the number of labelled cells, {codes.size}, "
+            f"Expected `n_clusters` between 1 and the number of labeled cells, {codes.size}, "
             f"found {k}."
         )
     clusters = KMeans(k, n_init=n_init, random_state=random_state).fit_predict(embedding)
@@ -92,10 +92,10 @@ def label_prediction(
     n_folds: int = 3,
     random_state: int = 0,
 ) -> dict[str, float]:
-    r"""Accuracy and macro-F1 of logistic regression of labels on an embedding, cross-validated.
+    r"""Cross-validated accuracy and macro-F1 of logistic regression of labels on an embedding.
 
-    With the label :math:`l_i` of :math:`n` cells, :math:`\hat{l}_i` as predicted by the
-    regression on standardised dimensions that was fitted to the folds without cell :math:`i`, and
+    With the label :math:`l_i` of :math:`n` cells, its prediction :math:`\hat{l}_i` by regression on
+    standardized dimensions, fitted to the folds without cell :math:`i`, and
     precision :math:`p_l` and recall :math:`r_l` of each of :math:`L` labels,
 
     .. math::
@@ -109,8 +109,8 @@ def label_prediction(
         Embedding of the cells, shape ``(n_cells, n_latent)``.
     labels
         Label of each cell, shape ``(n_cells,)``. Cells without one (NaN, None) are left out. Labels
-        with fewer cells than folds are kept, with a warning of scikit-learn: folds without them
-        exist, and the only cell of a label cannot be predicted.
+        with fewer cells than folds are kept, with a warning of scikit-learn; the only cell of a
+        label cannot be predicted.
     n_folds
         Number of folds, each with the same mix of labels.
     random_state
@@ -118,21 +118,21 @@ def label_prediction(
 
     Returns
     -------
-    ``"accuracy"`` and ``"macro_f1"``, both in [0, 1]; the former is the share of the most frequent
-    label where the embedding says nothing.
+    ``"accuracy"`` and ``"macro_f1"``, both in [0, 1]. Accuracy is the share of the most frequent
+    label if the embedding is uninformative.
 
     Raises
     ------
     ValueError
-        If ``embedding`` is no finite matrix, if there is not one label per cell, or if labels have
-        too few cells for any fold to be left out.
+        If ``embedding`` is not a finite matrix, if there is not one label per cell, or if labels
+        have too few cells for cross-validation.
     """
     embedding = check_matrix("embedding", embedding)
     codes = encode_labels("labels", labels, embedding.shape[0])
     x, y = dense(embedding)[codes >= 0], codes[codes >= 0]
     if n_folds < 2:
         raise ValueError(f"Expected `n_folds` to be at least 2, found {n_folds}.")
-    # Each training set then has two labels, and each fold has cells.
+    # Ensures that each training set has two labels and that each fold has cells.
     largest = np.sort(np.bincount(y))[::-1]
     if largest.size < 2 or largest[1] < 2 or largest[0] < n_folds:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""One value over all entries of the matrix, as BABEL reports it."""
+"""Scores over all entries of the matrix at once, as reported by BABEL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._checks import Matrix, check_pair
 
 
 def flattened_auroc(truth: Matrix, score: Matrix, *, chunk_size: int = 2048) -> float:
-    r"""Area under the ROC curve over all (cell, peak) entries at once, as BABEL reports.
+    r"""Area under the ROC curve over all (cell, peak) entries at once, as reported by BABEL.
 
     For open entries :math:`P` and closed entries :math:`N` of the whole matrix,
 
@@ -21,10 +21,9 @@ def flattened_auroc(truth: Matrix, score: Matrix, *, chunk_size: int = 2048) -> 
         \sum_{p \in P} \sum_{q \in N} [x_p > x_q] + \tfrac{1}{2} [x_p = x_q].
 
     It mostly measures peak frequency: nearly all pairs are of two different peaks, and which of
-    two peaks is open more often is a property of the peaks that a prediction need not read from
-    the cell. On SNARE-seq the mean of the training cells, the same for every cell, scores 0.83.
-    Report it for comparison with published values, beside
-    :func:`~scmomer.metrics.peak_auroc_within_depth`, where that mean scores 0.5.
+    them is open more often can be predicted without the cell. On SNARE-seq the mean of the training
+    cells, the same for every cell, scores 0.83. Report it for comparison with published values,
+    beside :func:`~scmomer.metrics.peak_auroc_within_depth`, where that mean scores 0.5.
 
     Parameters
     ----------
@@ -33,12 +32,12 @@ def flattened_auroc(truth: Matrix, score: Matrix, *, chunk_size: int = 2048) -> 
     score
         Predicted accessibility on any scale, shape ``(n_cells, n_peaks)``.
     chunk_size
-        Peaks sorted at a time. Needs a sorted copy of ``n_cells * chunk_size`` scores and about
+        Number of peaks per chunk. Needs a sorted copy of ``n_cells * chunk_size`` scores and about
         70 bytes per open entry of ``truth``; no copy of the matrix is made.
 
     Returns
     -------
-    A value in [0, 1]; 0.5 for a score that is the same everywhere.
+    A value in [0, 1]; 0.5 for a constant score.
 
     Raises
     ------
@@ -48,7 +47,7 @@ def flattened_auroc(truth: Matrix, score: Matrix, *, chunk_size: int = 2048) -> 
     truth, score = check_pair(truth, score)
     n_open, below, upto = _tally(truth, score, chunk_size)
     n, p = truth.shape[0] * truth.shape[1], int(n_open.sum())
-    wins = n_open @ ((below + upto) / 2) - p**2 / 2  # less open against open
+    wins = n_open @ ((below + upto) / 2) - p**2 / 2  # minus pairs of open entries
     return float(wins / (p * (n - p)))
 
 
@@ -62,8 +61,8 @@ def flattened_average_precision(truth: Matrix, score: Matrix, *, chunk_size: int
         \mathrm{AP} = \frac{1}{|P|} \sum_{p \in P}
         \frac{|\{q \in P : x_q \ge x_p\}|}{|\{q \in A : x_q \ge x_p\}|}.
 
-    It mostly measures peak frequency, for the reason that :func:`~scmomer.metrics.flattened_auroc`
-    gives; :func:`~scmomer.metrics.peak_average_precision` compares the cells of each peak.
+    It mostly measures peak frequency, see :func:`~scmomer.metrics.flattened_auroc`;
+    :func:`~scmomer.metrics.peak_average_precision` compares the cells of each peak.
 
     Parameters
     ----------
@@ -72,12 +71,12 @@ def flattened_average_precision(truth: Matrix, score: Matrix, *, chunk_size: int
     score
         Predicted accessibility on any scale, shape ``(n_cells, n_peaks)``.
     chunk_size
-        Peaks sorted at a time. Needs a sorted copy of ``n_cells * chunk_size`` scores and about
+        Number of peaks per chunk. Needs a sorted copy of ``n_cells * chunk_size`` scores and about
         70 bytes per open entry of ``truth``; no copy of the matrix is made.
 
     Returns
     -------
-    A value in (0, 1]; the share of open entries for a score that is the same everywhere.
+    A value in (0, 1]; the share of open entries for a constant score.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def _tally(
 
     Returns
     -------
-    Open entries of that score, entries below it and entries up to it, each ``(n_distinct,)``.
+    Open entries with that score, entries below it and entries up to it, each ``(n_distinct,)``.
     """
     is_open = open_entries(truth, chunk_size)
     n, p = is_open.shape[0] * is_open.shape[1], is_open.nnz

@@ -1,4 +1,4 @@
-"""How well an embedding mixes batches and keeps types of cells apart, by scib-metrics."""
+"""Batch mixing and conservation of cell types in an embedding, by scib-metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 from ._blocks import dense
 from ._checks import check_matrix, encode_labels
 
-# Neighbours that scib_metrics.benchmark.Benchmarker gives to LISI and to the connectivity.
+# Numbers of neighbors in scib_metrics.benchmark.Benchmarker, for LISI and graph connectivity.
 _N_LISI = 90
 _N_GRAPH = 15
 
@@ -25,10 +25,10 @@ def integration(
 ) -> dict[str, float]:
     r"""Batch mixing and conservation of labels in an embedding, by scib-metrics.
 
-    The functions of scib-metrics with the defaults of its ``Benchmarker``, each scaled to [0, 1],
-    on exact nearest neighbours (:math:`k` = 90 for LISI, 15 for the graph) instead of approximate.
+    Uses the functions of scib-metrics with the defaults of its ``Benchmarker``, each scaled to
+    [0, 1], on exact instead of approximate neighbors (:math:`k` = 90 for LISI, 15 for the graph).
     With the inverse Simpson index :math:`S_i` of :math:`B` batches or :math:`L` labels in the
-    neighbourhood of cell :math:`i`, and silhouettes :math:`s_i`,
+    neighborhood of cell :math:`i`, and silhouettes :math:`s_i`,
 
     .. math::
 
@@ -39,7 +39,7 @@ def integration(
         \mathrm{silhouette} &= \tfrac{1}{2} (1 + \operatorname{mean}_i s_i^{\mathrm{label}}),
 
     and the graph connectivity is the mean over labels of the share of cells in the largest
-    component of the label's graph of nearest neighbours.
+    component of the label's graph of nearest neighbors.
 
     Parameters
     ----------
@@ -49,22 +49,22 @@ def integration(
         Batch of each cell, shape ``(n_cells,)``.
     labels
         Label of each cell, shape ``(n_cells,)``. Cells without label or batch (NaN, None) are left
-        out before neighbours are searched.
+        out first.
     n_jobs
-        Threads that search for neighbours; -1 for all.
+        Threads of the neighbor search; -1 for all.
 
     Returns
     -------
-    Mixing of batches: ``"ilisi"``, ``"bras"``. Conservation of labels: ``"clisi"``,
-    ``"graph_connectivity"``, ``"silhouette_label"``. All in [0, 1], best at 1.
+    Batch mixing: ``"ilisi"``, ``"bras"``. Label conservation: ``"clisi"``,
+    ``"graph_connectivity"``, ``"silhouette_label"``. All in [0, 1]; 1 is best.
 
     Raises
     ------
     ImportError
         If scib-metrics is not installed.
     ValueError
-        If ``embedding`` is no finite matrix, if there is not one batch and one label per cell, or
-        if cells, batches or labels are too few to compare.
+        If ``embedding`` is not a finite matrix, if there is not one batch and one label per cell,
+        or if there are too few cells, batches or labels.
     """
     scib = import_scib_metrics()
     embedding = check_matrix("embedding", embedding)
@@ -92,13 +92,14 @@ def import_scib_metrics() -> ModuleType:
         import scib_metrics
     except ImportError as error:
         raise ImportError(
-            "scib-metrics is not installed. Install it with: pip install 'scmomer[integration]'"
+            "scib-metrics is not installed (needed for integration metrics). Install it with: "
+            "pip install 'scmomer[integration]'"
         ) from error
     return scib_metrics
 
 
 def check_batches_and_types(batches: NDArray[np.intp], types: NDArray[np.intp]) -> None:
-    """Ask for enough cells, batches and labels; codes of shape ``(n_cells,)``.
+    """Check that there are enough cells, batches and labels; codes of shape ``(n_cells,)``.
 
     Raises
     ------
@@ -108,18 +109,18 @@ def check_batches_and_types(batches: NDArray[np.intp], types: NDArray[np.intp]) 
     if batches.size <= _N_LISI:
         raise ValueError(
             f"Expected more than {_N_LISI} cells with batch and label, found {batches.size}: each "
-            f"is compared with its {_N_LISI} nearest neighbours. Pass more cells."
+            f"cell is compared with its {_N_LISI} nearest neighbors. Pass more cells."
         )
     for name, codes in (("batch", batches), ("labels", types)):
         if (codes == codes[0]).all():
             raise ValueError(
                 f"Expected `{name}` to have at least two values among cells with batch and label, "
-                "found 1. Pass cells of at least two."
+                "found 1."
             )
     pairs = np.unique(np.stack([types, batches]), axis=1)[0]
     n_batches, n_cells = np.bincount(pairs), np.bincount(types)
     if not ((n_batches > 1) & (n_batches < n_cells)).any():
         raise ValueError(
-            "Expected a label with cells of two batches, several of one of them, found none. "
-            "Batches cannot be told from labels here."
+            "Expected a label with cells of at least two batches and several cells of one of them, "
+            "found none: batches and labels are confounded."
         )

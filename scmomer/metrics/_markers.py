@@ -1,4 +1,4 @@
-"""Whether predicted profiles point to the same marker features as measured ones."""
+"""Recovery of marker features by predicted profiles."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def marker_recovery(
 ) -> dict[str, float]:
     r"""Agreement of differential scores of groups, such as log fold changes, across features.
 
-    With :math:`T_g` and :math:`\hat{T}_g` the :math:`k` features of highest true and predicted
-    score in group :math:`g` of :math:`G`, and true :math:`y_g` and predicted :math:`x_g` scores,
+    With :math:`T_g` and :math:`\hat{T}_g` the :math:`k` features with the highest true and
+    predicted scores in group :math:`g` of :math:`G`, and true :math:`y_g` and predicted :math:`x_g`
+    scores,
 
     .. math::
 
@@ -27,23 +28,24 @@ def marker_recovery(
         \mathrm{spearman} = \frac{1}{G} \sum_g \mathrm{corr}(\mathrm{rank}(y_g),
         \mathrm{rank}(x_g)).
 
-    Features that tie for the last of the :math:`k` places share them evenly, so that the order of
-    the features does not matter.
+    Features tied for the last of the :math:`k` places share them evenly, so that the order of the
+    features does not matter.
 
     Parameters
     ----------
     true_scores
         Differential score of each feature in each group, shape ``(n_groups, n_features)``.
     predicted_scores
-        The same from predicted profiles, shape ``(n_groups, n_features)``. Of two data frames the
-        groups and features are matched by name.
+        The same for predicted profiles, shape ``(n_groups, n_features)``. Groups and features of
+        two data frames are matched by name.
     k
         Number of top features.
 
     Returns
     -------
     ``"precision_at_k"`` in [0, 1], ``k / n_features`` for a constant or random prediction;
-    ``"spearman"`` in [-1, 1], 0 for those. A group with constant scores counts 0 in the latter.
+    ``"spearman"`` in [-1, 1], 0 for a constant or random prediction. Groups with constant scores
+    count 0 in ``"spearman"``.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def _matched(true_scores: pd.DataFrame, predicted_scores: pd.DataFrame) -> pd.Da
     for name, axis in (("groups (rows)", 0), ("features (columns)", 1)):
         expected, found = true_scores.axes[axis], predicted_scores.axes[axis]
         if not (expected.is_unique and found.is_unique):
-            raise ValueError(f"Expected unique {name}, found a name twice. Make names unique.")
+            raise ValueError(f"Expected unique {name}, found duplicates.")
         differing = expected.symmetric_difference(found, sort=False)
         if len(differing):
             raise ValueError(
@@ -82,7 +84,7 @@ def _matched(true_scores: pd.DataFrame, predicted_scores: pd.DataFrame) -> pd.Da
 
 
 def _top(scores: NDArray[np.number], k: int) -> NDArray[np.float64]:
-    """Share of each feature in the top ``k`` places of its group, ``(n_groups, n_features)``."""
+    """Return the share of each feature in the top ``k`` places, ``(n_groups, n_features)``."""
     last = np.partition(scores, -k, axis=1)[:, [-k]]
     above, tied = scores > last, scores == last
     free = k - above.sum(axis=1, keepdims=True)

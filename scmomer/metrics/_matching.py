@@ -1,4 +1,4 @@
-"""How close two embeddings put the same cell."""
+"""How close the same cell is in two embeddings."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from numpy.typing import NDArray
 from ._blocks import dense
 from ._checks import check_pair
 
-# Squared distances that differ by less than this share of the squared norms are equal: products
-# of matrices round.
+# Squared distances that differ by less than this share of the squared norms count as equal, because
+# of rounding in matrix products.
 _ROUNDING = 1e-12
 
 
 def foscttm(
     first: NDArray[np.number], second: NDArray[np.number], *, chunk_size: int = 1024
 ) -> float:
-    r"""Fraction of samples closer than the true match, mean over cells and both directions.
+    r"""Fraction of samples closer than the true match (FOSCTTM), over cells and both directions.
 
     With the distance :math:`d_{ij}` from cell :math:`i` in the first embedding to cell :math:`j`
-    in the second, of :math:`n` cells,
+    in the second, for :math:`n` cells,
 
     .. math::
 
         \frac{1}{2 n (n - 1)} \sum_i \sum_{j \ne i} c(d_{ij}, d_{ii}) + c(d_{ji}, d_{ii}), \qquad
         c(a, b) = [a < b] + \tfrac{1}{2} [a = b].
 
-    Ties count one half, so that an embedding that is the same for all cells does not look perfect.
+    Ties count one half, so that a constant embedding does not score as perfect.
 
     Parameters
     ----------
     first
         Embedding of the cells from one modality, shape ``(n_cells, n_latent)``.
     second
-        Embedding of the same cells in the same order from the other, shape ``(n_cells, n_latent)``.
+        Embedding of the same cells from the other modality, shape ``(n_cells, n_latent)``.
     chunk_size
-        Cells compared with all others at a time; needs about ``16 * n_cells * chunk_size`` bytes.
+        Number of cells per chunk; needs about ``16 * n_cells * chunk_size`` bytes.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def foscttm(
     first, second = check_pair(first, second, ("first", "second"))
     n_cells = first.shape[0]
     if n_cells < 2:
-        raise ValueError("Expected `first` to hold at least two cells to compare, found 1.")
+        raise ValueError("Expected `first` to have at least two cells, found 1.")
     if chunk_size < 1:
         raise ValueError(f"Expected `chunk_size` to be at least 1, found {chunk_size}.")
     x, y = (dense(matrix).astype(np.float64) for matrix in (first, second))
-    centre = y.mean(axis=0)
-    x, y = x - centre, y - centre  # small norms, small rounding
+    center = y.mean(axis=0)
+    x, y = x - center, y - center  # smaller norms reduce rounding errors
     x_norm, y_norm = (np.einsum("ij,ij->i", matrix, matrix) for matrix in (x, y))
     own = np.square(x - y).sum(axis=1)
     tolerance = _ROUNDING * (x_norm + y_norm + max(x_norm.max(), y_norm.max()))
@@ -68,5 +68,5 @@ def foscttm(
         distance += y_norm
         for low, high in ((lower[rows, None], upper[rows, None]), (lower, upper)):
             closer += int(np.count_nonzero(distance < low) + np.count_nonzero(distance <= high))
-    # Each cell tied once with itself in each direction.
+    # Each cell is tied with itself once in each direction.
     return (closer - 2 * n_cells) / (4 * n_cells * (n_cells - 1))

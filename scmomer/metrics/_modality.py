@@ -1,4 +1,4 @@
-"""The numbers of the predict-modality task of Open Problems."""
+"""Scores of the predict-modality task of Open Problems."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ._blocks import by_columns, column_blocks, dense
 from ._checks import Matrix, check_pair
 from ._correlation import pearson_columns, spearman_columns
 
-#: Some dense columns, ``(n_rows, chunk)``.
+#: Dense columns, ``(n_rows, chunk)``.
 Block: TypeAlias = NDArray[np.number]
 
 
 def predict_modality(
     truth: Matrix, prediction: Matrix, *, chunk_size: int = 2048
 ) -> dict[str, float]:
-    r"""Error and correlation of a predicted modality, as Open Problems scores them.
+    r"""Error and correlation of a predicted modality, as scored by Open Problems.
 
-    For true :math:`y` and predicted :math:`x`, each of :math:`n` cells and :math:`m` features,
+    For true :math:`y` and predicted :math:`x`, with :math:`n` cells and :math:`m` features,
 
     .. math::
 
@@ -31,25 +31,25 @@ def predict_modality(
         \mathrm{per\ cell} &= \frac{1}{n} \sum_i \mathrm{corr}(y_{i \cdot}, x_{i \cdot}), &
         \mathrm{per\ gene} &= \frac{1}{m} \sum_j \mathrm{corr}(y_{\cdot j}, x_{\cdot j}),
 
-    and overall the correlation of all entries. Per cell and overall, a prediction that is the same
-    for all cells scores high; per gene it scores 0.
+    and overall the correlation of all entries. A prediction that is the same for all cells scores
+    high per cell and overall, and 0 per gene.
 
     Parameters
     ----------
     truth
-        Measured values, shape ``(n_cells, n_features)``, on the scale that is to be predicted.
+        Measured values, shape ``(n_cells, n_features)``, on the scale of the prediction.
     prediction
         Predicted values, shape ``(n_cells, n_features)``.
     chunk_size
-        Features correlated at a time, and as many cells as have as many entries; needs about
-        ``90 * n_cells * chunk_size`` bytes. Overall ranks need, besides, one sorted copy of the
-        entries of each matrix, of those above and below zero where it is sparse.
+        Number of features per chunk, and of cells with as many entries; needs about
+        ``90 * n_cells * chunk_size`` bytes. Overall ranks also need a sorted copy of the entries of
+        each matrix, of the nonzero entries if it is sparse.
 
     Returns
     -------
     ``"rmse"`` and ``"mae"``, at least 0; and in [-1, 1] ``"mean_pearson_per_cell"``,
     ``"mean_spearman_per_cell"``, ``"mean_pearson_per_gene"``, ``"mean_spearman_per_gene"``,
-    ``"overall_pearson"`` and ``"overall_spearman"``. A correlation with a constant counts 0.
+    ``"overall_pearson"`` and ``"overall_spearman"``. A correlation with a constant is 0.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _pairs(truth: Matrix, prediction: Matrix, chunk_size: int) -> Iterator[tuple
 
 
 def _errors(truth: Matrix, prediction: Matrix, chunk_size: int) -> dict[str, float]:
-    """Root mean squared and mean absolute error over all entries."""
+    """Return root mean squared and mean absolute error over all entries."""
     squared = absolute = 0.0
     for y, x in _pairs(truth, prediction, chunk_size):
         error = np.subtract(x, y, dtype=np.float64)
@@ -92,7 +92,7 @@ def _errors(truth: Matrix, prediction: Matrix, chunk_size: int) -> dict[str, flo
 
 
 def _mean_correlations(truth: Matrix, prediction: Matrix, chunk_size: int) -> tuple[float, float]:
-    """Mean over columns of the Pearson and of the Spearman correlation."""
+    """Return the means over columns of Pearson and Spearman correlation."""
     found = [
         (pearson_columns(y, x), spearman_columns(y, x))
         for y, x in _pairs(truth, prediction, chunk_size)
@@ -104,7 +104,7 @@ def _mean_correlations(truth: Matrix, prediction: Matrix, chunk_size: int) -> tu
 def _overall_correlations(
     truth: Matrix, prediction: Matrix, chunk_size: int
 ) -> tuple[float, float]:
-    """Pearson and Spearman correlation of all entries; 0 if a matrix is constant."""
+    """Return Pearson and Spearman correlation of all entries; 0 if a matrix is constant."""
     if any(matrix.min() == matrix.max() for matrix in (truth, prediction)):
         return 0.0, 0.0
     means = [matrix.mean(dtype=np.float64) for matrix in (truth, prediction)]
@@ -125,9 +125,9 @@ def _overall_correlations(
 
 
 def _ranker(matrix: Matrix) -> Callable[[Block], NDArray[np.float64]]:
-    """Return what gives the rank of entries among all of ``matrix``, less the mean rank.
+    """Return a function for the ranks of entries in ``matrix``, minus the mean rank.
 
-    Ties share their mean rank. Zeros of a sparse matrix are counted, not sorted.
+    Ties get their mean rank. Zeros of a sparse matrix are counted, not sorted.
     """
     n = matrix.shape[0] * matrix.shape[1]
     stored = by_columns(matrix).data if sparse.issparse(matrix) else matrix

@@ -1,4 +1,4 @@
-"""How often paired cells are of the same type."""
+"""Agreement of the types of paired cells."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ._checks import check_per_cell
 
 
 def pairing_agreement(first: ArrayLike, second: ArrayLike) -> dict[str, float]:
-    r"""Agreement of the labels of two cells that were paired, and what chance would give.
+    r"""Agreement of the labels of paired cells, and its expectation by chance.
 
     With labels :math:`a_i` and :math:`b_i` of the cells of pair :math:`i` of :math:`n`, shares
-    :math:`p_l` and :math:`q_l` of label :math:`l` on the two sides, and the :math:`L` labels of the
-    first,
+    :math:`p_l` and :math:`q_l` of label :math:`l` on the two sides, and the :math:`L` labels of
+    `first`,
 
     .. math::
 
@@ -26,18 +26,18 @@ def pairing_agreement(first: ArrayLike, second: ArrayLike) -> dict[str, float]:
     Parameters
     ----------
     first, second
-        Labels of the two cells of each pair, shape ``(n_pairs,)``. Pairs in which one has none
+        Labels of the two cells of each pair, shape ``(n_pairs,)``. Pairs with a missing label
         (NaN, None) are left out.
 
     Returns
     -------
     ``"agreement"``, ``"chance"`` and ``"macro"`` in [0, 1]; ``"kappa"`` (Cohen's) at most 1, and 0
-    for random pairs of these cells. If all cells have one label, kappa is 0: nothing can be told.
+    for random pairs of these cells. If all cells have the same label, kappa is 0.
 
     Raises
     ------
     ValueError
-        If there is not one label per pair on both sides, or no pair with both.
+        If there is not one label per pair on both sides, or no pair has two labels.
     """
     first = np.asarray(first, dtype=object)
     if first.ndim != 1:
@@ -48,9 +48,7 @@ def pairing_agreement(first: ArrayLike, second: ArrayLike) -> dict[str, float]:
     known = ~(pd.isna(first) | pd.isna(second))
     n_pairs = int(known.sum())
     if n_pairs == 0:
-        raise ValueError(
-            f"Expected pairs with a label on both sides, found none among {len(first)}."
-        )
+        raise ValueError(f"None of {len(first)} pairs has a label on both sides.")
     codes, names = pd.factorize(np.concatenate([first[known], second[known]]))
     a, b = codes[:n_pairs], codes[n_pairs:]
     n_first, n_second, n_same = (

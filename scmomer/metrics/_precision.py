@@ -1,4 +1,4 @@
-"""How often the cells that are predicted open in a peak are open."""
+"""Average precision across the cells of each peak."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy import sparse
 
 from ._blocks import by_columns, dense, open_entries
 from ._checks import Matrix, check_pair
-from ._rank import judged_peaks, no_peak_to_judge, ranking_keys
+from ._rank import no_scorable_peak, ranking_keys, scorable_peaks
 
 
 def average_precision_per_peak(
@@ -16,15 +16,15 @@ def average_precision_per_peak(
 ) -> NDArray[np.float64]:
     r"""Average precision of every peak, across cells.
 
-    For a peak with open cells :math:`P` among all cells :math:`A`, the mean over its open cells of
-    the precision where the threshold is the score of that cell:
+    For a peak with open cells :math:`P` among all cells :math:`A`, the mean over open cells of the
+    precision at the score of that cell:
 
     .. math::
 
         \mathrm{AP} = \frac{1}{|P|} \sum_{i \in P}
         \frac{|\{j \in P : x_j \ge x_i\}|}{|\{j \in A : x_j \ge x_i\}|}
 
-    which is scikit-learn's sum over thresholds of the gain in recall times the precision.
+    which equals scikit-learn's sum over thresholds of precision times the gain in recall.
 
     Parameters
     ----------
@@ -35,27 +35,27 @@ def average_precision_per_peak(
     min_positives
         Peaks that are open in fewer cells are left out.
     chunk_size
-        Peaks ranked at a time; needs about ``20 * n_cells * chunk_size`` bytes.
+        Number of peaks per chunk; needs about ``20 * n_cells * chunk_size`` bytes.
 
     Returns
     -------
-    Values in (0, 1] of shape ``(n_peaks,)``; the share of open cells for a score that is the same
-    for all cells. NaN for a peak with fewer than ``min_positives`` open cells or without a closed
-    one: the peaks that :func:`~scmomer.metrics.auroc_per_peak` judges.
+    Values in (0, 1] of shape ``(n_peaks,)``; the share of open cells for a constant score. NaN for
+    a peak with fewer than ``min_positives`` open cells or without a closed cell, as in
+    :func:`~scmomer.metrics.auroc_per_peak`.
 
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, or no peak is left to judge.
+        If shapes differ, a value is not finite, or no peak can be scored.
     """
     truth, score = check_pair(truth, score)
     is_open, score = open_entries(truth, chunk_size), by_columns(score)
-    judged = judged_peaks(is_open, min_positives)
-    if not judged.size:
-        raise no_peak_to_judge(is_open, min_positives)
+    scorable = scorable_peaks(is_open, min_positives)
+    if not scorable.size:
+        raise no_scorable_peak(is_open, min_positives)
     precision = np.full(truth.shape[1], np.nan)
-    for start in range(0, judged.size, chunk_size):
-        peaks = judged[start : start + chunk_size]
+    for start in range(0, scorable.size, chunk_size):
+        peaks = scorable[start : start + chunk_size]
         opened = is_open[:, peaks].tocoo()  # (n_cells, chunk)
         precision[peaks] = _average_precision(opened, dense(score[:, peaks]))
     return precision
@@ -71,7 +71,7 @@ def peak_average_precision(
         \frac{1}{|J|} \sum_{j \in J} \mathrm{AP}(y_{\cdot j} > 0, x_{\cdot j}), \qquad
         J = \{j : j \text{ is open in at least min_positives cells, closed in at least one}\}
 
-    Unlike the AUROC it depends on how often peaks are open: compare it only on the same cells and
+    Unlike the AUROC, it depends on how often peaks are open: compare it only on the same cells and
     peaks. See :func:`~scmomer.metrics.average_precision_per_peak` for the value of each peak.
 
     Parameters
@@ -83,7 +83,7 @@ def peak_average_precision(
     min_positives
         Peaks that are open in fewer cells are left out.
     chunk_size
-        Peaks ranked at a time.
+        Number of peaks per chunk.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def peak_average_precision(
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, or no peak is left to judge.
+        If shapes differ, a value is not finite, or no peak can be scored.
     """
     per_peak = average_precision_per_peak(
         truth, score, min_positives=min_positives, chunk_size=chunk_size
@@ -101,12 +101,12 @@ def peak_average_precision(
 
 
 def _average_precision(opened: sparse.coo_array, values: NDArray[np.number]) -> NDArray[np.float64]:
-    """Average precision ``(n_peaks,)`` from ``(n_cells, n_peaks)``, with an open cell in each."""
+    """Return average precision ``(n_peaks,)``; each peak must have an open cell."""
     n_cells, n_peaks = values.shape
     peak = opened.coords[1]
     keys, query = ranking_keys(opened, values)
     n_open = np.bincount(peak, minlength=n_peaks)
-    # Sorted keys of a peak end where the next begins: what is not below is at or above.
+    # The keys of a peak end where the next begins: entries that are not below are at or above.
     at_least = (peak + 1) * np.int64(n_cells) - np.searchsorted(keys, query)
     open_at_least = np.cumsum(n_open)[peak] - np.searchsorted(np.sort(query), query)
     return np.bincount(peak, open_at_least / at_least, minlength=n_peaks) / n_open

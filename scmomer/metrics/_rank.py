@@ -1,4 +1,4 @@
-"""How well scores rank the cells of every peak: the kernels under the translation metrics."""
+"""How well scores rank the cells of each peak, for the translation metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def auroc_per_peak(
     min_positives: int = 10,
     chunk_size: int = 2048,
 ) -> NDArray[np.float64]:
-    r"""Area under the ROC curve of every peak, across cells of the same stratum.
+    r"""Area under the ROC curve of each peak, across cells of the same stratum.
 
     For a peak with open cells :math:`P_s` and closed cells :math:`N_s` in stratum :math:`s`,
 
@@ -35,30 +35,30 @@ def auroc_per_peak(
         Predicted accessibility on any scale, shape ``(n_cells, n_peaks)``.
     strata
         Stratum of each cell, shape ``(n_cells,)``, any hashable labels. By default all cells are
-        in one stratum, which is the ordinary AUROC.
+        in one stratum, which gives the ordinary AUROC.
     min_positives
         Peaks that are open in fewer cells are left out.
     chunk_size
-        Peaks ranked at a time; needs about ``20 * n_cells * chunk_size`` bytes.
+        Number of peaks per chunk; needs about ``20 * n_cells * chunk_size`` bytes.
 
     Returns
     -------
     Values in [0, 1] of shape ``(n_peaks,)``, 0.5 for an uninformative score. NaN for a peak with
-    fewer than ``min_positives`` open cells, or without a pair of an open and a closed cell.
+    fewer than ``min_positives`` open cells or without a pair of an open and a closed cell.
 
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, or no peak is left to judge.
+        If shapes differ, a value is not finite, or no peak can be scored.
     """
     truth, score = check_pair(truth, score)
     n_cells, n_peaks = truth.shape
     is_open, score = open_entries(truth, chunk_size), by_columns(score)
-    judged = judged_peaks(is_open, min_positives)
+    scorable = scorable_peaks(is_open, min_positives)
     members = _members(strata, n_cells)
     wins, pairs = np.zeros(n_peaks), np.zeros(n_peaks)
-    for start in range(0, judged.size, chunk_size):
-        peaks = judged[start : start + chunk_size]
+    for start in range(0, scorable.size, chunk_size):
+        peaks = scorable[start : start + chunk_size]
         values = dense(score[:, peaks])  # (n_cells, chunk)
         opened = is_open[:, peaks].tocsr()  # (n_cells, chunk)
         for cells in members:
@@ -66,17 +66,17 @@ def auroc_per_peak(
             wins[peaks] += u
             pairs[peaks] += n_pairs
     if not pairs.any():
-        raise no_peak_to_judge(is_open, min_positives)
+        raise no_scorable_peak(is_open, min_positives)
     return np.divide(wins, pairs, out=np.full(n_peaks, np.nan), where=pairs > 0)
 
 
 def depth_strata(depth: ArrayLike, n_strata: int = 10) -> NDArray[np.intp]:
-    """Cut cells into strata of equal size by the rank of their depth.
+    """Split cells into strata of equal size by depth.
 
     Parameters
     ----------
     depth
-        Depth of each cell, shape ``(n_cells,)``. Equal depths keep the order of the cells.
+        Depth of each cell, shape ``(n_cells,)``. Ties are split in the order of the cells.
     n_strata
         Number of strata; 10 gives deciles.
 
@@ -92,7 +92,7 @@ def depth_strata(depth: ArrayLike, n_strata: int = 10) -> NDArray[np.intp]:
     depth = np.asarray(depth)
     if depth.ndim != 1 or not np.isfinite(depth).all():
         raise ValueError(
-            f"Expected `depth` to hold one finite value per cell, found shape {depth.shape} with "
+            f"Expected `depth` to have one finite value per cell, found shape {depth.shape} with "
             f"{np.count_nonzero(~np.isfinite(depth))} values that are not finite."
         )
     if n_strata < 1:
@@ -102,17 +102,17 @@ def depth_strata(depth: ArrayLike, n_strata: int = 10) -> NDArray[np.intp]:
     return strata
 
 
-def judged_peaks(is_open: sparse.csc_array, min_positives: int) -> NDArray[np.intp]:
-    """Peaks with enough open cells and a closed one, as indices; of ``(n_cells, n_peaks)``."""
+def scorable_peaks(is_open: sparse.csc_array, min_positives: int) -> NDArray[np.intp]:
+    """Return the indices of peaks with enough open cells and at least one closed cell."""
     n_open = np.diff(is_open.indptr)
     return np.flatnonzero((n_open >= max(min_positives, 1)) & (n_open < is_open.shape[0]))
 
 
-def no_peak_to_judge(is_open: sparse.csc_array, min_positives: int) -> ValueError:
-    """Return the error for a matrix ``(n_cells, n_peaks)`` without a peak to judge."""
+def no_scorable_peak(is_open: sparse.csc_array, min_positives: int) -> ValueError:
+    """Return the error for a matrix ``(n_cells, n_peaks)`` without a peak to score."""
     return ValueError(
-        f"Expected a peak with at least {min_positives} open cells and a closed one to compare "
-        f"them with, found none: peaks are open in up to {np.diff(is_open.indptr).max()} of "
+        f"Expected a peak with at least {min_positives} open cells and at least one closed cell, "
+        f"found none: peaks are open in up to {np.diff(is_open.indptr).max()} of "
         f"{is_open.shape[0]} cells. Lower `min_positives`, use fewer strata or pass more cells."
     )
 
@@ -120,10 +120,10 @@ def no_peak_to_judge(is_open: sparse.csc_array, min_positives: int) -> ValueErro
 def ranking_keys(
     opened: sparse.coo_array, values: NDArray[np.number]
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """Sorted keys of all cells, and those of the open ones, of ``(n_cells, n_peaks)``.
+    """Return sorted keys of all cells and keys of open cells, from ``(n_cells, n_peaks)``.
 
-    One binary search serves all peaks: complex numbers sort by real part (the peak), then by
-    imaginary part (the value).
+    With these keys, one binary search is enough for all peaks: complex numbers sort by real part
+    (the peak), then by imaginary part (the value).
 
     Returns
     -------
@@ -138,7 +138,7 @@ def ranking_keys(
 
 
 def _members(strata: ArrayLike | None, n_cells: int) -> list[NDArray[np.intp]]:
-    """Cells of each stratum, as indices."""
+    """Return the indices of the cells of each stratum."""
     if strata is None:
         return [np.arange(n_cells)]
     codes = np.unique(check_per_cell("strata", strata, n_cells), return_inverse=True)[1]
@@ -149,15 +149,12 @@ def _members(strata: ArrayLike | None, n_cells: int) -> list[NDArray[np.intp]]:
 def _mann_whitney(
     opened: sparse.coo_array, values: NDArray[np.number]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Mann-Whitney U and the number of pairs, each ``(n_peaks,)``, from ``(n_cells, n_peaks)``.
-
-    An open cell stands above all cells of its peak that a binary search finds below it.
-    """
+    """Return Mann-Whitney U and the number of pairs, each ``(n_peaks,)``, by binary search."""
     n_cells, n_peaks = values.shape
     peak = opened.coords[1]
     keys, query = ranking_keys(opened, values)
     below, upto = (np.searchsorted(keys, query, side=side) for side in ("left", "right"))
     rank = (below + upto) / 2 - peak * np.int64(n_cells)  # ties count one half
     n_open = np.bincount(peak, minlength=n_peaks)
-    u = np.bincount(peak, rank, minlength=n_peaks) - n_open**2 / 2  # less open against open
+    u = np.bincount(peak, rank, minlength=n_peaks) - n_open**2 / 2  # minus pairs of open cells
     return u, n_open * (n_cells - n_open)

@@ -19,7 +19,7 @@ def peak_auroc(
         \frac{1}{|J|} \sum_{j \in J} \mathrm{AUROC}(y_{\cdot j} > 0, x_{\cdot j}), \qquad
         J = \{j : j \text{ is open in at least min_positives cells, closed in at least one}\}
 
-    A score that knows only each cell's depth scores well here; see
+    A score that depends only on the cell's depth scores well here; see
     :func:`~scmomer.metrics.peak_auroc_within_depth`, and
     :func:`~scmomer.metrics.auroc_per_peak` for the value of each peak.
 
@@ -32,7 +32,7 @@ def peak_auroc(
     min_positives
         Peaks that are open in fewer cells are left out.
     chunk_size
-        Peaks ranked at a time.
+        Number of peaks per chunk.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def peak_auroc(
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, or no peak is left to judge.
+        If shapes differ, a value is not finite, or no peak can be scored.
     """
     per_peak = auroc_per_peak(truth, score, min_positives=min_positives, chunk_size=chunk_size)
     return float(np.nanmean(per_peak))
@@ -59,7 +59,7 @@ def peak_auroc_within_depth(
     r"""Mean over peaks of the AUROC across cells of similar depth.
 
     As :func:`~scmomer.metrics.peak_auroc`, but an open and a closed cell are compared only if both
-    are in the same stratum :math:`s` of depth, so that knowing the depth does not help:
+    are in the same stratum :math:`s` of depth, so that depth does not help:
 
     .. math::
 
@@ -75,13 +75,13 @@ def peak_auroc_within_depth(
     score
         Predicted accessibility on any scale, shape ``(n_cells, n_peaks)``. Ties count one half.
     depth
-        Depth of each cell, shape ``(n_cells,)``; by default its number of open peaks.
+        Depth of each cell, shape ``(n_cells,)``; by default the number of open peaks.
     n_strata
-        Number of strata, of equal size by rank of depth.
+        Number of strata of equal size, by depth.
     min_positives
-        Peaks that are open in fewer cells, all strata together, are left out.
+        Peaks that are open in fewer cells, over all strata, are left out.
     chunk_size
-        Peaks ranked at a time.
+        Number of peaks per chunk.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def peak_auroc_within_depth(
     Raises
     ------
     ValueError
-        If shapes differ, a value is not finite, or no peak is left to judge.
+        If shapes differ, a value is not finite, or no peak can be scored.
     """
     truth, score = check_pair(truth, score)
     depth = (truth > 0).sum(axis=1) if depth is None else depth

@@ -1,4 +1,4 @@
-"""``SCMOMER.load_query``: batches of a query, for decoders to speak in."""
+"""``SCMOMER.load_query_data``: decoder biases for the batches of a query."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
+from scmomer._deprecated import warn_renamed
 from scmomer.data import Layers, called, codes, get_categories, obs_column, obs_columns, with_values
 from scmomer.inference import Inference
 from scmomer.model._current import set_current
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class LoadQueryMixin(ResultsMixin):
     """New batches for a trained model, without new training of anything else."""
 
-    def load_query(
+    def load_query_data(
         self,
         query: AnnData | MuData,
         *,
@@ -35,18 +36,17 @@ class LoadQueryMixin(ResultsMixin):
         batch_size: int | None = None,
         **layers: Unpack[Layers],
     ) -> Self:
-        """Return a model that can also speak in the batches of a query.
+        """Return a model with additional batches from a query.
 
         In the manner of scArches (Lotfollahi et al., Nature Biotechnology 2022;
-        :meth:`scvi.model.base.ArchesMixin.load_query_data`): what belongs to a new batch is
-        fitted, everything else is frozen. Here that is one bias for each feature in the decoders.
-        Encoders know no batches, so **embeddings are the same before and after**, of query and
+        :meth:`scvi.model.base.ArchesMixin.load_query_data`): parameters of the
+        new batch are fitted, everything else is frozen. Here these are one bias for each feature in
+        the decoders. Encoders have no batch input, so **embeddings are the same before and after**, of query and
         of reference, and so is each translation into a training batch or their average. What
         changes is ``get_translated(data, batch="a new batch")``.
 
-        Biases are fitted for the modalities that the query has: in those of another one a new
-        batch speaks as the average of the training batches. A query of RNA alone changes
-        expression, not accessibility.
+        Biases are fitted for the modalities of the query; decoders of other modalities use the mean
+        training batch. A query of RNA alone changes expression, not accessibility.
 
         Parameters
         ----------
@@ -54,9 +54,9 @@ class LoadQueryMixin(ResultsMixin):
             AnnData of one modality or MuData, with raw counts. Needs no set-up; is not changed.
         batch_key
             Column of obs with the batch of each cell; None for that of the training data. Cells of
-            batches that the model knows are not used.
+            batches that the model has already are not used.
         batch_size
-            Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+            Minibatch size, default :attr:`scvi.settings.batch_size`. Does not change results.
         layers
             Where counts are, as in :meth:`get_latent_representation`.
 
@@ -77,7 +77,7 @@ class LoadQueryMixin(ResultsMixin):
 
         Examples
         --------
-        >>> adapted = model.load_query(query, batch_key="donor")
+        >>> adapted = model.load_query_data(query, batch_key="donor")
         >>> adapted.get_translated(query, "rna", batch="donor 7")
         """
         with called("query"):
@@ -87,15 +87,19 @@ class LoadQueryMixin(ResultsMixin):
         new = [name for name in get_categories(column) if name not in self.spec.all_batches]
         if not new:
             msg = (
-                f"Expected a batch that the model does not know, found {get_categories(column)} in "
-                f"{column.name!r}: it speaks in all of them. Use the model as it is, or give the "
-                "query's batches names of their own."
+                f"Expected a batch that the model does not have, found {get_categories(column)} in "
+                f"{column.name!r}. Use the model as it is, or rename the batches of the query."
             )
             raise ValueError(msg)
         model = self._with_batches(new)
         _fit(model.module, cells, codes(column, new), len(self.spec.query_batches), batch_size)
         set_current(model)
         return model
+
+    def load_query(self, query: AnnData | MuData, **kwargs: Any) -> Self:
+        """Former name of :meth:`load_query_data`."""
+        warn_renamed("load_query", "load_query_data", stacklevel=3)
+        return self.load_query_data(query, **kwargs)
 
     def _batch_column(self, query: AnnData | MuData, batch_key: str | None) -> pd.Series:
         key = self.spec.batch_key if batch_key is None else batch_key

@@ -136,7 +136,7 @@ class ResultsMixin:
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
             to 1. None: 0.7 for accessibility, whose depth RNA predicts roughly, else 1.
         batch
-            Name of a training batch, or of one added by :meth:`load_query`, to predict for; None
+            Name of a training batch, or of one added by :meth:`load_query_data`, to predict for; None
             averages over the training batches.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
@@ -279,7 +279,7 @@ class ResultsMixin:
         if name not in self.spec.all_batches:
             msg = (
                 f"Expected batch among {self.spec.all_batches}, found {batch!r}. None averages over "
-                "the training batches; model.load_query adds batches of a query."
+                "the training batches; model.load_query_data adds batches of a query."
             )
             raise KeyError(msg)
         return self.spec.all_batches.index(name)

@@ -252,7 +252,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         if self.adata is None:
             msg = (
                 "This model has no registered data, because it was loaded without data or made by "
-                "load_query. Pass data to its methods. To train further, save the model and load it "
+                "load_query_data. Pass data to its methods. To train further, save the model and load it "
                 "with data that have all of its features: `model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)

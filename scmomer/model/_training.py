@@ -127,7 +127,7 @@ class TrainingMixin:
         -----
         The progress bar shows the loss of the validation cells and the best so far, which is that
         of the weights to be kept. Each stage has a loss of its own, so numbers of different
-        stages say nothing about each other. Stage 1: how well hidden genes, peaks or proteins are
+        stages are not comparable. Stage 1: how well hidden genes, peaks or proteins are
         guessed (by transformers), plus the error of the whole profile. Stage 2: the errors of the
         profiles rebuilt from the fused embedding, plus telling real pairs from false ones. Stage 3:
         the errors of the profiles translated from each modality, over all heads, plus the distance

@@ -50,7 +50,7 @@ def row_sums(rows: SparseRows) -> Tensor:
 
 
 def log_normalize(rows: SparseRows, target_sum: float | Tensor) -> SparseRows:
-    """Return ``log2(1 + counts / total * target_sum)``: the only normalisation in scmomer."""
+    """Return ``log2(1 + counts / total * target_sum)``: the only normalization in scmomer."""
     totals = row_sums(rows).clamp_min(1e-12)
     values = torch.log2(1 + rows.values * (target_sum / totals)[rows.row_ids])
     return rows._replace(values=values)

@@ -1,4 +1,4 @@
-"""Plots of measured beside translated ATAC, of annotated cells, of integration; each returns axes."""
+"""Plots of translated ATAC, annotated cells and integration; each returns axes."""
 
 from scmomer.pl._annotation_umap import annotation_umap
 from scmomer.pl._confusion import confusion

@@ -1,4 +1,4 @@
-"""True and predicted labels on a UMAP, side by side, in the same colours."""
+"""True and predicted labels on a UMAP, side by side in the same colors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from scmomer.pl._figure import finish, panels
 from scmomer.pl._labels import labels_in
 from scmomer.tasks.annotation import UNKNOWN
 
-_UNKNOWN_COLOUR = "#bbbbbb"
-_PER_COLUMN = 16  # names in a column of the legend
+_UNKNOWN_COLOR = "#bbbbbb"
+_N_LEGEND_ROWS = 16
 
 
 def annotation_umap(
@@ -39,35 +39,35 @@ def annotation_umap(
     show: bool | None = None,
     return_fig: bool = False,
 ) -> list[Axes] | Figure:
-    """Plot true beside predicted labels on a UMAP; a label has one colour in both.
+    """Plot true and predicted labels on a UMAP, side by side in the same colors.
 
     Parameters
     ----------
     data
-        AnnData or MuData, annotated by :func:`scmomer.tl.annotate`. Nothing is written into it.
+        AnnData or MuData, annotated by :func:`scmomer.tl.annotate`. Not modified.
     true
-        Column of obs with true labels, where these are known; None leaves the panel out.
+        Column of obs with true labels, which may have missing values; None omits the panel.
     predicted
         Column of obs with predicted labels.
     use_rep
-        Key in ``obsm`` to compute a UMAP from (scanpy, 15 neighbours) if there is no `basis`.
+        Key in ``obsm`` to compute a UMAP from (scanpy, 15 neighbors) if `basis` does not exist.
     basis
-        Key in ``obsm`` with coordinates of the cells; its first two columns are shown.
+        Key in ``obsm`` with cell coordinates; the first two columns are shown.
     continuous
-        Further columns of numbers to show, a panel each, such as ``"scmomer_label_entropy"``.
+        Numeric columns of obs to show in further panels, such as ``"scmomer_label_entropy"``.
     random_state
         Seed of the UMAP.
     ax
-        Axes to draw into, one for each panel; None makes a figure.
+        Axes to draw into, one per panel; None creates a figure.
     save, show
         As in :func:`scmomer.pl.pseudobulk`.
     return_fig
-        Whether to return the figure instead of the axes.
+        Return the figure instead of the axes.
 
     Returns
     -------
     list[Axes] | Figure
-        Panels of true labels, predicted labels and each of `continuous`.
+        Panels of true labels, predicted labels and each column of `continuous`.
 
     Raises
     ------
@@ -81,12 +81,12 @@ def annotation_umap(
     }
     numbers = {key: _numbers(data, key) for key in continuous}
     xy = _coordinates(data, basis, use_rep, random_state)
-    colours = _colours(list(columns.values()))
+    colors = _colors(list(columns.values()))
     wide = 4.2 + (0.0 if ax is not None else 1.3)
     axes = panels(len(columns) + len(numbers), ax, (wide, 4.2), columns=3)
     named = list(columns.items())
     for number, (panel, (title, labels)) in enumerate(zip(axes, named, strict=False)):
-        _draw_labels(panel, xy, labels, colours, legend=number == len(named) - 1)
+        _draw_labels(panel, xy, labels, colors, legend=number == len(named) - 1)
         panel.set_title(f"{title} ({true if title == 'true' else predicted})")
     for panel, (key, values) in zip(axes[len(named) :], numbers.items(), strict=True):
         _draw_numbers(panel, xy, values)
@@ -99,9 +99,7 @@ def annotation_umap(
 
 def _numbers(data: AnnData | MuData, key: str) -> NDArray[np.float64]:
     if key not in data.obs:
-        msg = (
-            f"Expected a column {key!r} of obs, found {list(data.obs.columns)}. Name one of these."
-        )
+        msg = f"Expected a column {key!r} of obs, found {list(data.obs.columns)}."
         raise KeyError(msg)
     return data.obs[key].to_numpy(float)
 
@@ -109,7 +107,7 @@ def _numbers(data: AnnData | MuData, key: str) -> NDArray[np.float64]:
 def _coordinates(
     data: AnnData | MuData, basis: str, use_rep: str, random_state: int
 ) -> NDArray[np.float64]:
-    """Coordinates of the cells, ``(n_cells, 2)``; computed on the side if there are none."""
+    """Return cell coordinates, ``(n_cells, 2)``; computed if they do not exist."""
     if basis in data.obsm:
         return np.asarray(data.obsm[basis])[:, :2]
     if use_rep not in data.obsm:
@@ -118,54 +116,54 @@ def _coordinates(
             f"{sorted(data.obsm)}. Run scmomer.tl.embed first."
         )
         raise KeyError(msg)
-    side = AnnData(np.asarray(data.obsm[use_rep]))
-    sc.pp.neighbors(side, use_rep="X", random_state=random_state)
-    sc.tl.umap(side, random_state=random_state)
-    return side.obsm["X_umap"]
+    cells = AnnData(np.asarray(data.obsm[use_rep]))
+    sc.pp.neighbors(cells, use_rep="X", random_state=random_state)
+    sc.tl.umap(cells, random_state=random_state)
+    return cells.obsm["X_umap"]
 
 
-def _colours(columns: list[pd.Series]) -> dict[str, str]:
-    """One colour for each label that occurs in any column, from the most frequent."""
+def _colors(columns: list[pd.Series]) -> dict[str, str]:
+    """Return a color for each label of any column, starting with the most frequent."""
     counts = pd.concat(columns).value_counts()
     names = [name for name in counts.index if name != UNKNOWN]
     palette = [to_hex(c) for name in ("tab20", "tab20b", "tab20c") for c in _shades(name)]
-    colours = {name: palette[i % len(palette)] for i, name in enumerate(names)}
-    return colours | ({UNKNOWN: _UNKNOWN_COLOUR} if UNKNOWN in counts.index else {})
+    colors = {name: palette[i % len(palette)] for i, name in enumerate(names)}
+    return colors | ({UNKNOWN: _UNKNOWN_COLOR} if UNKNOWN in counts.index else {})
 
 
 def _shades(name: str) -> list[tuple[float, float, float]]:
-    """Colours of a map, the strong ones first."""
+    """Return the colors of a map, strong ones first."""
     shades = list(mpl.colormaps[name].colors)  # type: ignore[attr-defined]
-    shades = [s for s in shades if np.ptp(s) > 0]  # grey is for the unknown
+    shades = [s for s in shades if np.ptp(s) > 0]  # gray is used for unknown cells
     return shades[::2] + shades[1::2]
 
 
 def _draw_labels(
-    ax: Axes, xy: NDArray[np.float64], labels: pd.Series, colours: dict[str, str], legend: bool
+    ax: Axes, xy: NDArray[np.float64], labels: pd.Series, colors: dict[str, str], legend: bool
 ) -> None:
     size = _dot(len(xy))
     values = labels.to_numpy()
     missing = pd.isna(values)
     ax.scatter(xy[missing, 0], xy[missing, 1], s=size, c="#eeeeee", linewidths=0, rasterized=True)
-    # One call in random order, so that no type hides another.
+    # One call in random order, so that no type covers another.
     order = np.random.default_rng(0).permutation(np.flatnonzero(~missing))
     ax.scatter(
         xy[order, 0],
         xy[order, 1],
         s=size,
-        c=[colours[v] for v in values[order]],
+        c=[colors[v] for v in values[order]],
         linewidths=0,
         rasterized=True,
     )
-    _bare(ax)
+    _format_axes(ax)
     if not legend:
         return
-    for name, colour in colours.items():
-        ax.scatter([], [], s=25, c=colour, label=name)
+    for name, color in colors.items():
+        ax.scatter([], [], s=25, c=color, label=name)
     ax.legend(
         loc="center left",
         bbox_to_anchor=(1, 0.5),
-        ncols=-(-len(colours) // _PER_COLUMN),
+        ncols=-(-len(colors) // _N_LEGEND_ROWS),
         fontsize="small",
         frameon=False,
         handletextpad=0.2,
@@ -173,8 +171,8 @@ def _draw_labels(
 
 
 def _draw_numbers(ax: Axes, xy: NDArray[np.float64], values: NDArray[np.float64]) -> None:
-    order = np.argsort(values)  # high values on top: these are what one looks for
-    # A few extreme cells must not bleach the others.
+    order = np.argsort(values)  # high values on top
+    # Limits the effect of a few extreme cells on the color scale.
     top = float(np.nanquantile(values, 0.99)) if len(values) else 1.0
     dots = ax.scatter(
         xy[order, 0],
@@ -186,18 +184,18 @@ def _draw_numbers(ax: Axes, xy: NDArray[np.float64], values: NDArray[np.float64]
         linewidths=0,
         rasterized=True,
     )
-    _bare(ax)
+    _format_axes(ax)
     figure = ax.get_figure()
     assert figure is not None
     figure.colorbar(dots, ax=ax, shrink=0.6)
 
 
 def _dot(n_cells: int) -> float:
-    """Area of a dot; scanpy's rule, bounded."""
+    """Return the dot area: scanpy's rule, clipped."""
     return float(np.clip(120_000 / max(n_cells, 1) / 4, 1, 25))
 
 
-def _bare(ax: Axes) -> None:
+def _format_axes(ax: Axes) -> None:
     ax.set_xticks([])
     ax.set_yticks([])
     ax.set_xlabel("UMAP1")

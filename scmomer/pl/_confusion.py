@@ -1,4 +1,4 @@
-"""Predicted against true labels, as a row-normalised heat map."""
+"""Predicted against true labels, as a heat map."""
 
 from __future__ import annotations
 
@@ -12,48 +12,50 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mudata import MuData
 
+from scmomer._deprecated import renamed_arguments
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._labels import labels_in
 
-_MAX_NUMBERS = 12  # classes; in a larger map numbers would be too small to read
-_CELL, _TEXT = 0.28, 2.6  # inches of a row and of names, title and colour bar
-_LARGEST = 14.0
+_MAX_CLASSES_WITH_NUMBERS = 12  # in larger maps numbers are too small to read
+_ROW_INCHES, _TEXT_INCHES = 0.28, 2.6  # of a row; of names, title and color bar
+_MAX_INCHES = 14.0
 
 
+@renamed_arguments(normalise="normalize")
 def confusion(
     data: AnnData | MuData,
     true: str,
     predicted: str = "scmomer_label",
     *,
-    normalise: bool = True,
+    normalize: bool = True,
     order: Sequence[str] | None = None,
     ax: Axes | None = None,
     save: str | Path | None = None,
     show: bool | None = None,
     return_fig: bool = False,
 ) -> Axes | Figure:
-    """Plot which share of the cells of each true label got which predicted label.
+    """Plot a confusion matrix of true and predicted labels.
 
     Parameters
     ----------
     data
         AnnData or MuData with both columns in obs.
     true, predicted
-        Columns of obs: rows and columns of the map. Cells that lack one of them are left out.
-    normalise
-        Whether rows sum to 1; otherwise numbers of cells.
+        Columns of obs: rows and columns of the map. Cells without one of the labels are left out.
+    normalize
+        Normalize rows to a sum of 1; otherwise show numbers of cells.
     order
-        Labels in the order to show them, rows and columns alike; None: from the most frequent true
-        label. Labels that are only predicted, such as ``"unknown"``, come last.
+        Order of the labels in rows and columns; None sorts by frequency of the true label. Labels
+        that are only predicted, such as ``"unknown"``, come last.
     ax, save, show
         As in :func:`scmomer.pl.pseudobulk`.
     return_fig
-        Whether to return the figure instead of the axes.
+        Return the figure instead of the axes.
 
     Returns
     -------
     Axes | Figure
-        Titled with accuracy and macro-F1 over true labels.
+        The title has accuracy and macro-F1 over true labels.
 
     Raises
     ------
@@ -64,9 +66,12 @@ def confusion(
     """
     table = _table(data, true, predicted, order)
     rows, columns = table.shape
-    size = (min(_TEXT + _CELL * columns, _LARGEST), min(_TEXT - 0.6 + _CELL * rows, _LARGEST))
+    size = (
+        min(_TEXT_INCHES + _ROW_INCHES * columns, _MAX_INCHES),
+        min(_TEXT_INCHES - 0.6 + _ROW_INCHES * rows, _MAX_INCHES),
+    )
     axes = panels(1, ax, size)
-    _draw(axes[0], table, normalise)
+    _draw(axes[0], table, normalize)
     accuracy, f1 = _scores(table)
     axes[0].set_title(f"accuracy {accuracy:.3f}, macro-F1 {f1:.3f}")
     axes[0].set_ylabel(true)
@@ -80,11 +85,14 @@ def confusion(
 def _table(
     data: AnnData | MuData, true: str, predicted: str, order: Sequence[str] | None
 ) -> pd.DataFrame:
-    """Cells of each pair of labels, true x predicted."""
+    """Return the number of cells of each pair of labels, true x predicted."""
     left, right = labels_in(data, true), labels_in(data, predicted)
     known = (left.notna() & right.notna()).to_numpy()
     if not known.any():
-        msg = f"Expected cells with both {true!r} and {predicted!r}, found none. Annotate cells that have {true!r}: scmomer.tl.annotate."
+        msg = (
+            f"No cell has both {true!r} and {predicted!r}. Run scmomer.tl.annotate on cells with "
+            f"{true!r}."
+        )
         raise ValueError(msg)
     counts = pd.crosstab(left[known], right[known])
     rows = left[known].value_counts().index.tolist()
@@ -92,39 +100,39 @@ def _table(
     if order is not None:
         named = [str(name) for name in order]
         if missing := sorted({*rows, *extra} - set(named)):
-            msg = f"Expected all labels in order=, found none of {missing[:5]} there. Add these."
+            msg = f"order= lacks the labels {missing[:5]}. Add them."
             raise ValueError(msg)
         rows = [name for name in named if name in counts.index]
         extra = [name for name in named if name in extra]
-    # Labels of true cells have a column even if no cell got them: the diagonal stays one.
+    # All true labels have a column, so that the diagonal is complete.
     return counts.reindex(index=rows, columns=[*rows, *extra], fill_value=0)
 
 
 def _scores(table: pd.DataFrame) -> tuple[float, float]:
-    """Accuracy, and F1 averaged over true labels."""
+    """Return accuracy, and F1 averaged over true labels."""
     counts = table.to_numpy(float)
     hits = np.diag(counts[:, : len(counts)])
     f1 = 2 * hits / (counts.sum(1) + counts.sum(0)[: len(counts)])
     return hits.sum() / counts.sum(), float(f1.mean())
 
 
-def _draw(ax: Axes, table: pd.DataFrame, normalise: bool) -> None:
+def _draw(ax: Axes, table: pd.DataFrame, normalize: bool) -> None:
     values = table.to_numpy(float)
-    if normalise:
+    if normalize:
         values = values / values.sum(axis=1, keepdims=True)
-    top = 1.0 if normalise else values.max()
+    top = 1.0 if normalize else values.max()
     image = ax.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
     ax.set_xticks(range(table.shape[1]), table.columns, rotation=90)
     ax.set_yticks(
         range(table.shape[0]),
         [f"{name} ({n})" for name, n in table.sum(axis=1).items()],
     )
-    if max(table.shape) <= _MAX_NUMBERS:
+    if max(table.shape) <= _MAX_CLASSES_WITH_NUMBERS:
         for row, column in zip(*np.nonzero(values >= 0.005), strict=True):
-            text = f"{values[row, column]:.2f}" if normalise else f"{values[row, column]:.0f}"
-            colour = "white" if values[row, column] > 0.6 * top else "black"
-            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize="x-small")
-    label = "share of the true label" if normalise else "cells"
+            text = f"{values[row, column]:.2f}" if normalize else f"{values[row, column]:.0f}"
+            color = "white" if values[row, column] > 0.6 * top else "black"
+            ax.text(column, row, text, ha="center", va="center", color=color, fontsize="x-small")
+    label = "share of the true label" if normalize else "cells"
     figure = ax.get_figure()
     assert figure is not None
     figure.colorbar(image, ax=ax, label=label)

@@ -1,4 +1,4 @@
-"""Axes to draw into, and what happens to the picture afterwards."""
+"""Create, save and show figures."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _MAX_COLUMNS = 4
 def panels(
     n: int, ax: Axes | Sequence[Axes] | None, size: tuple[float, float], columns: int = _MAX_COLUMNS
 ) -> list[Axes]:
-    """Return the axes of `n` panels: those given, or those of a new figure.
+    """Return the axes of `n` panels: the given ones, or those of a new figure.
 
     Parameters
     ----------
     n
         Number of panels.
     ax
-        Axes to draw into, one for each panel; None makes a figure.
+        Axes to draw into, one per panel; None creates a figure.
     size
         Width and height of a panel in a new figure, in inches.
     columns
-        Panels side by side at most.
+        Maximum number of panels per row.
 
     Raises
     ------
     ValueError
-        If the number of axes given is not that of panels.
+        If the number of axes is not `n`.
     """
     if ax is not None:
         axes = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
         if len(axes) != n:
-            msg = f"Expected one Axes for each of {n} panels in ax=, found {len(axes)}. Pass {n} Axes."
+            msg = f"Expected {n} Axes in ax=, one per panel, found {len(axes)}."
             raise ValueError(msg)
         return axes
     columns = min(n, columns)
@@ -56,19 +56,19 @@ def panels(
 
 
 def finish(axes: Sequence[Axes], own: bool, save: str | Path | None, show: bool | None) -> None:
-    """Save and show the picture.
+    """Save and show the figure.
 
     Parameters
     ----------
     axes
         Axes of one figure.
     own
-        Whether the figure was made for them, not given by the caller.
+        Whether the figure was created here, not passed by the caller.
     save
-        File to write to; its suffix tells the format.
+        File to write to; the suffix sets the format.
     show
-        Whether to show the figure. None shows it as :attr:`scanpy.settings.autoshow` says if it was
-        made here and is not saved.
+        Whether to show the figure. None follows :attr:`scanpy.settings.autoshow` if the figure was
+        created here and is not saved.
     """
     figure = axes[0].get_figure(root=True)
     assert figure is not None
@@ -78,4 +78,4 @@ def finish(axes: Sequence[Axes], own: bool, save: str | Path | None, show: bool 
     if show:
         plt.show()
     elif own and save is not None:
-        plt.close(figure)  # as scanpy does; the axes live on
+        plt.close(figure)  # as in scanpy; the axes remain usable

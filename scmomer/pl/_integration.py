@@ -1,4 +1,4 @@
-"""Integration scores of several embeddings, as a table in colour."""
+"""Integration scores of several embeddings, as a colored table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GROUPS = {
     "batch correction": tuple(INTEGRATION_BATCH.values()),
 }
 _MEANS = "means"
-_COLOURS = {"bio conservation": "Blues", "batch correction": "Greens", _MEANS: "Purples"}
+_COLORS = {"bio conservation": "Blues", "batch correction": "Greens", _MEANS: "Purples"}
 _LABELS = {
     "isolated_labels": "isolated labels",
     "kmeans_nmi": "k-means NMI",
@@ -42,7 +42,7 @@ _LABELS = {
     "batch_correction": "batch correction",
     "total": "total",
 }
-_GAP = 0.25  # columns between groups
+_GROUP_GAP = 0.25  # in columns
 
 
 def integration(
@@ -56,16 +56,15 @@ def integration(
 ) -> Axes | Figure:
     """Show the scores of :func:`scmomer.tl.integration_report`.
 
-    Rows are embeddings, columns metrics and their means, all best at 1. Numbers are the scores; the
-    colour of a cell says where its score lies between the worst and the best of its column, and the
-    best is bold.
+    Rows are embeddings, columns are metrics and their means; 1 is best. Colors range from the worst
+    to the best score of each column; the best is bold.
 
     Parameters
     ----------
     report
-        The table that it returned, or the data that it was written into.
+        The returned table, or the data that the report was written to.
     sort
-        Put the best total first; otherwise rows are as in the report.
+        Sort rows by descending total; otherwise keep the order of the report.
     ax, save, show
         As in :func:`scmomer.pl.pseudobulk`.
     return_fig
@@ -79,7 +78,7 @@ def integration(
     Raises
     ------
     KeyError
-        If there is no report, or the table lacks the total.
+        If there is no report, or columns are missing.
     """
     table = _table(report)
     if sort:
@@ -94,27 +93,30 @@ def integration(
 
 
 def _table(report: pd.DataFrame | AnnData | MuData) -> pd.DataFrame:
-    """Return the report out of whatever holds it."""
+    """Return the table of the report."""
     if not isinstance(report, pd.DataFrame):
         entries = report.uns.get(KEYS.UNS, {})
         if INTEGRATION_KEY not in entries:
             msg = (
-                f"Expected a report in uns[{KEYS.UNS!r}][{INTEGRATION_KEY!r}], found {sorted(entries)}. Run "
-                "scmomer.tl.integration_report first."
+                f"Expected a report in uns[{KEYS.UNS!r}][{INTEGRATION_KEY!r}], found "
+                f"{sorted(entries)}. Run scmomer.tl.integration_report first."
             )
             raise KeyError(msg)
         report = entries[INTEGRATION_KEY]["table"]
     if missing := [name for name in INTEGRATION_SCORES if name not in report]:
-        msg = f"Expected columns {list(INTEGRATION_SCORES)}, found {list(report.columns)}, without {missing}. Pass the table of scmomer.tl.integration_report."
+        msg = (
+            f"Expected columns {list(INTEGRATION_SCORES)}, found {list(report.columns)}, without "
+            f"{missing}. Pass the table of scmomer.tl.integration_report."
+        )
         raise KeyError(msg)
     return report
 
 
 def _columns(table: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the metrics of each group that the table has, in the order of columns."""
+    """Return the metrics of each group that are in the table, in the order of columns."""
     groups = {**_GROUPS, _MEANS: INTEGRATION_SCORES}
-    there = {name: [m for m in members if m in table] for name, members in groups.items()}
-    return {name: members for name, members in there.items() if members}
+    found = {name: [m for m in members if m in table] for name, members in groups.items()}
+    return {name: members for name, members in found.items() if members}
 
 
 def _draw(ax: Axes, table: pd.DataFrame, columns: dict[str, list[str]]) -> None:
@@ -123,13 +125,13 @@ def _draw(ax: Axes, table: pd.DataFrame, columns: dict[str, list[str]]) -> None:
         values = table[members].to_numpy()
         for number, metric in enumerate(members):
             ticks[metric] = start + number
-            _column(ax, values[:, number], start + number, mpl.colormaps[_COLOURS[group]])
+            _column(ax, values[:, number], start + number, mpl.colormaps[_COLORS[group]])
         if group != _MEANS:
             middle = start + (len(members) - 1) / 2
             ax.text(middle, n - 0.3, group, ha="center", va="top", fontweight="bold")
-        start += len(members) + _GAP
-    ax.set_xlim(-0.5, start - _GAP - 0.5)
-    ax.set_ylim(n + 0.1, -0.5)  # the first embedding on top, room for the names of groups below
+        start += len(members) + _GROUP_GAP
+    ax.set_xlim(-0.5, start - _GROUP_GAP - 0.5)
+    ax.set_ylim(n + 0.1, -0.5)  # first embedding on top, group names below
     ax.set_xticks(list(ticks.values()), [_LABELS[m] for m in ticks], rotation=40, ha="left")
     ax.xaxis.tick_top()
     ax.set_yticks(range(n), [str(name) for name in table.index])
@@ -137,13 +139,13 @@ def _draw(ax: Axes, table: pd.DataFrame, columns: dict[str, list[str]]) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _column(ax: Axes, values: NDArray[np.float64], x: float, colours: mpl.colors.Colormap) -> None:
+def _column(ax: Axes, values: NDArray[np.float64], x: float, colors: mpl.colors.Colormap) -> None:
     """Draw the scores of one metric, one square for each embedding."""
     low, high = np.nanmin(values), np.nanmax(values)
     for y, value in enumerate(values):
         place = 0.5 if high == low else (value - low) / (high - low)
         best = value == high
-        shade = colours(0.08 + 0.72 * place) if np.isfinite(value) else "white"
+        shade = colors(0.08 + 0.72 * place) if np.isfinite(value) else "white"
         square = mpl.patches.Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=shade)
         ax.add_patch(square)
         ax.text(

@@ -1,4 +1,4 @@
-"""Labels of cells for pictures."""
+"""Labels of cells for plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scmomer.data import check_container, obs_column
 
 
 def labels_in(data: AnnData | MuData, key: str) -> pd.Series:
-    """Return a column of obs as text, with missing values where there are such, ``(n_cells,)``.
+    """Return a column of obs as text, ``(n_cells,)``; missing values are kept.
 
     Raises
     ------

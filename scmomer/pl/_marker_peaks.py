@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from scmomer.pl._figure import finish, panels
-from scmomer.pl._pair import Pair, paired
+from scmomer.pl._pair import MatchedData, match_data
 
 
 def marker_peaks(
@@ -25,33 +25,33 @@ def marker_peaks(
     save: str | Path | None = None,
     show: bool | None = None,
 ) -> list[Axes]:
-    """Plot how translated probabilities of peaks are distributed in each group.
+    """Plot the distribution of translated probabilities of peaks in each group.
 
-    As Fig. 2g of the paper. A diamond marks the share of the group's cells in which the peak was
-    measured open: a calibrated translation has its mean, the line in each violin, there.
+    As in Fig. 2g of the paper. A diamond marks the share of cells in which the peak is measured as
+    open. For a calibrated translation it is at the mean, the line in each violin.
 
     Parameters
     ----------
     truth, translated, groupby, layer
         As in :func:`scmomer.pl.pseudobulk`.
     peaks
-        Names of peaks, one panel each.
+        Names of peaks, one per panel.
     ax, save, show
-        As in :func:`scmomer.pl.pseudobulk`; one Axes for each peak.
+        As in :func:`scmomer.pl.pseudobulk`; one Axes per peak.
 
     Returns
     -------
     list[Axes]
-        One for each peak.
+        One per peak.
 
     Raises
     ------
     KeyError
-        If a peak is not in both data, or the column, layer or modality is absent.
+        If a peak is not in both data sets, or the column, layer or modality is absent.
     ValueError
-        If no cell or peak is in both data, or no peak is named.
+        If no cell or peak is in both data sets, or `peaks` is empty.
     """
-    pair = paired(truth, translated, groupby, layer)
+    pair = match_data(truth, translated, groupby, layer)
     wanted = _check_peaks(pair, peaks)
     width = 1 + 0.35 * len(pair.labels.categories)
     axes = panels(len(wanted), ax, (max(width, 3.0), 3.2), columns=2)
@@ -64,21 +64,21 @@ def marker_peaks(
     return axes
 
 
-def _check_peaks(pair: Pair, peaks: Sequence[str]) -> list[str]:
+def _check_peaks(pair: MatchedData, peaks: Sequence[str]) -> list[str]:
     wanted = [peaks] if isinstance(peaks, str) else list(peaks)
     if not wanted:
-        msg = "Expected names of peaks, found none. Name some in peaks=."
+        msg = "peaks= has no names of peaks."
         raise ValueError(msg)
     if unknown := [peak for peak in wanted if peak not in pair.peaks]:
         msg = (
             f"Expected peaks among the {len(pair.peaks)} that are measured and translated, such as "
-            f"{pair.peaks[0]!r}, found {unknown}. Leave these out."
+            f"{pair.peaks[0]!r}, found {unknown}."
         )
         raise KeyError(msg)
     return wanted
 
 
-def _draw(ax: Axes, pair: Pair, peak: str) -> None:
+def _draw(ax: Axes, pair: MatchedData, peak: str) -> None:
     opened, probability = pair.column(peak)  # (n_cells,) each
     groups = pair.labels.categories.tolist()
     members = [pair.labels.codes == code for code in range(len(groups))]

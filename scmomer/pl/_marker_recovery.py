@@ -1,4 +1,4 @@
-"""How many of the measured marker peaks are those of the translation."""
+"""Recovery of measured marker peaks by the translation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scmomer import metrics
 from scmomer.data import Values
 from scmomer.pl._figure import finish, panels
-from scmomer.pl._pair import Pair, check_groups, paired
+from scmomer.pl._pair import MatchedData, check_groups, match_data
 from scmomer.tl import rank_peaks
 
 
@@ -32,41 +32,40 @@ def marker_recovery(
     save: str | Path | None = None,
     show: bool | None = None,
 ) -> Axes:
-    r"""Plot, by group, which share of the top differential peaks of the translation is true.
+    r"""Plot the precision of the top differential peaks of the translation, by group.
 
-    Peaks are ranked by :func:`scmomer.tl.rank_peaks` in both data. With :math:`T_k` and
-    :math:`M_k` the first :math:`k` peaks of a group as translated and as measured, precision at
-    :math:`k` is :math:`|T_k \cap M_k| / k`; by chance it is :math:`k / n` of :math:`n` peaks.
-    Peaks that tie for the last place share it, see :func:`scmomer.metrics.marker_recovery`.
-    The measured ranking of a group of few cells is noise in part, which bounds the precision of
-    any translation.
+    Peaks are ranked by :func:`scmomer.tl.rank_peaks` in both data sets. With :math:`T_k` and
+    :math:`M_k` the first :math:`k` peaks of a group in translated and in measured data,
+    precision at :math:`k` is :math:`|T_k \cap M_k| / k`; by chance it is :math:`k / n` for
+    :math:`n` peaks. Peaks tied for the last place share it, see
+    :func:`scmomer.metrics.marker_recovery`. The measured ranking of small groups is noisy, which
+    limits the precision of any translation.
 
     Parameters
     ----------
     truth, translated, groupby, layer
-        As in :func:`scmomer.pl.pseudobulk`. Nothing is written into them.
+        As in :func:`scmomer.pl.pseudobulk`. Not modified.
     ks
-        Numbers of top peaks; those above the number of peaks are left out.
+        Numbers of top peaks; values above the number of peaks are ignored.
     groups
-        Groups to show, each of at least 2 cells and compared with all other cells; None for all.
+        Groups to show, each with at least 2 cells and compared with all other cells; None for all.
     ax, save, show
         As in :func:`scmomer.pl.pseudobulk`.
 
     Returns
     -------
     Axes
-        With a line for each group, labelled with its name, a thick one of their mean, and a dashed
-        one of chance.
+        One line per group, a thick line for their mean, and a dashed line for chance.
 
     Raises
     ------
     KeyError
         If the column, layer or modality is absent.
     ValueError
-        If no cell or peak is in both data, a group is unknown or has fewer than 2 cells, or no k
-        is between 1 and the number of peaks.
+        If no cell or peak is in both data sets, a group is unknown or has fewer than 2 cells, or no
+        k is between 1 and the number of peaks.
     """
-    pair = paired(truth, translated, groupby, layer)
+    pair = match_data(truth, translated, groupby, layer)
     chosen = check_groups(pair.labels, groups)
     n_peaks = len(pair.peaks)
     kept = sorted({int(k) for k in ks if 1 <= k <= n_peaks})
@@ -80,7 +79,9 @@ def marker_recovery(
     return axes[0]
 
 
-def _precision(pair: Pair, groupby: str, groups: list[str], ks: list[int]) -> NDArray[np.float64]:
+def _precision(
+    pair: MatchedData, groupby: str, groups: list[str], ks: list[int]
+) -> NDArray[np.float64]:
     """Precision at each k, ``(n_groups, n_ks)``."""
     true, found = (_scores(m, pair, groupby, groups) for m in (pair.truth, pair.translated))
     rows = [slice(row, row + 1) for row in range(len(groups))]
@@ -91,12 +92,14 @@ def _precision(pair: Pair, groupby: str, groups: list[str], ks: list[int]) -> ND
     return np.array(values)
 
 
-def _scores(matrix: Values, pair: Pair, groupby: str, groups: list[str]) -> NDArray[np.float64]:
+def _scores(
+    matrix: Values, pair: MatchedData, groupby: str, groups: list[str]
+) -> NDArray[np.float64]:
     """Differential score of each peak in each group, ``(n_groups, n_peaks)``."""
     cells = pd.RangeIndex(len(pair.labels)).astype(str)
     obs = pd.DataFrame({groupby: pair.labels}, index=cells)
     columns = pd.DataFrame(index=np.arange(len(pair.peaks)).astype(str))
-    adata = AnnData(matrix, obs=obs, var=columns)  # rank_peaks writes into this one
+    adata = AnnData(matrix, obs=obs, var=columns)  # rank_peaks writes to it
     rank_peaks(adata, groupby, groups=groups)
     ranking, scores = adata.uns["rank_peaks"], np.empty((len(groups), len(pair.peaks)))
     for row, group in enumerate(groups):
@@ -107,13 +110,13 @@ def _scores(matrix: Values, pair: Pair, groupby: str, groups: list[str]) -> NDAr
 def _draw(
     ax: Axes, precision: NDArray[np.float64], groups: list[str], ks: list[int], n_peaks: int
 ) -> None:
-    colours = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
+    colors = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
     for number, (group, values) in enumerate(zip(groups, precision, strict=True)):
-        colour = colours[number % len(colours)]
-        ax.plot(ks, values, "o-", markersize=3, linewidth=1, color=colour, label=group)
+        color = colors[number % len(colors)]
+        ax.plot(ks, values, "o-", markersize=3, linewidth=1, color=color, label=group)
     ax.plot(ks, precision.mean(axis=0), "k-", linewidth=2.5, label="mean of groups")
     chance = np.array(ks) / n_peaks
-    ax.plot(ks, chance, "--", color="grey", linewidth=1, label="chance")
+    ax.plot(ks, chance, "--", color="gray", linewidth=1, label="chance")
     ax.set_xscale("log")
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.minorticks_off()

@@ -1,4 +1,4 @@
-"""The same cells and peaks of measured and of translated ATAC."""
+"""Measured and translated ATAC of the same cells and peaks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from scmomer._constants import KEYS
 from scmomer.data import Pseudobulk, Values, get_groups, get_peaks, get_values, pseudobulk
 
 
-class Pair(NamedTuple):
-    """Values of the same cells x peaks, apart from the containers that they come from."""
+class MatchedData(NamedTuple):
+    """Measured and translated values of the same cells x peaks."""
 
     truth: Values
     translated: Values
@@ -24,7 +24,7 @@ class Pair(NamedTuple):
     labels: pd.Categorical  # (n_cells,)
 
     def bulks(self) -> tuple[Pseudobulk, Pseudobulk]:
-        """Return accessibility by group, measured and translated."""
+        """Return measured and translated accessibility by group."""
         return (
             pseudobulk(self.truth, self.labels, "measured values"),
             pseudobulk(self.translated, self.labels, "translated values"),
@@ -37,12 +37,12 @@ class Pair(NamedTuple):
         return truth[:, 0] > 0, translated[:, 0]
 
 
-def paired(
+def match_data(
     truth: AnnData | MuData,
     translated: AnnData | MuData,
     groupby: str,
     layer: str | None = None,
-) -> Pair:
+) -> MatchedData:
     """Match cells and peaks by name.
 
     Parameters
@@ -50,8 +50,8 @@ def paired(
     truth
         Measured ATAC, with column `groupby` in obs.
     translated
-        Translated ATAC: ``layers["scmomer"]`` where it is there, else ``X``. Peaks that the model
-        does not have (NaN) are left out.
+        Translated ATAC: ``layers["scmomer"]`` if it exists, else ``X``. Peaks that the model does
+        not have (NaN) are left out.
     groupby
         Column with the group of each cell.
     layer
@@ -70,7 +70,7 @@ def paired(
     cells = _shared("cells", measured.obs_names, predicted.obs_names)
     has = _is_translated(get_values(predicted, source)[0])
     peaks = _shared("translated peaks", measured.var_names, predicted.var_names[has])
-    return Pair(
+    return MatchedData(
         _select(measured, layer, cells, peaks),
         _select(predicted, source, cells, peaks),
         peaks,
@@ -79,36 +79,36 @@ def paired(
 
 
 def check_groups(labels: pd.Categorical, groups: Sequence[str] | None) -> list[str]:
-    """Return the groups to show; None are all.
+    """Return the groups to show; None for all.
 
     Raises
     ------
     ValueError
         If a group is unknown.
     """
-    there = labels.categories.tolist()
-    chosen = there if groups is None else [str(g) for g in groups]
-    if isinstance(groups, str) or not chosen or set(chosen) - set(there):
-        msg = f"Expected a list of groups among {there}, found {groups!r}."
+    known = labels.categories.tolist()
+    chosen = known if groups is None else [str(g) for g in groups]
+    if isinstance(groups, str) or not chosen or set(chosen) - set(known):
+        msg = f"Expected a list of groups among {known}, found {groups!r}."
         raise ValueError(msg)
     return chosen
 
 
 def _shared(what: str, first: pd.Index, second: pd.Index) -> pd.Index:
-    """Names in both, in the order of the first."""
+    """Return names in both, in the order of the first."""
     both = first[first.isin(second)]
     if both.empty:
         examples = [list(names[:1]) for names in (first, second)]
         msg = (
             f"Expected {what} with the same names in the measured and the translated data, found "
-            f"none, names such as {examples[0]} and {examples[1]}. Pass the same cells and peaks."
+            f"none: names are such as {examples[0]} and {examples[1]}."
         )
         raise ValueError(msg)
     return both
 
 
 def _is_translated(values: Values) -> np.ndarray:
-    """Peaks that are not NaN, ``(n_peaks,)``; one cell tells, as whole peaks are."""
+    """Return peaks that are not NaN, ``(n_peaks,)``, from one cell: NaN fills whole peaks."""
     return ~np.isnan(_dense(values[:1]))[0]
 
 
@@ -117,7 +117,7 @@ def _dense(values: Any) -> np.ndarray:
 
 
 def _select(adata: AnnData, layer: str | None, cells: pd.Index, peaks: pd.Index) -> Values:
-    """Values of the named cells and peaks; not copied where these are all."""
+    """Return the values of the named cells and peaks; not copied if all are selected."""
     if not adata.obs_names.equals(cells):
         adata = adata[cells]
     if not adata.var_names.equals(peaks):

@@ -1,4 +1,4 @@
-"""Pseudobulk accessibility, measured against translated."""
+"""Translated against measured pseudobulk accessibility."""
 
 from __future__ import annotations
 
@@ -11,72 +11,75 @@ from matplotlib.axes import Axes
 from mudata import MuData
 from numpy.typing import NDArray
 
+from scmomer._deprecated import renamed_arguments
 from scmomer.pl._figure import finish, panels
-from scmomer.pl._pair import check_groups, paired
+from scmomer.pl._pair import check_groups, match_data
 
-_MAX_DOTS = 2000  # peaks; more are drawn as hexagons
+_MAX_DOTS = 2000  # more peaks are drawn as hexagons
 
 
+@renamed_arguments(centred="centered")
 def pseudobulk(
     truth: AnnData | MuData,
     translated: AnnData | MuData,
     groupby: str,
     *,
-    centred: bool = True,
+    centered: bool = True,
     groups: Sequence[str] | None = None,
     layer: str | None = None,
     ax: Axes | Sequence[Axes] | None = None,
     save: str | Path | None = None,
     show: bool | None = None,
 ) -> list[Axes]:
-    """Plot mean translated against mean measured accessibility, of each peak in each group.
+    """Plot mean translated against mean measured accessibility of each peak, by group.
 
-    As Fig. 2f of the paper, whose profiles are not centred: there a translation that is the same
-    for all cells correlates too. :func:`scmomer.metrics.pseudobulk_pearson` is the mean of the
-    correlations in the titles over all groups.
+    As in Fig. 2f of the paper, where profiles are not centered: without centering, a translation
+    that is the same for all cells also correlates. :func:`scmomer.metrics.pseudobulk_pearson` is
+    the mean over groups of the correlations in the titles.
 
     Parameters
     ----------
     truth
-        Measured counts of peaks: AnnData, or MuData with ``atac``. A peak is open where they are
-        above 0.
+        Measured counts of peaks: AnnData, or MuData with ``atac``. A peak is open where its count
+        is above 0.
     translated
         Translation of the same cells: AnnData of :func:`scmomer.tl.translate_atac`, or data with
-        ``layers["scmomer"]``; may be `truth` itself. Cells and peaks are matched by name.
+        ``layers["scmomer"]``, such as `truth`. Cells and peaks are matched by name.
     groupby
-        Column of obs in `truth` with the group of each cell.
-    centred
-        Whether to subtract from each profile that of all cells that have a group.
+        Column of obs of `truth` with the group of each cell.
+    centered
+        Subtract the mean profile of all cells with a group from each profile.
     groups
-        Groups to show, one panel each; None for all.
+        Groups to show, one per panel; None for all.
     layer
-        Layer of `truth` that holds the counts; None for ``X``.
+        Layer of `truth` with the counts; None for ``X``.
     ax
-        Axes to draw into, one for each group; None makes a figure.
+        Axes to draw into, one per group; None creates a figure.
     save
-        File to write the picture to.
+        File to write the figure to.
     show
-        Whether to show the picture; None as :attr:`scanpy.settings.autoshow` says, unless it is
-        saved or `ax` is given.
+        Whether to show the figure; None follows :attr:`scanpy.settings.autoshow`, unless the figure
+        is saved or `ax` is given.
 
     Returns
     -------
     list[Axes]
-        One for each group, titled with Pearson's r across peaks; 0 where a profile is constant.
+        One per group, titled with Pearson's r across peaks; 0 if a profile is constant.
 
     Raises
     ------
     KeyError
         If the column, layer or modality is absent.
     ValueError
-        If no cell or peak is in both data, values are not accessibility, or a group is unknown.
+        If no cell or peak is in both data sets, values are not accessibility, or a group is
+        unknown.
     """
-    pair = paired(truth, translated, groupby, layer)
+    pair = match_data(truth, translated, groupby, layer)
     chosen = check_groups(pair.labels, groups)
     bulks = pair.bulks()
-    x, y = (b.means - b.overall if centred else b.means for b in bulks)  # (n_groups, n_peaks)
+    x, y = (b.means - b.overall if centered else b.means for b in bulks)  # (n_groups, n_peaks)
     axes = panels(len(chosen), ax, (3.2, 3.2))
-    suffix = ", group minus all" if centred else ""
+    suffix = ", group minus all" if centered else ""
     for panel, group in zip(axes, chosen, strict=True):
         row = bulks[0].groups.index(group)
         _draw(panel, x[row], y[row])
@@ -88,12 +91,12 @@ def pseudobulk(
 
 
 def _draw(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-    """Dots, or hexagons shaded by the logarithm of their number of peaks, and the identity."""
+    """Draw dots, or hexagons colored by the log of their number of peaks, and the diagonal."""
     if x.size > _MAX_DOTS:
         ax.hexbin(x, y, gridsize=50, bins="log", cmap="viridis", linewidths=0.2, mincnt=1)
     else:
         ax.scatter(x, y, s=8, linewidths=0, alpha=0.6)
-    ax.axline((0, 0), slope=1, color="grey", linewidth=0.8, linestyle="--")
+    ax.axline((0, 0), slope=1, color="gray", linewidth=0.8, linestyle="--")
 
 
 def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Top differential peaks, as a matrix of groups x peaks."""
+"""Accessibility of top differential peaks, as a matrix of groups x peaks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from matplotlib.axes import Axes
 from mudata import MuData
 from numpy.typing import NDArray
 
+from scmomer._deprecated import renamed_arguments
 from scmomer.data import Pseudobulk, get_groups, get_peaks, get_values, peaks_name, pseudobulk
 from scmomer.pl._figure import finish, panels
-from scmomer.pl._pair import paired
+from scmomer.pl._pair import match_data
 
-_MAX_NAMES = 40  # peaks; of more only the groups are named
+_MAX_NAMED_PEAKS = 40  # with more peaks, only groups are named
 
 
+@renamed_arguments(centred="centered")
 def rank_peaks(
     data: AnnData | MuData,
     translated: AnnData | MuData | None = None,
@@ -26,33 +28,33 @@ def rank_peaks(
     key: str = "rank_peaks",
     n_peaks: int = 10,
     groups: Sequence[str] | None = None,
-    centred: bool = True,
+    centered: bool = True,
     layer: str | None = None,
     ax: Axes | Sequence[Axes] | None = None,
     save: str | Path | None = None,
     show: bool | None = None,
 ) -> list[Axes]:
-    """Plot mean accessibility, by group, of the peaks that :func:`scmomer.tl.rank_peaks` put first.
+    """Plot mean accessibility by group of the top peaks of :func:`scmomer.tl.rank_peaks`.
 
-    As Fig. 2i of the paper. Each panel has a colour scale of its own.
+    As in Fig. 2i of the paper. Each panel has its own color scale.
 
     Parameters
     ----------
     data
-        AnnData or MuData in which peaks were ranked.
+        AnnData or MuData with ranked peaks.
     translated
         Translation of the same cells, as in :func:`scmomer.pl.pseudobulk`, to show beside
-        `data`. Only peaks that are in both are shown.
+        `data`. Only peaks in both are shown.
     key
-        Key in ``uns`` of the ranking.
+        Key of the ranking in ``uns``.
     n_peaks
-        Peaks of each group, from the highest score; those that score 0 or less are left out.
+        Number of top peaks of each group; peaks with scores of 0 or less are left out.
     groups
-        Groups whose peaks to show; None for all that were ranked. Rows are all groups even then.
-    centred
-        Whether to subtract from the rates of each peak their mean over groups.
+        Groups whose peaks are shown; None for all ranked groups. Rows always show all groups.
+    centered
+        Subtract from the rates of each peak their mean over groups.
     layer
-        Layer of `data` to show. None for the ranked one or, beside `translated`, ``X``.
+        Layer of `data` to show. None for the ranked layer or, with `translated`, ``X``.
     ax, save, show
         As in :func:`scmomer.pl.pseudobulk`; one Axes for `data` and one for `translated`.
 
@@ -64,9 +66,9 @@ def rank_peaks(
     Raises
     ------
     KeyError
-        If there is no such ranking.
+        If the ranking does not exist.
     ValueError
-        If a group was not ranked, or no peak is left to show.
+        If a group was not ranked, or there is no peak to show.
     """
     ranking = _ranking(get_peaks(data), key)
     groupby = ranking["params"]["groupby"]
@@ -79,17 +81,17 @@ def rank_peaks(
         }
         names = get_peaks(data).var_names
     else:
-        pair = paired(data, translated, groupby, layer)
+        pair = match_data(data, translated, groupby, layer)
         bulks = dict(zip(("measured", "translated"), pair.bulks(), strict=True))
         names = pair.peaks
     top = _top(ranking, names, groups, n_peaks)
     n_columns, n_rows = sum(map(len, top.values())), len(next(iter(bulks.values())).groups)
-    # A named peak needs the width of its text.
-    width = 0.16 * n_columns if n_columns <= _MAX_NAMES else min(0.05 * n_columns, 8)
+    # Named peaks need space for their text.
+    width = 0.16 * n_columns if n_columns <= _MAX_NAMED_PEAKS else min(0.05 * n_columns, 8)
     size = (2.5 + width, max(1.8 + 0.2 * n_rows, 3.2))
     axes = panels(len(bulks), ax, size)
     for panel, (title, bulk) in zip(axes, bulks.items(), strict=True):
-        _draw(panel, bulk, names, top, centred)
+        _draw(panel, bulk, names, top, centered)
         panel.set_title(title)
     finish(axes, ax is None, save, show)
     return axes
@@ -99,7 +101,7 @@ def _ranking(adata: AnnData, key: str) -> dict:
     if key not in adata.uns or "names" not in adata.uns[key]:
         msg = (
             f"Expected a ranking of peaks in uns[{key!r}], found {sorted(adata.uns)}. "
-            "Run scmomer.tl.rank_peaks first, or name its key_added in key=."
+            "Run scmomer.tl.rank_peaks first, or pass its key_added as key=."
         )
         raise KeyError(msg)
     return adata.uns[key]
@@ -108,7 +110,7 @@ def _ranking(adata: AnnData, key: str) -> dict:
 def _top(
     ranking: dict, names: pd.Index, groups: Sequence[str] | None, n_peaks: int
 ) -> dict[str, NDArray[np.intp]]:
-    """First peaks of each group that has some, as places in `names`."""
+    """Return the top peaks of each group that has any, as positions in `names`."""
     ranked = list(ranking["names"].dtype.names)
     chosen = ranked if groups is None else [str(g) for g in groups]
     if isinstance(groups, str) or set(chosen) - set(ranked):
@@ -122,39 +124,39 @@ def _top(
             top[group] = kept
     if not top:
         msg = (
-            f"Expected peaks that are more accessible in one of {chosen}, found none. Name "
-            "other groups in groups=, or pass a translation of these peaks."
+            f"No peak to show is more accessible in any of {chosen}. Pass other groups in groups=, "
+            "or a translation of these peaks."
         )
         raise ValueError(msg)
     return top
 
 
 def _draw(
-    ax: Axes, bulk: Pseudobulk, names: pd.Index, top: dict[str, NDArray[np.intp]], centred: bool
+    ax: Axes, bulk: Pseudobulk, names: pd.Index, top: dict[str, NDArray[np.intp]], centered: bool
 ) -> None:
     columns = np.concatenate(list(top.values()))
     values = bulk.means[:, columns]  # (n_groups, n_columns)
-    if centred:
+    if centered:
         values = values - values.mean(axis=0)
-        # One peak that is open in all cells of a group must not bleach the others.
+        # Limits the effect of single peaks that are open in all cells of a group.
         limit = np.quantile(np.abs(values), 0.99) or 1.0
-        colours, lowest, highest = "RdBu_r", -limit, limit
+        colors, lowest, highest = "RdBu_r", -limit, limit
     else:
-        colours, lowest, highest = "Reds", 0.0, values.max()
+        colors, lowest, highest = "Reds", 0.0, values.max()
     image = ax.imshow(
-        values, aspect="auto", interpolation="nearest", cmap=colours, vmin=lowest, vmax=highest
+        values, aspect="auto", interpolation="nearest", cmap=colors, vmin=lowest, vmax=highest
     )
     ax.set_yticks(range(len(bulk.groups)), bulk.groups)
     ends = np.cumsum([kept.size for kept in top.values()])
     for end in ends[:-1]:
         ax.axvline(end - 0.5, color="black", linewidth=0.5)
-    if columns.size <= _MAX_NAMES:
+    if columns.size <= _MAX_NAMED_PEAKS:
         ax.set_xticks(range(columns.size), names[columns], rotation=90, fontsize="small")
     else:
         starts = np.r_[0, ends[:-1]]
         ax.set_xticks((starts + ends - 1) / 2, list(top), rotation=90)
-        ax.set_xlabel("peaks, by the group that they were ranked for")
-    label = "rate, minus mean of groups" if centred else "mean accessibility"
+        ax.set_xlabel("peaks, by ranked group")
+    label = "rate, minus mean of groups" if centered else "mean accessibility"
     figure = ax.get_figure()
     assert figure is not None
     figure.colorbar(image, ax=ax, label=label)

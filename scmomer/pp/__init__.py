@@ -1,4 +1,4 @@
-"""Containers to containers: registering data, bringing them onto other features, pairing cells."""
+"""Preprocessing: register data, map counts to other features, pair cells."""
 
 from scmomer.pp._setup import setup_anndata, setup_mudata
 from scmomer.pp._split_modalities import drop_unmeasured, split_modalities

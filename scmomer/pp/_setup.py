@@ -1,4 +1,4 @@
-"""The scanpy-style names of the model's registration."""
+"""Registration of data for a model, in scanpy style."""
 
 from __future__ import annotations
 
@@ -21,43 +21,44 @@ def setup_mudata(
     labels_key: str | None = None,
     modalities: Mapping[str, str | None] | None = None,
 ) -> None:
-    """Check counts of RNA, ATAC and surface protein, two or all three, and register them.
+    """Check and register the counts of two or three of RNA, ATAC and surface protein.
 
     Parameters
     ----------
     mdata
-        MuData with raw counts of at least two modalities (sparse or dense, any format). Each cell
-        has what it has: some must have two. Peaks are named ``chr1:1000-1500``, ``chr1_1000_1500`` or
-        ``chr1-1000-1500`` and may be in any order.
+        MuData with raw counts of at least two modalities (sparse or dense, any format). A cell may
+        lack modalities, but some cells must have two. Peaks are named ``chr1:1000-1500``,
+        ``chr1_1000_1500`` or ``chr1-1000-1500`` and may be in any order.
     rna_layer, atac_layer, protein_layer
-        Layers that hold the counts; None for ``X``.
+        Layers with the counts; None for ``X``.
     batch_key
         Column of samples or batches, looked up in ``mdata.obs`` and then in the modalities'
-        obs. Gives each batch its own bias in the decoders; encoders never see it.
+        obs. Decoders have one bias per batch; encoders do not depend on the batch.
     labels_key
-        Column of cell types, looked up likewise. Used only to avoid pairs of the same type as
-        false pairs in stage 2.
+        Column of cell types, looked up in the same way. Used only in stage 2, so that false pairs
+        are of different types.
     modalities
         Keys of the modalities in `mdata` if they are not ``rna``, ``atac`` and ``protein`` (or
         ``prot``, ``adt``), for example ``{"rna_layer": "gex", "atac_layer": "peaks"}`` as in
-        :meth:`scvi.model.MULTIVI.setup_mudata`. None leaves one out: ``{"protein": None}``.
+        :meth:`scvi.model.MULTIVI.setup_mudata`. None leaves a modality out:
+        ``{"protein": None}``.
 
     Returns
     -------
     None
-        Counts are left as they are. Like every scvi-tools model, registration adds
+        Counts are not modified. As for every scvi-tools model, registration adds
         ``_scvi_batch`` and ``_scvi_labels`` to ``mdata.obs`` and ids to ``mdata.uns``.
 
     Raises
     ------
     KeyError
-        If a modality, layer or column is absent; lists those present.
+        If a modality, layer or column is missing; the message lists those that exist.
     ValueError
-        If values are not raw counts (NaN, infinite, negative, fractions), names occur twice,
-        peaks do not parse, a column lacks values, a cell has no modality, a modality has fewer than
-        two cells in common with the others, or `mdata` is a view.
+        If values are not raw counts (NaN, infinite, negative, fractions), names are not unique,
+        peak names cannot be parsed, a column has missing values, a cell has no modality, a modality
+        shares fewer than two cells with the other ones, or `mdata` is a view.
     TypeError
-        If `mdata` is no MuData, or a matrix holds no numbers.
+        If `mdata` is not a MuData, or a matrix is not numeric.
 
     Examples
     --------
@@ -90,28 +91,28 @@ def setup_anndata(
     adata
         AnnData with raw counts of genes, of peaks or of proteins.
     modality
-        ``"rna"``, ``"atac"`` or ``"protein"``; None decides by whether the feature names are
-        intervals and ``var["feature_types"]`` says ``"Antibody Capture"``.
+        ``"rna"``, ``"atac"`` or ``"protein"``; None infers it from the feature names
+        (intervals are peaks) and from ``var["feature_types"]`` (``"Antibody Capture"``).
     layer
-        Layer that holds the counts; None for ``X``.
+        Layer with the counts; None for ``X``.
     batch_key, labels_key
         Columns of ``adata.obs``, as in :func:`setup_mudata`.
 
     Returns
     -------
     None
-        Counts are left as they are; adds ``_scvi_batch`` and ``_scvi_labels`` to ``adata.obs``
+        Counts are not modified. Adds ``_scvi_batch`` and ``_scvi_labels`` to ``adata.obs``
         and ids to ``adata.uns``.
 
     Raises
     ------
     KeyError
-        If a layer or column is absent; lists those present.
+        If a layer or column is missing; the message lists those that exist.
     ValueError
-        If values are not raw counts, names occur twice, peaks do not parse, a column lacks
-        values, or `adata` is a view.
+        If values are not raw counts, names are not unique, peak names cannot be parsed, a column
+        has missing values, or `adata` is a view.
     TypeError
-        If `adata` is no AnnData, or its matrix holds no numbers.
+        If `adata` is not an AnnData, or its matrix is not numeric.
     """
     SCMOMER.setup_anndata(
         adata, modality=modality, layer=layer, batch_key=batch_key, labels_key=labels_key

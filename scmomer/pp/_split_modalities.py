@@ -1,4 +1,4 @@
-"""One matrix of several modalities, or zeros in place of cells that were not measured."""
+"""Split matrices of several modalities; drop cells that were not measured."""
 
 from __future__ import annotations
 
@@ -30,32 +30,33 @@ Container = TypeVar("Container", AnnData, MuData)
 def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
     """Split one AnnData of several modalities into a MuData.
 
-    For 10x multi-modal files read by scanpy, ``scvi.data.organize_multiome_anndatas`` and CITE-seq
-    in one matrix. A cell without any count of a modality was not measured in it and is left out
-    there; :func:`mudata.MuData` splits likewise, but keeps such cells as zeros.
+    For multi-modal 10x files read by scanpy, the result of ``scvi.data.organize_multiome_anndatas``
+    and CITE-seq in one matrix. A cell without counts of a modality counts as not measured and is
+    left out of it. :func:`mudata.MuData` also splits by feature type but keeps such cells as zeros.
 
     Parameters
     ----------
     adata
-        Raw counts of genes, peaks and proteins side by side, told apart by ``var["feature_types"]``
-        or ``var["modality"]`` (``"Gene Expression"``, ``"Peaks"``, ``"Antibody Capture"``, ...), else
-        by whether names are genomic intervals. Is left as it is.
+        Raw counts of genes, peaks and proteins side by side, distinguished by
+        ``var["feature_types"]`` or ``var["modality"]`` (``"Gene Expression"``, ``"Peaks"``,
+        ``"Antibody Capture"``, ...), otherwise by whether names are genomic intervals. Not
+        modified.
     layer
-        Layer that holds the counts; None for ``X``.
+        Layer with the counts; None for ``X``.
 
     Returns
     -------
     MuData
-        Modalities ``"rna"``, ``"atac"`` and ``"protein"``, those that there are, with obs, obsm
-        and layers of `adata`; its obs also as that of the MuData. Features of other types, such as
-        guides, are left out.
+        The modalities found among ``"rna"``, ``"atac"`` and ``"protein"``, with the obs, obsm and
+        layers of `adata`. The MuData has the same obs. Features of other types, such as guides,
+        are left out.
 
     Raises
     ------
     TypeError
-        If `adata` is no AnnData.
+        If `adata` is not an AnnData.
     KeyError
-        If there is no such layer.
+        If the layer does not exist.
     ValueError
         If values are not raw counts.
 
@@ -69,10 +70,10 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
     if not isinstance(adata, AnnData):
         msg = (
             f"Expected an AnnData of several modalities, found {type(adata).__name__}. A MuData is "
-            "split already."
+            "already split."
         )
         raise TypeError(msg)
-    check_unique(adata.obs_names, "adata.obs_names")  # by which a MuData matches cells
+    check_unique(adata.obs_names, "adata.obs_names")  # a MuData matches cells by name
     if adata.isbacked:
         adata = adata.to_memory()
     counts = read_counts(adata, layer, "adata").tocsc()
@@ -92,35 +93,35 @@ def split_modalities(adata: AnnData, *, layer: str | None = None) -> MuData:
     n_others = adata.n_vars - int(np.sum(list(parts.values())))
     if n_others:
         logger.info("%d features of other types are left out (%s kept).", n_others, describe(parts))
-    return _joined(found, adata)
+    return _join(found, adata)
 
 
 def drop_unmeasured(data: Container, **layers: Unpack[Layers]) -> Container:
-    """Leave out cells without counts, where zeros stand for "not measured".
+    """Drop cells without counts, where zeros stand for "not measured".
 
-    MULTIVI and TOTALVI want a modality that was not measured as zeros. Here a cell lacks it: it is
-    absent from the modality, and a model learns nothing from it there.
+    MULTIVI and TOTALVI expect zeros for a modality that was not measured. Here such a cell is
+    absent from the modality, so that it does not contribute to its training.
 
     Parameters
     ----------
     data
-        MuData, or AnnData of one modality, with raw counts. Is left as it is.
+        MuData, or AnnData of one modality, with raw counts. Not modified.
     layers
-        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
-        counts are; without, in ``X``.
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
+        with the raw counts, default ``X``.
 
     Returns
     -------
     AnnData | MuData
-        A copy. Of a MuData, each modality without the cells that have no counts in it, and the cells
-        that have some in any, in their order.
+        A copy. In a MuData, each modality loses the cells that have no counts in it; cells with
+        counts in any modality are kept, in their order.
 
     Raises
     ------
     TypeError
-        If `data` is no container.
+        If `data` is neither AnnData nor MuData.
     KeyError
-        If there is no such layer.
+        If the layer does not exist.
     ValueError
         If values are not raw counts.
 
@@ -139,7 +140,7 @@ def drop_unmeasured(data: Container, **layers: Unpack[Layers]) -> Container:
         modality = modality_named(key) or looks_like(adata)
         has = _has_counts(adata, named.get(modality), f"mdata[{key!r}]", f"{modality}_layer")
         found[key] = adata[has].to_memory() if adata.isbacked else adata[has].copy()
-    return _joined(found, data)
+    return _join(found, data)
 
 
 def _has_counts(
@@ -151,13 +152,13 @@ def _has_counts(
 
 
 def _without_registration(adata: AnnData) -> AnnData:
-    """Drop the ids of a registration with scvi-tools, which was of other features."""
+    """Drop the ids of a registration with scvi-tools, which had other features."""
     for key in [key for key in adata.uns if key.startswith("_scvi_")]:
         del adata.uns[key]
     return adata
 
 
-def _joined(parts: dict[str, AnnData], source: AnnData | MuData) -> MuData:
+def _join(parts: dict[str, AnnData], source: AnnData | MuData) -> MuData:
     """Return a MuData of the cells in any part, in the order and with the obs of `source`."""
     some = np.any([source.obs_names.isin(part.obs_names) for part in parts.values()], axis=0)
     with keep_obs():

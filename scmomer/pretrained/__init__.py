@@ -1,4 +1,4 @@
-"""Published checkpoints as models: scBERT's and scMomer's weights, read without unpickling."""
+"""Models from published checkpoints of scBERT and scMomer, read without unpickling."""
 
 from scmomer.pretrained._scbert import load_scbert
 from scmomer.pretrained._scmomer import load_scmomer

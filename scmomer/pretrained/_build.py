@@ -1,4 +1,4 @@
-"""From translated tensors to a model that is ready for inference."""
+"""Build a model that is ready for inference from the tensors of a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scmomer.data import ModelSpec
 from scmomer.model import SCMOMER, make_ready
 from scmomer.module import get_config
 from scmomer.pretrained._checkpoint import Plan, translate
-from scmomer.pretrained._performer import published
+from scmomer.pretrained._performer import left_out
 
 _STATISTICS = (
     "target_sum",
@@ -47,7 +47,7 @@ def build(
 ) -> SCMOMER:
     """Return a model of RNA with the tensors of a checkpoint.
 
-    `untrained` names the parts of our network that the checkpoint has nothing for.
+    `untrained` are prefixes of network parts that the checkpoint does not have.
     """
     features = {RNA: genes}
     spec = ModelSpec(features, modality_keys={}, layers={RNA: None}, bridged=bridged)
@@ -56,7 +56,7 @@ def build(
     found = translate(tensors, plan, state, source)
     rest = [k for k in state if k not in found and not k.startswith(tuple(untrained))]
     if rest:
-        msg = f"Expected {source} to fill the whole network, found nothing for {rest[:8]}."
+        msg = f"{source} lacks tensors of the network: {rest[:8]}."
         raise ValueError(msg)
     model.module.load_state_dict({**state, **found})
     model.stages_ = ("rna", "bridge") if bridged else ("rna",)
@@ -65,7 +65,7 @@ def build(
         source,
         len(found),
         Path(path).name,
-        "; ".join(published(tensors, plan)) or "none",
+        "; ".join(left_out(tensors, plan)) or "none",
     )
     make_ready(model, accelerator, device)
     return model

@@ -1,4 +1,4 @@
-"""Checkpoint files of other programs: tensors by name, every one of them accounted for."""
+"""Checkpoint files of other programs: tensors by name, all accounted for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ class Target:
     name: str
     """Name in the network."""
     change: Callable[[Tensor], Tensor] = lambda tensor: tensor
-    """From the published layout to ours."""
+    """Conversion from the published layout to ours."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +30,21 @@ class LeftOut:
 
 
 Plan = Mapping[str, Target | LeftOut]
-"""What becomes of each tensor, by its published name."""
+"""Use of each tensor, by its published name."""
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint; nothing in the file is executed.
 
-    Accepts a state dictionary or a dictionary with one under ``model_state_dict`` (beside which
-    optimizer and scheduler are left unread), with or without the prefix ``module.``.
+    Accepts a state dictionary, or a dictionary with a state dictionary under ``model_state_dict``
+    (optimizer and scheduler are ignored), with or without the prefix ``module.``.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If it is no checkpoint, holds something else than tensors, or would need unpickling.
+        If it is not a checkpoint, has values other than tensors, or would need unpickling.
     """
     path = Path(path)
     if not path.is_file():
@@ -56,45 +55,44 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, KeyError) as error:
         msg = (
-            f"Expected tensors in {str(path)!r}, found a file that is damaged, is no checkpoint, or "
-            f"holds objects that only running its code could restore: {str(error)[:200]} "
-            "Fetch the file again; scmomer never executes what is in a file."
+            f"Expected tensors in {str(path)!r}, found a file that is damaged, is not a checkpoint, "
+            f"or has objects that need code to be executed: {str(error)[:200]} "
+            "Download the file again; scmomer never executes code of a file."
         )
         raise ValueError(msg) from error
     tensors = content.get("model_state_dict", content) if isinstance(content, dict) else content
     if not isinstance(tensors, dict) or not tensors:
-        _refuse(path, type(tensors).__name__)
+        raise _not_tensors(path, type(tensors).__name__)
     strange = [k for k, v in tensors.items() if not isinstance(v, Tensor)]
     if strange:
-        _refuse(path, f"a dictionary with {strange[:5]}")
+        raise _not_tensors(path, f"a dictionary with {strange[:5]}")
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     return tensors
 
 
-def _refuse(path: Path, found: str) -> NoReturn:
-    msg = (
+def _not_tensors(path: Path, found: str) -> ValueError:
+    return ValueError(
         f"Expected a dictionary of tensors in {str(path)!r}, at the top or under "
         f"'model_state_dict', found {found}. Pass a checkpoint of scBERT or scMomer."
     )
-    raise ValueError(msg)
 
 
 def translate(
     tensors: Mapping[str, Tensor], plan: Plan, expected: Mapping[str, Tensor], source: str
 ) -> dict[str, Tensor]:
-    """Return tensors under our names and in our types.
+    """Return tensors with our names and dtypes.
 
     Parameters
     ----------
     tensors
-        What the file holds.
+        Tensors of the file.
     plan
-        What becomes of each tensor.
+        Use of each tensor.
     expected
-        The network's state, for shapes and types.
+        State of the network, for shapes and dtypes.
     source
-        What the file should be, for messages.
+        Name of the expected checkpoint, for messages.
 
     Raises
     ------
@@ -110,7 +108,7 @@ def translate(
         found, goal = tensors[name], expected[target.name]
         try:
             value = target.change(found)
-        except (RuntimeError, IndexError):  # fewer dimensions than published
+        except (RuntimeError, IndexError):  # fewer dimensions than in the published file
             value = found
         if value.shape != goal.shape:
             problems.append(f"{name} of shape {tuple(found.shape)}")

@@ -1,4 +1,4 @@
-"""The RNA encoder of published checkpoints: sizes read off its tensors, and where each goes."""
+"""The RNA encoder of published checkpoints: sizes and names of its tensors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LAYER = (
 
 
 def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> dict[str, Any]:
-    """Read the options of :class:`scmomer.module.RNAConfig` off a checkpoint's tensors.
+    """Return the options of :class:`scmomer.module.RNAConfig` from the tensors of a checkpoint.
 
     Raises
     ------
     ValueError
-        If the tensors that tell the sizes are missing.
+        If the tensors that define the sizes are missing.
     """
     layer = f"{prefix}performer.net.layers.0."
     names = {
@@ -39,8 +39,8 @@ def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> 
     if missing:
         some = list(tensors)[:3]
         msg = (
-            f"Expected the tensors of {source}, found none for {missing[:4]} among "
-            f"{len(tensors)} such as {some}. Check that the file is of this kind."
+            f"The file lacks tensors of {source}: {missing[:4]}. It has {len(tensors)} tensors, such "
+            f"as {some}. Check that the file is of this kind."
         )
         raise ValueError(msg)
     shapes = {key: tensors[name].shape for key, name in names.items()}
@@ -61,14 +61,14 @@ def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> 
 
 
 def performer_plan(prefix: str, depth: int) -> dict[str, Target | LeftOut]:
-    """Say where the tensors of the Performer go; names are published ones."""
+    """Return the use of the tensors of the Performer, by published name."""
     names = ["token_emb.weight", "pos_emb.emb.weight", "norm.weight", "norm.bias"]
     names += [f"performer.net.layers.{i}.{name}" for i in range(depth) for name in _LAYER]
     plan: dict[str, Target | LeftOut] = {
         f"{prefix}{name}": Target(f"modalities.rna.encoder.model.{name}") for name in names
     }
     plan[f"{prefix}performer.calls_since_last_redraw"] = LeftOut(
-        "random features are drawn once and kept"
+        "random features are drawn only once"
     )
     return plan
 
@@ -76,27 +76,27 @@ def performer_plan(prefix: str, depth: int) -> dict[str, Target | LeftOut]:
 def vocabulary(
     genes: Sequence[str] | None, tensors: Mapping[str, Tensor], name: str, source: str
 ) -> pd.Index:
-    """Return the genes of a checkpoint, one fewer than rows of its position table.
+    """Return the genes of a checkpoint, whose position table has one more row.
 
     Raises
     ------
     ValueError
-        If the number of genes does not fit, or a gene occurs twice.
+        If the number of genes does not match, or genes are not unique.
     """
     index = panglao_genes() if genes is None else pd.Index(list(genes)).astype(str)
     if not index.is_unique:
-        twice = index[index.duplicated()][:3].tolist()
-        msg = f"Expected genes to be unique, found {twice} more than once."
+        duplicates = index[index.duplicated()][:3].tolist()
+        msg = f"Expected genes to be unique, found duplicates of {duplicates}."
         raise ValueError(msg)
     if name in tensors and len(tensors[name]) != len(index) + 1:
         msg = (
-            f"Expected {len(index) + 1} rows in {name} of {source} (one a gene and one that is "
+            f"Expected {len(index) + 1} rows in {name} of {source} (one per gene and one "
             f"unused), found {len(tensors[name])}. Pass genes=, the checkpoint's genes in order."
         )
         raise ValueError(msg)
     return index
 
 
-def published(tensors: Mapping[str, Tensor], plan: Plan) -> list[str]:
-    """Describe what of a checkpoint was left out, for the log."""
+def left_out(tensors: Mapping[str, Tensor], plan: Plan) -> list[str]:
+    """Return the tensors of a checkpoint that are left out, with reasons, for the log."""
     return [f"{k} ({p.reason})" for k, p in plan.items() if isinstance(p, LeftOut) and k in tensors]

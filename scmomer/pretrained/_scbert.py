@@ -24,13 +24,13 @@ def load_scbert(
 ) -> SCMOMER:
     """Build a model from scBERT's pretrained weights (Yang et al., Nature Machine Intelligence 2022).
 
-    The file is ``panglao_pretrain.pth`` of scBERT, or a checkpoint of the same layout (scMomer's
-    ``s1_rna.pth``); it holds the gene table, so no other file is needed. It is read with
+    The file is ``panglao_pretrain.pth`` of scBERT or a checkpoint of the same layout (scMomer's
+    ``s1_rna.pth``). It includes the gene table, so no other file is needed. It is read with
     ``weights_only=True``.
 
-    Each gene of the vocabulary is a token, expression bins are log2 counts per 10,000, floored as
+    Each gene of the vocabulary is a token; expression bins are log2 counts per 10,000, floored as
     in scBERT. scBERT has no cell embedding; here it is the mean and the maximum over genes of the
-    Performer's output, side by side. Unlike scBERT's scripts, no empty token is appended to the
+    Performer's output, concatenated. Unlike in scBERT's scripts, no empty token is appended to the
     genes, and random features are never redrawn.
 
     Parameters
@@ -38,26 +38,26 @@ def load_scbert(
     path
         The checkpoint.
     genes
-        Its genes in order; None for the published vocabulary (:func:`panglao_genes`).
+        Genes of the checkpoint in order; None for the published vocabulary (:func:`panglao_genes`).
     accelerator, device
-        Where to put the model, as in :func:`scmomer.load`.
+        Device of the model, as in :func:`scmomer.load`.
     options
-        Fields of :class:`scmomer.module.ModuleConfig` to replace; for example
-        ``rna_stabilizer="cell"``, the published scripts' numerics at batch size 1, instead of
-        performer-pytorch 1.1.4's.
+        Fields of :class:`scmomer.module.ModuleConfig` to replace, such as
+        ``rna_stabilizer="cell"``: numerics of the published scripts at batch size 1 instead of
+        those of performer-pytorch 1.1.4.
 
     Returns
     -------
     SCMOMER
-        A model of RNA, ready for :meth:`~scmomer.SCMOMER.get_latent_representation` and to be
-        saved. The published encoder is large, 308 GFLOP a cell: seconds on a laptop.
+        A model of RNA, ready for :meth:`~scmomer.SCMOMER.get_latent_representation` and for saving.
+        The published encoder is large, 308 GFLOP per cell: seconds on a laptop.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is not such a checkpoint; the message names every tensor that does not fit.
+        If the file is not such a checkpoint; the message lists the tensors that do not match.
     """
     tensors = read_tensors(path)
     sizes = performer_sizes(tensors, "", _SOURCE)

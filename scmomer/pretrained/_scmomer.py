@@ -26,27 +26,26 @@ def load_scmomer(
 ) -> SCMOMER:
     """Build a model from scMomer's released weights (bioRxiv 2025.08.04.668374).
 
-    The release (``pretrained_scmomer.pth``) holds the RNA encoder, the bridge that predicts the
-    ATAC embedding, and the fusion: multi-omics embeddings from RNA alone. It holds **neither the
-    ATAC encoder nor decoders**, so this model reads no ATAC and translates nothing. It is read
-    with ``weights_only=True``.
+    The release (``pretrained_scmomer.pth``) has the RNA encoder, the bridge that predicts the ATAC
+    embedding, and the fusion: it gives multi-omic embeddings from RNA alone. It has **neither the
+    ATAC encoder nor decoders**, so this model can neither embed ATAC nor translate. It is read with
+    ``weights_only=True``.
 
-    Expression is log2 counts per 10,000, taken once; bins are rounded. (The published scripts take
-    the logarithm a second time in pretraining if their input went through their own
-    preprocessing.)
+    Expression is log2 counts per 10,000; bins are rounded. (In pretraining, the published scripts
+    take the logarithm a second time if the input comes from their own preprocessing.)
 
     Parameters
     ----------
     path
         The checkpoint.
     genes
-        Its genes in order; None for the published vocabulary (:func:`panglao_genes`).
+        Genes of the checkpoint in order; None for the published vocabulary (:func:`panglao_genes`).
     accelerator, device
-        Where to put the model, as in :func:`scmomer.load`.
+        Device of the model, as in :func:`scmomer.load`.
     options
-        Fields of :class:`scmomer.module.ModuleConfig` to replace; for example
-        ``rna_stabilizer="cell"``, the published scripts' numerics at batch size 1, instead of
-        performer-pytorch 1.1.4's.
+        Fields of :class:`scmomer.module.ModuleConfig` to replace, such as
+        ``rna_stabilizer="cell"``: numerics of the published scripts at batch size 1 instead of
+        those of performer-pytorch 1.1.4.
 
     Returns
     -------
@@ -57,15 +56,15 @@ def load_scmomer(
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is not such a checkpoint; the message names every tensor that does not fit.
+        If the file is not such a checkpoint; the message lists the tensors that do not match.
     """
     tensors = read_tensors(path)
     sizes = performer_sizes(tensors, _PREFIX, _SOURCE)
     index = vocabulary(genes, tensors, f"{_PREFIX}pos_emb.emb.weight", _SOURCE)
     projection, hidden = tensors.get("rna_projection.weight"), tensors.get("encoder.encoder.0.bias")
-    if projection is not None and hidden is not None:  # else reported as missing
+    if projection is not None and hidden is not None:  # otherwise reported as missing later
         sizes |= {"n_latent": len(projection), "bridge_hidden": len(hidden)}
     return build(
         tensors,
@@ -87,7 +86,7 @@ def load_scmomer(
 
 
 def _plan(depth: int) -> dict[str, Target | LeftOut]:
-    """Say where each published tensor goes."""
+    """Return the use of each published tensor."""
     plan = performer_plan(_PREFIX, depth)
     plan |= {
         # A 2D convolution with one filter as wide as a token is a linear map.
@@ -105,6 +104,6 @@ def _plan(depth: int) -> dict[str, Target | LeftOut]:
             f"encoder.encoder.1.{kind}": Target(f"bridges.rna.0.rest.0.{kind}"),
             f"encoder.encoder.4.{kind}": Target(f"bridges.rna.0.rest.3.{kind}"),
             f"to_out.{kind}": Target(f"fusion.to_out.{kind}"),
-            f"atac_ln.{kind}": LeftOut("normalises the embedding of an ATAC encoder not released"),
+            f"atac_ln.{kind}": LeftOut("normalizes the embedding of an ATAC encoder not released"),
         }
     return plan

@@ -1,4 +1,4 @@
-"""Tools: one verb per file."""
+"""Tools: embed, translate, annotate and compare cells."""
 
 from scmomer.tl._annotate import annotate
 from scmomer.tl._embed import embed

@@ -1,4 +1,4 @@
-"""Annotate cells by a labelled reference."""
+"""Annotate cells from a labeled reference."""
 
 from __future__ import annotations
 
@@ -36,48 +36,47 @@ def annotate(
     reference_layer: str | Mapping[str, str] | None = None,
     **layers: Unpack[Layers],
 ) -> Container | None:
-    """Annotate cells with the types of a labelled reference.
+    """Annotate cells with the types of a labeled reference.
 
     Trains a :class:`scmomer.CellTypeClassifier` on the embeddings of the reference and applies it
-    to the query. Both are read alike: in the modalities that both have, if there are such, and in
-    the genes that both have.
+    to the query. Only shared genes and, if there are any, shared modalities are used.
 
     Parameters
     ----------
     query
-        AnnData of one modality or MuData, with raw counts. Needs no labels and no set-up.
+        AnnData of one modality or MuData, with raw counts. Needs no labels and no setup.
     reference
-        Labelled cells, in a container of either kind; or a classifier, trained before, which saves
-        training for each query.
+        Labeled cells, AnnData or MuData; or a trained classifier, which can be reused for several
+        queries.
     labels_key
-        Column of obs with the reference's cell types; not needed with a classifier.
+        Column of the reference's obs with cell types; not needed with a classifier.
     model
-        Trained model, path of a saved one, or None for the one trained or loaded last. It is not
-        changed.
+        Trained model, or the path of a saved one; None for the last one trained or loaded. Not
+        modified.
     mode
         ``"frozen"`` trains on cached embeddings, in seconds. ``"finetune"`` also trains the last
         block and the final norms of the RNA encoder, on a copy of the network, in minutes.
     unknown_threshold
-        Cells whose largest probability is below it become ``"unknown"``. ``"auto"`` takes the one
-        that 2.5 % of held-out reference cells do not reach, and calls cells unknown too that are
-        further from the reference than 97.5 % of its own cells from each other. None: no cell is.
+        Cells whose largest probability is below it become ``"unknown"``. ``"auto"`` uses the 2.5 %
+        quantile of held-out reference cells; cells whose novelty exceeds the 97.5 % quantile of the
+        reference also become ``"unknown"``. None disables this.
     key_added
-        Key in ``obs``, and how the other keys begin.
+        Key in ``obs``, and prefix of the other keys.
     batch_size
-        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+        Minibatch size, default :attr:`scvi.settings.batch_size`. Does not change results.
     copy
-        Return a changed copy instead of changing `query`.
+        Modify and return a copy of `query`.
     reference_layer
-        Layer of the reference that holds raw counts: a name for an AnnData, ``{"rna": "counts"}``
-        for a MuData.
+        Layer of the reference with raw counts: a name for an AnnData, ``{"rna": "counts"}`` for a
+        MuData.
     layers
-        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
-        raw counts of the query are, if not where the training data had them or in ``X``.
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
+        with the raw counts of the query; default as in the training data, else ``X``.
 
     Returns
     -------
     AnnData | MuData | None
-        None, or the copy. Adds:
+        None, or the copy if `copy`. Adds:
 
         ``obs[key_added]``
             Type of each cell, categorical.
@@ -86,22 +85,22 @@ def annotate(
             ``uns["scmomer"]["annotate"]["params"]["classes"]``, the order of the categories of
             ``obs[key_added]``.
         ``obs[key_added + "_entropy"]``
-            Entropy of these, from 0 to the logarithm of the number of types (nats).
+            Entropy of the probabilities, from 0 to the log of the number of types (nats).
         ``obs[key_added + "_novelty"]``
-            Distance of the embedding to the centre of the nearest type, in units of how cells
-            vary within types; 1 for the median reference cell.
+            Distance of the embedding to the center of the nearest type, relative to the variation
+            within types; 1 for the median reference cell.
         ``uns["scmomer"]["annotate"]``
-            Parameters, threshold and id of the model.
+            Parameters, threshold and model id.
 
     Raises
     ------
     KeyError
-        If the reference has no such column.
+        If the column does not exist.
     RuntimeError
         If there is no model, or it is not trained.
     ValueError
-        If labels are missing, of one class only, or one class has a single cell; if reference and
-        query share no gene; if a classifier was trained on another model.
+        If labels are missing, there is only one class, or a class has a single cell; if reference
+        and query share no gene; if a classifier was trained with another model.
 
     Examples
     --------
@@ -145,13 +144,13 @@ def _fitted(
     model: SCMOMER,
     options: dict[str, Any],
 ) -> CellTypeClassifier:
-    """Train a classifier that reads the reference as the query can be read."""
+    """Train a classifier on the modalities and genes that reference and query share."""
     with called("reference"):
         check_container(reference)
     if labels_key is None:
         msg = (
             "Expected labels_key=, the column of the reference's obs with cell types, found None. "
-            f"Name one of {obs_columns(reference)}."
+            f"Pass one of {obs_columns(reference)}."
         )
         raise ValueError(msg)
     classifier = CellTypeClassifier(model)
@@ -189,5 +188,5 @@ def _write(
     query.obs[key] = pd.Categorical(labels, categories=names)
     query.obs[f"{key}_entropy"] = entropy(probabilities.to_numpy(), axis=1).astype(np.float32)
     query.obs[f"{key}_novelty"] = novelty
-    # An array: a file keeps no data frame whose columns are named CD4/CD8.
+    # An array: files cannot hold a data frame with a column named CD4/CD8.
     query.obsm[f"{key}_probability"] = probabilities.to_numpy(np.float32)

@@ -1,4 +1,4 @@
-"""Copies of containers, for the verbs that take ``copy=True``."""
+"""Copies of containers, for functions with ``copy=True``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Container = TypeVar("Container", AnnData, MuData)
 def copied(data: Container) -> Container:
     """Return a copy in memory with the cells in the same order.
 
-    ``MuData.copy`` of its own moves the cells of a mosaic that lack a modality to the end, and
-    pulls the columns of each modality under a prefix.
+    Without ``keep_obs``, ``MuData.copy`` would move cells that lack a modality to the end and add
+    the prefixed columns of each modality.
     """
     with keep_obs():
         if isinstance(data, AnnData):
@@ -29,12 +29,12 @@ def copied(data: Container) -> Container:
 
 
 def own(data: Container, copy: bool) -> Container:
-    """Return what a verb may write to: the data, or with `copy` a copy of them.
+    """Return the data to write to: `data`, or a copy of them if `copy`.
 
     Raises
     ------
     ValueError
-        If nothing can be written to them.
+        If `data` cannot be written to.
     """
     if copy:
         return copied(data)

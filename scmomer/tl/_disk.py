@@ -1,4 +1,4 @@
-"""Translations that are written chunk by chunk and never held whole."""
+"""Translations written to disk chunk by chunk."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_translation(
 ) -> AnnData:
     """Write a translation into ``path`` (.h5ad) and return it backed.
 
-    There is no ``layers["scmomer"]``: anndata reads layers into memory when it opens a file.
+    ``layers["scmomer"]`` is not written: anndata reads layers into memory when it opens a file.
     """
     _check_path(path, data)
     translation = model._translation(
@@ -51,31 +51,31 @@ def write_translation(
         frame.write_h5ad(path)
     except OSError as error:
         msg = (
-            f"Expected a file that can be written in path={str(path)!r}, found: {error}. If it is "
-            "open as an AnnData, close that (`adata.file.close()`), or name another file."
+            f"Cannot write path={str(path)!r}: {error}. If the file is open as an AnnData, close it "
+            "(`adata.file.close()`), or pass another path."
         )
         raise OSError(msg) from error
     chunk = (min(shape[0], 256), min(shape[1], 1024)) if min(shape) else None
     with h5py.File(path, "r+") as file:
         del file["X"]
         dataset = _create(file, "X", shape, chunk)
-        apart = None
+        std = None
         if options["uncertainty"]:
-            apart = _create(file["layers"], KEYS.STD_LAYER, shape, chunk)
+            std = _create(file["layers"], KEYS.STD_LAYER, shape, chunk)
         for rows, values, deviation in translation.chunks(options["uncertainty"]):
             dataset[rows] = values
-            if apart is not None:
-                apart[rows] = deviation
+            if std is not None:
+                std[rows] = deviation
     return anndata.read_h5ad(path, backed="r")
 
 
 def _check_path(path: Path, data: AnnData) -> None:
-    """Raise if this is no name of a new .h5ad file."""
+    """Raise if this is not the path of a new .h5ad file."""
     own_file = data.isbacked and Path(data.file.filename).resolve() == path.resolve()
     if path.suffix == ".h5ad" and not path.is_dir() and not own_file:
         return
-    found = "the file of the data themselves" if own_file else repr(str(path))
-    msg = f"Expected a file in path= that ends in .h5ad, found {found}. Name another file."
+    found = "the file of the data" if own_file else repr(str(path))
+    msg = f"Expected path= to be another file that ends in .h5ad, found {found}."
     raise ValueError(msg)
 
 

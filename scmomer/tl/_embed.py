@@ -1,4 +1,4 @@
-"""Write multi-omics embeddings into a container."""
+"""Write multi-omic embeddings into a container."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ def embed(
     copy: bool = False,
     **layers: Unpack[Layers],
 ) -> Container | None:
-    """Embed cells, whatever modalities they have.
+    """Embed cells with any of the model's modalities.
 
     Parameters
     ----------
     data
-        AnnData or MuData with raw counts where the model's training data had them. Needs no
-        set-up, labels or batch column; features are matched by name. An AnnData of several
-        modalities is split by ``var["feature_types"]`` or by names.
+        AnnData or MuData with raw counts. Needs no setup, labels or batch column; features are
+        matched by name. An AnnData of several modalities is split by ``var["feature_types"]`` or
+        by names.
     model
-        Trained model, path of a saved one, or None for the one trained or loaded last.
+        Trained model, or the path of a saved one; None for the last one trained or loaded.
     key_added
         Key in ``obsm``.
     batch_size
-        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+        Minibatch size, default :attr:`scvi.settings.batch_size`. Does not change results.
     copy
-        Return a changed copy instead of changing `data`.
+        Modify and return a copy of `data`.
     layers
-        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
-        raw counts are, if not where the training data had them or in ``X``.
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
+        with the raw counts; default as in the training data, else ``X``.
 
     Returns
     -------
     AnnData | MuData | None
-        None, or the copy. Adds, each of shape ``(n_cells, n_latent)`` and float32:
+        None, or the copy if `copy`. Adds, each of shape ``(n_cells, n_latent)`` and float32:
 
         ``obsm[key_added]``
             The fused embedding.
         ``obsm[key_added + "_rna"]``, ``"_atac"``, ``"_protein"``
-            Embeddings of the model's single modalities; predicted where one was not measured, not
-            a number where no training cell had it together with what the cell has.
+            Embeddings of single modalities, predicted where a modality was not measured. NaN if no
+            training cell had it together with a modality of the cell.
         ``uns["scmomer"]``
-            Parameters and id of the model.
+            Parameters and model id.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Embeddings of other methods, made of the RNA counts of the cells."""
+"""Embeddings of other methods, from RNA counts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _TARGET = 1e4  # counts per cell before the logarithm
 
 
 def check_methods(methods: str | Sequence[str]) -> tuple[Method, ...]:
-    """Return the methods asked for; raise if one is unknown or not installed."""
+    """Return the requested methods; raise if one is unknown or not installed."""
     chosen = (methods,) if isinstance(methods, str) else tuple(dict.fromkeys(methods))
     if unknown := [name for name in chosen if name not in get_args(Method)]:
         msg = f"Expected methods among {list(get_args(Method))}, found {unknown}."
         raise ValueError(msg)
     if "harmony" in chosen and find_spec("harmonypy") is None:
         msg = (
-            "harmonypy, which methods=['harmony'] needs, is not installed. Install it with: "
+            "harmonypy is not installed (needed for methods=['harmony']). Install it with: "
             "pip install harmonypy"
         )
         raise ImportError(msg)
@@ -45,14 +45,14 @@ def make_embeddings(
     layer: str | None = None,
     max_epochs: int | None = None,
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the embedding of each method by its name, ``(n_cells, n_dims)``.
+    """Return the embedding of each method by name, ``(n_cells, n_dims)``.
 
     Parameters
     ----------
     data
         AnnData of RNA, or MuData with RNA of every cell.
     methods
-        Which, in this order.
+        Methods, in this order.
     batch
         Batch of each cell, ``(n_cells,)``.
     layer, max_epochs
@@ -69,7 +69,7 @@ def make_embeddings(
         return {}
     counts = _rna_counts(data, layer)
     found: dict[str, NDArray[np.float32]] = {}
-    pcs = components(counts) if {"pca", "harmony"} & set(methods) else None
+    pcs = principal_components(counts) if {"pca", "harmony"} & set(methods) else None
     for method in methods:
         if method == "scvi":
             z = _scvi(counts, batch, max_epochs)
@@ -99,16 +99,16 @@ def _rna_counts(data: AnnData | MuData, layer: str | None) -> sp.csr_matrix:
         raise ValueError(msg)
     if not rna.obs_names.equals(data.obs_names):
         msg = (
-            f"Expected RNA of all {data.n_obs} cells for methods=, found that of {rna.n_obs}. Pass "
+            f"Expected RNA of all {data.n_obs} cells for methods=, found {rna.n_obs} cells. Pass "
             f"methods=(), or the cells that have RNA: `mdata = mdata[{where}.obs_names].copy()`."
         )
         raise ValueError(msg)
     return get_counts(rna, layer, where)
 
 
-def components(counts: sp.csr_matrix) -> NDArray[np.float32]:
-    """Return principal components of log-normalised counts of the most variable genes."""
-    import scanpy as sc  # takes time, and few need it
+def principal_components(counts: sp.csr_matrix) -> NDArray[np.float32]:
+    """Return principal components of log-normalized counts of the most variable genes."""
+    import scanpy as sc  # slow to import, rarely needed
 
     adata = AnnData(counts.astype(np.float32))
     sc.pp.normalize_total(adata, target_sum=_TARGET)

@@ -1,4 +1,4 @@
-"""How well embeddings mix batches and keep types of cells apart, beside other methods."""
+"""Integration scores of embeddings, compared with other methods."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from scmomer.data import check_container, obs_column, with_values
 from scmomer.metrics import check_batches_and_types, check_matrix, import_scib_metrics
 from scmomer.tl._integration_methods import Method, check_methods, make_embeddings
 
-_EXACT = 20_000  # cells up to which comparing all is quicker than compiling and building an index
+_MAX_EXACT_CELLS = 20_000  # up to here, exact search is faster than building an index
 
 
 def integration_report(
@@ -42,10 +42,10 @@ def integration_report(
 ) -> pd.DataFrame:
     r"""Score embeddings by scib-metrics, beside PCA, Harmony and SCVI of the same cells.
 
-    The ``Benchmarker`` of scib-metrics (Luecken et al., Nature Methods 2022) with its defaults, but
-    for principal component regression, which judges a change of components and not an embedding of
-    its own, and kBET, which takes minutes and has to be asked for; neighbours are exact up to 20,000 cells. With the means of both groups of
-    metrics,
+    Runs the ``Benchmarker`` of scib-metrics (Luecken et al., Nature Methods 2022) with its
+    defaults, without PC regression (which needs a pre-integration embedding) and, unless
+    ``kbet=True``, without kBET (slow). Neighbors are exact up to 20,000 cells. With the means of
+    both groups of metrics,
 
     .. math::
 
@@ -56,41 +56,42 @@ def integration_report(
     data
         AnnData or MuData with embeddings in obsm.
     batch_key, labels_key
-        Columns of obs with batch and cell type of each cell.
+        Columns of obs with the batch and the cell type of each cell.
     use_rep
         Keys of obsm to score.
     methods
-        Embeddings to make of these very cells' RNA and to score too: ``"pca"``, 50 components of
-        log-normalised counts of the 2,000 most variable genes; ``"harmony"``, Harmony on these
-        (``pip install harmonypy``); ``"scvi"``, SCVI with its defaults, which trains for minutes.
-        They see the cells that they are scored on, which scMomer does not of a query.
+        Embeddings to compute from the RNA of these cells and to score as well: ``"pca"``, 50
+        components of log-normalized counts of the 2,000 most variable genes; ``"harmony"``, Harmony
+        on these components (``pip install harmonypy``); ``"scvi"``, SCVI with its defaults, which
+        trains for minutes. These methods are fitted to the scored cells; scMomer is not fitted to a
+        query.
     layer
-        Layer of the RNA that holds raw counts; None for ``X``. Only `methods` read it.
+        Layer of the RNA with raw counts; None for ``X``. Used only by `methods`.
     max_epochs
-        Epochs of SCVI, default its own choice.
+        Epochs of SCVI; None for its default.
     kbet
         Add kBET to batch correction.
     n_jobs
-        Threads that search for neighbours; -1 for all.
+        Threads of the neighbor search; -1 for all.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each embedding, named as in obsm or ``"PCA"``, ``"Harmony"``, ``"SCVI"``. Columns
-        are metrics, best at 1: of bio conservation ``isolated_labels``, ``kmeans_nmi``,
-        ``kmeans_ari``, ``silhouette_label``, ``clisi``; of batch correction ``bras``, ``ilisi``,
-        ``kbet`` if asked for, ``graph_connectivity``; then ``bio_conservation``,
-        ``batch_correction``, ``total``. ``data.uns["scmomer"]["integration_report"]`` holds it
-        too, as ``"table"`` beside ``"params"``, and survives a file.
+        One row for each embedding, named as in obsm or ``"PCA"``, ``"Harmony"``, ``"SCVI"``.
+        Columns are metrics, best at 1: for bio conservation ``isolated_labels``, ``kmeans_nmi``,
+        ``kmeans_ari``, ``silhouette_label``, ``clisi``; for batch correction ``bras``, ``ilisi``,
+        ``kbet`` if `kbet`, ``graph_connectivity``; then ``bio_conservation``, ``batch_correction``,
+        ``total``. Also written to ``data.uns["scmomer"]["integration_report"]``, as ``"table"``
+        beside ``"params"``.
 
     Raises
     ------
     ImportError
-        If scib-metrics, or what a method needs, is not installed; names the command.
+        If scib-metrics or a package of a method is not installed; the message has the command.
     KeyError
         If a column, embedding or layer is absent.
     ValueError
-        If a batch or label is missing, there are fewer than two of either, a method is unknown, or
+        If batches or labels have missing values or fewer than two values, a method is unknown, or
         values are not counts.
 
     Examples
@@ -107,7 +108,7 @@ def integration_report(
     check_batches_and_types(*(pd.factorize(obs[name])[0] for name in obs))
     embeddings = {key: _embedding(data, key) for key in keys}
     if not embeddings and not chosen:
-        msg = "Expected an embedding to score, found none. Name one in use_rep= or methods=."
+        msg = "There is no embedding to score. Set use_rep= or methods=."
         raise ValueError(msg)
     embeddings |= make_embeddings(data, chosen, obs["batch"], layer, max_epochs)
     table = _scores(embeddings, obs, kbet, n_jobs)
@@ -139,7 +140,7 @@ def _embedding(data: AnnData | MuData, key: str) -> NDArray[np.float32]:
     if key not in data.obsm:
         msg = (
             f"Expected an embedding {key!r} in obsm, found {sorted(data.obsm)}. Run "
-            "scmomer.tl.embed first, or name another in use_rep=."
+            "scmomer.tl.embed first, or set use_rep=."
         )
         raise KeyError(msg)
     return np.asarray(check_matrix(f"obsm[{key!r}]", np.asarray(data.obsm[key])), np.float32)
@@ -148,7 +149,7 @@ def _embedding(data: AnnData | MuData, key: str) -> NDArray[np.float32]:
 def _scores(
     embeddings: dict[str, NDArray[np.float32]], obs: pd.DataFrame, kbet: bool, n_jobs: int
 ) -> pd.DataFrame:
-    """Return metrics of scib-metrics, ``(n_embeddings, n_metrics)``, and their means."""
+    """Return the metrics and their means, ``(n_embeddings, n_metrics)``."""
     from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
 
     adata = AnnData(obs=obs, obsm=dict(embeddings))
@@ -159,12 +160,12 @@ def _scores(
         list(embeddings),
         BioConservation(),
         BatchCorrection(kbet_per_label=kbet, pcr_comparison=False),
-        # Read by the metric that is left out; else it would be computed of X, which is empty.
+        # Only for the metric that is left out; by default it would be computed from the empty X.
         pre_integrated_embedding_obsm_key=next(iter(embeddings)),
         n_jobs=n_jobs,
         progress_bar=False,
     )
-    exact = adata.n_obs <= _EXACT
+    exact = adata.n_obs <= _MAX_EXACT_CELLS
     benchmark.prepare(partial(_exact_neighbors, n_jobs=n_jobs) if exact else None)
     with keep_root():
         benchmark.benchmark()

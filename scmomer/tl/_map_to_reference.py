@@ -1,4 +1,4 @@
-"""Query cells in the embedding of a reference: neighbours there, labels, distance."""
+"""Map query cells to a reference: neighbors, labels, distance."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from scmomer.tl._embed import embed
 from scmomer.tl._record import record, records
 
 logger = logging.getLogger(__name__)
-_N_CHECKED = 64  # cells whose stored embedding is compared with the model's
-_N_TYPICAL = 2000  # reference cells that say how far cells are apart there
+_N_CHECKED_CELLS = 64  # whose stored embedding is compared with the model's
+_N_DISTANCE_CELLS = 2000  # reference cells for the typical distance
 
 
 class Neighbors(NamedTuple):
     """Nearest reference cells of each query cell, closest first."""
 
     indices: NDArray[np.intp]
-    """Places in the reference, ``(n_query, n_neighbors)``."""
+    """Positions in the reference, ``(n_query, n_neighbors)``."""
     distances: NDArray[np.float64]
     """Euclidean, ``(n_query, n_neighbors)``."""
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Gaussian weights, ``(n_query, n_neighbors)``; those of a cell sum to 1."""
+        """Gaussian weights, ``(n_query, n_neighbors)``; rows sum to 1."""
         squares = self.distances**2
         width = squares.mean(axis=1, keepdims=True)
-        # Where all are as close as can be, they count the same.
+        # Neighbors at distance 0 get equal weights.
         weights = np.exp(
             -0.5 * np.divide(squares, width, out=np.zeros_like(squares), where=width > 0)
         )
@@ -70,11 +70,12 @@ def map_to_reference(
     reference_layer: str | Mapping[str, str] | None = None,
     **layers: Unpack[Layers],
 ) -> Container | None:
-    r"""Place query cells in the embedding of a reference, and take over its labels.
+    r"""Map query cells to a reference and transfer its labels.
 
-    Nothing is trained. Labels go by weighted nearest neighbours as in scArches (Lotfollahi et al.,
-    Nature Biotechnology 2022), with a kernel that does not depend on the unit of the embedding: the
-    reference cell at distance :math:`d_j`, the :math:`j`-th nearest of :math:`k`, has weight
+    Nothing is trained. Labels are transferred by weighted nearest neighbors as in scArches
+    (Lotfollahi et al., Nature Biotechnology 2022), with a kernel that does not depend on the scale
+    of the embedding: the :math:`j`-th nearest of :math:`k` reference cells, at distance
+    :math:`d_j`, has weight
 
     .. math::
 
@@ -82,62 +83,62 @@ def map_to_reference(
         s^2 = \frac{1}{k} \sum_{j=1}^k d_j^2, \qquad
         p(l) = \frac{\sum_j w_j [l_j = l]}{\sum_j w_j},
 
-    and a cell gets the label with the largest :math:`p`, its confidence. It says how much the
-    neighbours agree, not how near they are: see the distance for that.
+    and a cell gets the label with the largest :math:`p`, its confidence. Confidence measures how
+    much the neighbors agree, not how close they are; the distance does that.
 
     Parameters
     ----------
     query
-        AnnData of one modality or MuData, with raw counts. Needs no set-up; features are matched
-        by name.
+        AnnData of one modality or MuData, with raw counts. Needs no setup; features are matched by
+        name.
     reference
-        The same, of the same modalities or others. Not changed. Its ``obsm["X_scmomer"]`` is used
-        if :func:`embed` wrote it with this model; otherwise cells are embedded here.
+        The same, of the same or of other modalities. Not modified. Its ``obsm["X_scmomer"]`` is
+        used if :func:`embed` wrote it with this model; otherwise its cells are embedded here.
     model
-        Trained model, path of a saved one, or None for the one trained or loaded last.
+        Trained model, or the path of a saved one; None for the last one trained or loaded.
     labels_key
-        Column of the reference's obs to take over, for example of cell types; None for none.
+        Column of the reference's obs to transfer, such as cell types; None transfers no labels.
     n_neighbors
-        Number of reference cells that a query cell is compared with, :math:`k`.
+        Number of nearest reference cells, :math:`k`.
     basis
-        Key of the reference's obsm, for example ``"X_umap"``: query cells are placed in it at the
-        weighted mean of their neighbours.
+        Key of the reference's obsm, such as ``"X_umap"``: query cells get the weighted mean of
+        their neighbors' coordinates.
     key_added
-        What the names of the results begin with.
+        Prefix of the names of the results.
     batch_size
-        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+        Minibatch size, default :attr:`scvi.settings.batch_size`. Does not change results.
     random_state
-        Seed of the approximate neighbours, which only a reference of more than 20,000 cells needs.
+        Seed of the approximate neighbor search, used if the reference has more than 20,000 cells.
     copy
-        Return a changed copy instead of changing `query`.
+        Modify and return a copy of `query`.
     reference_layer
-        Layer of the reference that holds raw counts: a name for an AnnData, ``{"rna": "counts"}``
-        for a MuData.
+        Layer of the reference with raw counts: a name for an AnnData, ``{"rna": "counts"}`` for a
+        MuData.
     layers
-        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
-        raw counts of the query are, if not where the training data had them or in ``X``.
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
+        with the raw counts of the query; default as in the training data, else ``X``.
 
     Returns
     -------
     AnnData | MuData | None
-        None, or the copy. Adds to the query what :func:`embed` does, and
+        None, or the copy if `copy`. Adds the results of :func:`embed`, and
 
         ``obs[key_added + "_distance"]``
-            Mean distance to the neighbours, in units of the median among reference cells (of the
-            mean distance to theirs): about 1 for cells such as those of the reference, more for
-            cells that it lacks.
+            Mean distance to the neighbors, relative to the median of the same distance among
+            reference cells: about 1 for cells like those of the reference, larger for cells that
+            are not in it.
         ``obs[key_added + "_label"]``
-            With `labels_key`: label, categorical with the categories of the reference.
+            If `labels_key`: label, categorical with the categories of the reference.
         ``obs[key_added + "_confidence"]``
-            Its probability, in ``[0, 1]``.
+            Probability of that label, in ``[0, 1]``.
         ``obsm[key_added + "_probabilities"]``
             Shape ``(n_cells, n_labels)``, float32; rows sum to 1. Columns are the labels in
-            ``uns["scmomer"]["map_to_reference"]["params"]["classes"]``, the order of the categories of
-            ``obs[key_added + "_label"]``.
+            ``uns["scmomer"]["map_to_reference"]["params"]["classes"]``, the order of the categories
+            of ``obs[key_added + "_label"]``.
         ``obsm[basis]``
-            With `basis`: place among the reference cells.
+            If `basis`: coordinates among the reference cells.
         ``uns["scmomer"]``
-            Parameters and id of the model.
+            Parameters and model id.
 
     Raises
     ------
@@ -146,8 +147,8 @@ def map_to_reference(
     KeyError
         If the reference lacks `labels_key` or `basis`.
     ValueError
-        If labels are missing, `n_neighbors` does not fit the reference, values are not counts, or
-        query or reference shares no feature with the model.
+        If labels have missing values, `n_neighbors` is too large for the reference, values are not
+        counts, or query or reference shares no feature with the model.
 
     Examples
     --------
@@ -160,8 +161,8 @@ def map_to_reference(
     with called("reference", "reference_layer"):
         check_container(reference)
         _check_n_neighbors(n_neighbors, reference.n_obs)
-        labels = None if labels_key is None else labels_of(reference, labels_key)
-        places = None if basis is None else _places(reference, basis)
+        labels = None if labels_key is None else reference_labels(reference, labels_key)
+        coordinates = None if basis is None else _coordinates(reference, basis)
         known = reference_embedding(
             reference, model, batch_size, reference_layers(reference, reference_layer)
         )
@@ -174,9 +175,9 @@ def map_to_reference(
     query.obs[f"{key_added}_distance"] = found.distances.mean(axis=1) / typical
     if labels is not None:
         write_labels(query, label_probabilities(found, labels), key_added)
-    if basis is not None and places is not None:
+    if basis is not None and coordinates is not None:
         rows = _as_matrix(found, reference.n_obs)
-        query.obsm[basis] = (rows @ places).astype(np.float32)
+        query.obsm[basis] = (rows @ coordinates).astype(np.float32)
     record(
         query,
         model,
@@ -191,7 +192,7 @@ def map_to_reference(
 
 
 def _check_n_neighbors(n_neighbors: int, n_reference: int) -> None:
-    # Reference cells are compared with each other too, and a cell is no neighbour of its own.
+    # Reference cells are also compared with each other, and a cell is not its own neighbor.
     if not 1 <= n_neighbors < n_reference:
         msg = (
             f"Expected n_neighbors of at least 1 and less than the {n_reference} cells of the "
@@ -200,13 +201,13 @@ def _check_n_neighbors(n_neighbors: int, n_reference: int) -> None:
         raise ValueError(msg)
 
 
-def labels_of(reference: AnnData | MuData, key: str) -> pd.Categorical:
-    """Return the label of each reference cell, ``(n_reference,)``, as text.
+def reference_labels(reference: AnnData | MuData, key: str) -> pd.Categorical:
+    """Return the label of each reference cell as text, ``(n_reference,)``.
 
     Raises
     ------
     KeyError
-        If there is no such column.
+        If the column does not exist.
     ValueError
         If a cell has no label.
     """
@@ -220,12 +221,12 @@ def labels_of(reference: AnnData | MuData, key: str) -> pd.Categorical:
         raise ValueError(msg)
     names = column.astype(object).map(as_text)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        used = column.cat.remove_unused_categories().cat.categories  # their order is the user's
+        used = column.cat.remove_unused_categories().cat.categories  # keeps the user's order
         return pd.Categorical(names, categories=list(dict.fromkeys(map(as_text, used))))
     return pd.Categorical(names)
 
 
-def _places(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]:
+def _coordinates(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]:
     """Return the coordinates of reference cells, ``(n_reference, n_dims)``."""
     if basis not in reference.obsm:
         msg = (
@@ -239,19 +240,19 @@ def _places(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]:
 def reference_embedding(
     reference: AnnData | MuData, model: SCMOMER, batch_size: int | None, layers: Layers
 ) -> NDArray[np.float64]:
-    """Return the embedding of reference cells, ``(n_reference, n_latent)``; kept if there is one."""
+    """Return the embedding of reference cells, ``(n_reference, n_latent)``; stored if valid."""
     entry = records(reference).get("embed")
     by_model = isinstance(entry, Mapping) and entry.get("model_id") == model.id
     if by_model and KEYS.OBSM in reference.obsm:
-        kept = np.asarray(reference.obsm[KEYS.OBSM])  # perhaps a data frame by now
-        some = np.unique(np.linspace(0, reference.n_obs - 1, _N_CHECKED).astype(int))
+        kept = np.asarray(reference.obsm[KEYS.OBSM])  # may be a data frame
+        some = np.unique(np.linspace(0, reference.n_obs - 1, _N_CHECKED_CELLS).astype(int))
         now = model.get_latent_representation(
             reference, indices=some, batch_size=batch_size, **layers
         )
         if kept.shape[1] == now.shape[1] and np.allclose(kept[some], now, rtol=1e-3, atol=1e-3):
             return np.asarray(kept, np.float64)
         logger.info(
-            "obsm[%r] of the reference is not what the model says of it now: embedding it again.",
+            "obsm[%r] of the reference differs from the model's embedding: embedding it again.",
             KEYS.OBSM,
         )
     z = model.get_latent_representation(reference, batch_size=batch_size, **layers)
@@ -263,22 +264,22 @@ def neighbors(
 ) -> Neighbors:
     """Return the `k` nearest cells of `index` for each of `query`, with distances."""
     indices = nearest(query, index, k, random_state)
-    # Neighbour by neighbour: no array of query x neighbours x dimensions.
+    # One neighbor at a time, to avoid an array of query x neighbors x dimensions.
     distances = [np.linalg.norm(query - index[indices[:, j]], axis=1) for j in range(k)]
     return Neighbors(indices, np.stack(distances, axis=1))
 
 
 def typical_distance(index: NDArray[np.float64], k: int, random_state: int) -> float:
-    """Return the median over reference cells of the mean distance to their `k` nearest others."""
+    """Return the median over reference cells of the mean distance to `k` nearest neighbors."""
     rng = np.random.default_rng(random_state)
-    some = rng.choice(len(index), min(len(index), _N_TYPICAL), replace=False)
+    some = rng.choice(len(index), min(len(index), _N_DISTANCE_CELLS), replace=False)
     found = neighbors(index[some], index, k + 1, random_state)
     typical = float(np.median(found.distances[:, 1:].mean(axis=1)))  # the first is the cell itself
-    return typical or 1.0  # copies of one cell
+    return typical or 1.0  # if all cells are equal
 
 
 def _as_matrix(found: Neighbors, n_reference: int) -> sp.csr_matrix:
-    """Return the weights as query x reference, each row with a sum of 1."""
+    """Return the weights as query x reference; rows sum to 1."""
     n, k = found.indices.shape
     starts = np.arange(n + 1) * k
     shape = (n, n_reference)
@@ -286,7 +287,7 @@ def _as_matrix(found: Neighbors, n_reference: int) -> sp.csr_matrix:
 
 
 def label_probabilities(found: Neighbors, labels: pd.Categorical) -> pd.DataFrame:
-    """Return the weighted share of each label among the neighbours, ``(n_query, n_labels)``."""
+    """Return the weighted share of each label among the neighbors, ``(n_query, n_labels)``."""
     n, n_labels = len(labels), len(labels.categories)
     member = sp.csr_matrix((np.ones(n), (np.arange(n), labels.codes)), shape=(n, n_labels))
     shares = (_as_matrix(found, n) @ member).toarray()
@@ -300,5 +301,5 @@ def write_labels(data: AnnData | MuData, probabilities: pd.DataFrame, key: str) 
     names = pd.Index(probabilities.columns)
     data.obs[f"{key}_label"] = pd.Categorical.from_codes(best, categories=names)
     data.obs[f"{key}_confidence"] = values[np.arange(len(values)), best]
-    # An array: a file keeps no data frame whose columns are named CD4/CD8.
+    # An array: files cannot hold a data frame with a column named CD4/CD8.
     data.obsm[f"{key}_probabilities"] = values

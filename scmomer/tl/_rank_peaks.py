@@ -1,4 +1,4 @@
-"""Differential accessibility of measured and of translated ATAC."""
+"""Differential accessibility of measured or translated ATAC."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from scmomer.tl._copy import Container, own
 
 Method = Literal["proportions", "wilcoxon", "t-test", "t-test_overestim_var", "logreg"]
 
-# Added to both rates of a fold change: one open cell in ten thousand, below what one cell of most
-# groups can show, so that a peak that is closed in one of them has a finite fold change.
+# Added to both rates of a fold change, so that the fold change is finite if a peak is closed in a
+# group. One open cell in ten thousand is below what one cell contributes in most groups.
 _PSEUDO_RATE = 1e-4
 _DTYPES = {"scores": "float32", "logfoldchanges": "float32"}  # scanpy's; others are float64
 
@@ -42,78 +42,77 @@ def rank_peaks(
     key_added: str = "rank_peaks",
     copy: bool = False,
 ) -> Container | None:
-    r"""Rank peaks by how differently accessible they are in groups of cells.
+    r"""Rank peaks by differential accessibility between groups of cells.
 
-    The same call serves measured and translated ATAC. With rates :math:`p_1, p_0` of a peak in the
+    Works for measured and for translated ATAC. With rates :math:`p_1, p_0` of a peak in the
     :math:`n_1` cells of a group and the :math:`n_0` cells of the reference, and the rate
-    :math:`p` of both together, the score of ``method="proportions"`` is
+    :math:`p` of both combined, the score of ``method="proportions"`` is
 
     .. math::
 
         z = \frac{p_1 - p_0}{\sqrt{p (1 - p) (1 / n_1 + 1 / n_0)}}
 
-    and 0 where :math:`p` is 0 or 1. A rate is the share of open cells, or the mean probability.
+    and 0 where :math:`p` is 0 or 1. A rate is the share of open cells or the mean probability.
 
     Parameters
     ----------
     data
-        AnnData of peaks, or MuData, of which the ``atac`` modality is used. Sparse or dense, in
-        memory or backed.
+        AnnData of peaks, or MuData with an ``atac`` modality. Sparse or dense, in memory or backed.
     groupby
         Column with the group of each cell, looked up in ``data.obs`` and then in the modality's
         obs. Cells without a group are left out.
     layer
-        Layer that holds the values, for example ``"scmomer"``; None for ``X``. Whole numbers are
-        counts, and a peak is open where they are above 0. Fractions in ``[0, 1]`` are
-        probabilities, such as those of :func:`translate_atac`.
+        Layer with the values, such as ``"scmomer"``; None for ``X``. Integers are counts, and a
+        peak is open where they are above 0. Fractions in ``[0, 1]`` are probabilities, such as
+        those of :func:`translate_atac`.
     groups
-        Groups to rank peaks for. ``"rest"`` means all other cells even then.
+        Groups to rank peaks for. ``"rest"`` always means all other cells.
     reference
         Group to compare with, or ``"rest"``.
     method
         - ``"proportions"``: two-proportion z test with pooled variance, two-sided.
-        - ``"wilcoxon"`` (corrected for ties, of which accessibility mostly consists),
-          ``"t-test"``, ``"t-test_overestim_var"``, ``"logreg"``:
-          :func:`scanpy.tl.rank_genes_groups`, which also takes fractions above 1 such as TF-IDF.
+        - ``"wilcoxon"`` (corrected for ties, which are common in accessibility), ``"t-test"``,
+          ``"t-test_overestim_var"``, ``"logreg"``:
+          :func:`scanpy.tl.rank_genes_groups`, which also accepts fractions above 1 such as TF-IDF.
     key_added
         Key in ``uns``.
     copy
-        Return a changed copy instead of changing `data`.
+        Modify and return a copy of `data`.
 
     Returns
     -------
     AnnData | MuData | None
-        None, or the copy. Adds, to ``data`` or to ``data["atac"]``, what
-        :func:`scanpy.get.rank_genes_groups_df` and :func:`scanpy.pl.rank_genes_groups` read:
+        None, or the copy if `copy`. Adds to ``data`` or ``data["atac"]``, in the format of
+        :func:`scanpy.get.rank_genes_groups_df` and :func:`scanpy.pl.rank_genes_groups`:
 
         ``uns[key_added]["params"]``
             Parameters, under scanpy's names.
         ``uns[key_added]["names"]``, ``["scores"]``
-            Record arrays with a field for each group, of ``n_peaks`` rows: peaks from the highest
-            score to the lowest, and their z (or the method's own score), float32.
+            Record arrays with a field for each group and ``n_peaks`` rows: peaks by descending
+            score, and their z (or the score of the method), float32.
         ``uns[key_added]["logfoldchanges"]``
-            :math:`\log_2` of the ratio of rates, to each of which 0.0001 is added; float32. Scanpy's
-            own for fractions above 1. Like the next two not for ``"logreg"``.
+            :math:`\log_2` of the ratio of rates, with 0.0001 added to each; float32. For fractions
+            above 1 as computed by scanpy. Not for ``"logreg"``, as the next two.
         ``uns[key_added]["pvals"]``, ``["pvals_adj"]``
-            p values and their Benjamini-Hochberg adjustment within the group, float64.
+            p-values and their Benjamini-Hochberg adjustment within the group, float64.
 
     Raises
     ------
     KeyError
-        If the column, layer or modality is absent; lists those present.
+        If the column, layer or modality is missing; the message lists those that exist.
     ValueError
         If values are NaN, infinite, negative or, for ``"proportions"``, fractions above 1; if
-        there are not two groups to compare, one of them has fewer than 2 cells, or a group or the
-        method is unknown.
+        there are fewer than two groups, a group has fewer than 2 cells, or a group or the method is
+        unknown.
     TypeError
-        If `data` is no AnnData or MuData, or a matrix holds no numbers.
+        If `data` is neither AnnData nor MuData, or a matrix is not numeric.
 
     Notes
     -----
-    zarr does not keep the record arrays if the name of a group holds a colon; h5ad does.
+    zarr cannot store the record arrays if a group name contains a colon; h5ad can.
 
-    p values of translated data describe the model, not sampling noise: predictions of similar
-    cells are alike, and are no independent observations. Use them to rank, not to infer.
+    p-values of translated data describe the model, not sampling noise: predictions of similar cells
+    are not independent observations. Use them for ranking, not for inference.
 
     Examples
     --------
@@ -156,14 +155,14 @@ def _check_choice(
         raise ValueError(msg)
     if isinstance(groups, str) and groups != "all":
         msg = (
-            f"Expected `groups` to be 'all' or a list, found {groups!r}. Write groups=[{groups!r}]."
+            f"Expected `groups` to be 'all' or a list, found {groups!r}. Pass groups=[{groups!r}]."
         )
         raise ValueError(msg)
     sizes = dict(zip(labels.categories, labels.value_counts(dropna=True), strict=True))
     if len(sizes) < 2:
         msg = (
             f"Expected at least 2 groups in {groupby!r} to compare, found {list(sizes)}. "
-            "Name a column that tells cells apart in groupby=."
+            "Pass a column with more groups in groupby=."
         )
         raise ValueError(msg)
     chosen = list(sizes) if isinstance(groups, str) else [str(group) for group in groups]
@@ -174,14 +173,12 @@ def _check_choice(
     if small := {group: int(sizes[group]) for group in wanted if sizes[group] < 2}:
         msg = (
             f"Expected at least 2 cells in each group of {groupby!r}, found {small}. "
-            "List the other groups in groups=, or merge these."
+            "Pass only larger groups in groups=, or merge small ones."
         )
         raise ValueError(msg)
     chosen = [group for group in dict.fromkeys(chosen) if group != reference]
     if not chosen:
-        msg = (
-            f"Expected a group besides the reference {reference!r}, found none. Add one to groups=."
-        )
+        msg = f"groups= has no group other than the reference {reference!r}. Add one."
         raise ValueError(msg)
     return chosen
 
@@ -193,14 +190,14 @@ def _by_proportions(
     if not bulk.is_accessibility:
         msg = (
             f"Expected counts or probabilities in {place}, found fractions up to "
-            f"{bulk.highest:g}. Name the layer of counts in layer=, or choose another method=."
+            f"{bulk.highest:g}. Pass the layer of counts in layer=, or another method=."
         )
         raise ValueError(msg)
     columns: dict[str, dict[str, NDArray[Any]]] = {}
     for group in chosen:
         (n1, p1), (n0, p0) = _rates(bulk, group, reference)
         pooled = (n1 * p1 + n0 * p0) / (n1 + n0)
-        # Rounding of a sum of probabilities may lead out of [0, 1].
+        # Rounding of a sum of probabilities may leave [0, 1].
         variance = np.maximum(pooled * (1 - pooled), 0) * (1 / n1 + 1 / n0)
         z = np.divide(p1 - p0, np.sqrt(variance), out=np.zeros_like(p1), where=variance > 0)
         pvals = 2 * stats.norm.sf(np.abs(z))
@@ -227,18 +224,18 @@ def _by_scanpy(
     method: str,
 ) -> dict[str, np.recarray]:
     """Result of :func:`scanpy.tl.rank_genes_groups`, with fold changes of rates."""
-    import scanpy as sc  # takes time, and few need it
+    import scanpy as sc  # slow to import, rarely needed
 
     cells = np.flatnonzero(labels.codes >= 0)
     rows: Any = sp.csr_matrix(matrix) if sp.issparse(matrix) else matrix[:]
     values = rows[cells]  # a copy: scanpy drops stored zeros in place
     values = (values > 0).astype(np.float32) if bulk.is_counts else values
     obs = pd.DataFrame({"group": labels[cells]}, index=cells.astype(str))
-    columns = pd.DataFrame(index=np.arange(len(peaks)).astype(str))  # names that lead back to peaks
+    columns = pd.DataFrame(index=np.arange(len(peaks)).astype(str))  # names are peak positions
     adata = AnnData(values, obs=obs, var=columns)
     options = {"tie_correct": True} if method == "wilcoxon" else {}
-    # Scanpy warns of counts that are no logarithms; these are open or closed. A peak that is closed
-    # in all cells has no variance, and scanpy's score of it is 0.
+    # Scanpy warns that values are not logarithmized; they are binary. A peak that is closed in all
+    # cells has no variance; scanpy scores it 0.
     with sc.settings.verbosity.override("error"), np.errstate(invalid="ignore", divide="ignore"):
         sc.tl.rank_genes_groups(
             adata, "group", groups=chosen, reference=reference, method=method, **options
@@ -260,7 +257,7 @@ def _by_scanpy(
 def _rates(
     bulk: Pseudobulk, group: str, reference: str
 ) -> tuple[tuple[int, NDArray[np.float64]], tuple[int, NDArray[np.float64]]]:
-    """Cells and rates ``(n_peaks,)`` of a group and of what it is compared with."""
+    """Number of cells and rates ``(n_peaks,)`` of a group and of its reference."""
     row = bulk.groups.index(group)
     n1, open1 = int(bulk.sizes[row]), bulk.sums[row]
     if reference == "rest":
@@ -272,7 +269,7 @@ def _rates(
 
 
 def _log_fold_changes(p1: NDArray[np.float64], p0: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Rates of a reference are a difference of sums and may be a rounding below 0.
+    # Rates of the rest are differences of sums and may round to below 0.
     return np.log2((p1 + _PSEUDO_RATE) / (np.maximum(p0, 0) + _PSEUDO_RATE))
 
 

@@ -1,4 +1,4 @@
-"""What was done with which model, in ``uns``."""
+"""Records of function calls, in ``uns``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scmomer.model import SCMOMER
 
 
 def as_stored(value: Any) -> Any:
-    """Return a value as anndata reads it back from h5ad and zarr: lists as arrays, no tuples."""
+    """Return a value as anndata reads it back from h5ad and zarr: lists and tuples as arrays."""
     if isinstance(value, dict):
         return {str(k): as_stored(v) for k, v in value.items() if v is not None}
     if isinstance(value, Path):
@@ -30,12 +30,12 @@ def as_stored(value: Any) -> Any:
 
 
 def record(data: AnnData | MuData, model: SCMOMER, verb: str, **params: Any) -> None:
-    """Write ``uns["scmomer"][verb]``: parameters and model id, as a file keeps them."""
+    """Write ``uns["scmomer"][verb]``: parameters and model id, as files store them."""
     entry = {"model_id": model.id, "params": as_stored(params)}
     if KEYS.UNS in data.uns and not isinstance(data.uns[KEYS.UNS], Mapping):
         warnings.warn(
-            f"uns[{KEYS.UNS!r}] holds no record of scmomer but a "
-            f"{type(data.uns[KEYS.UNS]).__name__}, which is replaced. Keep it under another key.",
+            f"uns[{KEYS.UNS!r}] is a {type(data.uns[KEYS.UNS]).__name__}, not a record of scmomer, "
+            "and is replaced. Keep it under another key.",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )
@@ -43,6 +43,6 @@ def record(data: AnnData | MuData, model: SCMOMER, verb: str, **params: Any) -> 
 
 
 def records(data: AnnData | MuData) -> dict[str, Any]:
-    """Return ``uns["scmomer"]``; nothing if that is something else."""
+    """Return ``uns["scmomer"]``; empty if it is not a record of scmomer."""
     found = data.uns.get(KEYS.UNS)
     return dict(found) if isinstance(found, Mapping) else {}

@@ -1,11 +1,12 @@
-"""Predict one modality from the other, into a container."""
+"""Translate cells from one modality into another."""
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -23,211 +24,183 @@ if TYPE_CHECKING:
     from scmomer.inference import Depth
 
 logger = logging.getLogger(__name__)
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def translate_atac(
-    data: AnnData | MuData,
-    model: SCMOMER | str | Path | None = None,
-    *,
-    features: Sequence[str] | None = None,
-    depth: Depth = "predicted",
-    batch: str | None = None,
-    batch_size: int | None = None,
-    uncertainty: bool = False,
-    path: str | Path | None = None,
-    copy: bool = False,
-    **layers: Unpack[Layers],
-) -> AnnData | MuData | None:
-    """Predict accessibility from RNA.
+class TranslateOptions(Layers, total=False):
+    """Keyword arguments of all three functions."""
+
+    features: Sequence[str] | None
+    batch: str | None
+    batch_size: int | None
+    uncertainty: bool
+    path: str | Path | None
+    copy: bool
+
+
+_DEFAULTS: dict[str, Any] = {
+    "features": None,
+    "batch": None,
+    "batch_size": None,
+    "uncertainty": False,
+    "path": None,
+    "copy": False,
+}
+
+_DOC = """{summary}
 
     Parameters
     ----------
     data
-        RNA AnnData, or MuData with RNA and ATAC. Raw counts; needs no set-up.
+        {data}. Raw counts; needs no setup.
     model
-        Trained model, path of a saved one, or None for the one trained or loaded last.
+        Trained model, or the path of a saved one; None for the last one trained or loaded.{depth}
     features
-        Peaks to predict; None for all of the model's.
-    depth
-        At which depth probabilities are stated: ``"predicted"`` from each cell's RNA,
-        ``"mean"`` of the training cells, or a number of open peaks. Take ``"mean"`` to cluster
-        or compare cells: depth is the largest difference between them.
+        Names of the {features} to predict; None for all {features} of the model.
     batch
-        Training batch, or one that ``model.load_query`` added, to speak in; None averages over
-        those of training.
+        Batch in which to predict: a training batch or one added by ``model.load_query_data``. None
+        averages over the training batches.
     batch_size
-        Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+        Minibatch size, default :attr:`scvi.settings.batch_size`. Does not change results.
     uncertainty
-        Write also ``layers["scmomer_std"]``: the standard deviation of the model's heads around
-        the probability. It says how sure the model is of the probability, not whether a single
-        cell's peak will be seen open.
+        Also write ``layers["scmomer_std"]``: the standard deviation of the model's heads around the
+        prediction. It measures the uncertainty of the predicted mean, not of a single cell's
+        measurement.
     path
-        Write the result of an AnnData chunk by chunk into this ``.h5ad`` file and return it
-        backed, so that it never needs to fit into memory; ``X`` alone is written, without
-        ``layers["scmomer"]`` (and `uncertainty`, a layer, does need to fit).
+        Only for AnnData: write the result to this ``.h5ad`` file chunk by chunk and return it
+        backed, so that it need not fit into memory. Only ``X`` is written, not
+        ``layers["scmomer"]``. The layer of `uncertainty` must fit into memory.
     copy
-        For MuData: return a changed copy instead of changing `data`.
+        Only for MuData: modify and return a copy of `data`.
     layers
-        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): where
-        raw counts are, if not where the training data had them or in ``X``.
+        ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
+        with the raw counts; default as in the training data, else ``X``.
 
     Returns
     -------
     AnnData | MuData | None
-        For AnnData a new AnnData, cells x peaks: probabilities in ``[0, 1]``, float32, in ``X``
-        and, the same array, in ``layers["scmomer"]``; obs and obsm of `data`. For MuData None
-        (or the copy); writes ``data["atac"].layers["scmomer"]`` for the cells that are in
-        ``data["atac"]``, NaN at peaks that the model does not have. For cells that have RNA
-        only, pass ``data["rna"]``.
-
-    Raises
-    ------
-    RuntimeError
-        If there is no model, or it is not trained.
-    MemoryError
-        If a dense result does not fit; use `features` or `path`.
-    """
-    return _translate(
-        data,
-        resolve_model(model),
-        ATAC,
-        path=path,
-        copy=copy,
-        layers=layers,
-        features=features,
-        depth=depth,
-        batch=batch,
-        batch_size=batch_size,
-        uncertainty=uncertainty,
-    )
-
-
-def translate_rna(
-    data: AnnData | MuData,
-    model: SCMOMER | str | Path | None = None,
-    *,
-    features: Sequence[str] | None = None,
-    batch: str | None = None,
-    batch_size: int | None = None,
-    uncertainty: bool = False,
-    path: str | Path | None = None,
-    copy: bool = False,
-    **layers: Unpack[Layers],
-) -> AnnData | MuData | None:
-    """Predict expression from ATAC.
-
-    Parameters
-    ----------
-    data
-        ATAC AnnData, or MuData with RNA and ATAC. Raw counts; needs no set-up.
-    model, batch, batch_size, uncertainty, path, copy, layers
-        As in :func:`translate_atac`.
-    features
-        Genes to predict; None for all of the model's.
-
-    Returns
-    -------
-    AnnData | MuData | None
-        As in :func:`translate_atac`, with ``log2(1 + counts / total * target)`` (at least 0)
-        instead of probabilities; ``model.target_sum`` is the target.
-
-    Raises
-    ------
-    RuntimeError
-        If there is no model, or it is not trained.
-    MemoryError
-        If a dense result does not fit; use `features` or `path`.
-    """
-    return _translate(
-        data,
-        resolve_model(model),
-        RNA,
-        path=path,
-        copy=copy,
-        layers=layers,
-        features=features,
-        batch=batch,
-        batch_size=batch_size,
-        uncertainty=uncertainty,
-    )
-
-
-def translate_protein(
-    data: AnnData | MuData,
-    model: SCMOMER | str | Path | None = None,
-    *,
-    features: Sequence[str] | None = None,
-    depth: Depth = "predicted",
-    batch: str | None = None,
-    batch_size: int | None = None,
-    uncertainty: bool = False,
-    path: str | Path | None = None,
-    copy: bool = False,
-    **layers: Unpack[Layers],
-) -> AnnData | MuData | None:
-    """Predict surface protein (ADT) from RNA, ATAC or both.
-
-    Parameters
-    ----------
-    data
-        RNA or ATAC AnnData, or MuData. Raw counts; needs no set-up.
-    model, batch, batch_size, uncertainty, path, copy, layers
-        As in :func:`translate_atac`.
-    features
-        Proteins to predict; None for all of the model's.
-    depth
-        At which total of protein counts a cell is stated: ``"predicted"`` from each cell's RNA,
-        ``"mean"`` of the training cells, or a number of counts.
-
-    Returns
-    -------
-    AnnData | MuData | None
-        As in :func:`translate_atac`, with expected counts (at least 0, the mean of a negative
-        binomial) instead of probabilities; take ``log1p`` of them to plot or to compare.
+        {values}.
+        For AnnData, a new AnnData, cells x {features}, float32, with the values in ``X`` and, as
+        the same array, in ``layers["scmomer"]``, and with obs and obsm of `data`. For MuData, None,
+        or the copy if `copy`; writes ``data["{to}"].layers["scmomer"]`` for the cells of
+        ``data["{to}"]``, NaN for {features} that the model does not have. For cells that are not in
+        ``data["{to}"]``, pass another modality, such as ``data["{other}"]``.
 
     Raises
     ------
     RuntimeError
         If there is no model, or it is not trained.
     ValueError
-        If the model has no protein.
+        If the model cannot predict {features}, or values are not counts.
     MemoryError
         If a dense result does not fit; use `features` or `path`.
     """
-    return _translate(
-        data,
-        resolve_model(model),
-        PROTEIN,
-        path=path,
-        copy=copy,
-        layers=layers,
-        features=features,
-        depth=depth,
-        batch=batch,
-        batch_size=batch_size,
-        uncertainty=uncertainty,
-    )
+
+_DEPTH = """
+    depth
+        {what}: ``"predicted"`` from each cell's RNA, ``"mean"`` of the
+        training cells, or {number}."""
+
+
+def _documented(depth: str = "", **texts: str) -> Callable[[Function], Function]:
+    """Complete the docstring and signature of a function with :class:`TranslateOptions`."""
+
+    def decorate(function: Function) -> Function:
+        function.__doc__ = _DOC.format(summary=function.__doc__, depth=depth, **texts)
+        signature = inspect.signature(function)
+        *parameters, _ = signature.parameters.values()
+        types = get_type_hints(TranslateOptions)
+        parameters += [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=types[name]
+            )
+            for name, value in _DEFAULTS.items()
+        ]
+        layers = inspect.Parameter(
+            "layers", inspect.Parameter.VAR_KEYWORD, annotation="Unpack[Layers]"
+        )
+        full = signature.replace(parameters=[*parameters, layers])
+        function.__signature__ = full  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+@_documented(
+    to="atac",
+    other="rna",
+    data="RNA AnnData, or MuData with RNA and ATAC",
+    features="peaks",
+    values="Probabilities in ``[0, 1]``",
+    depth=_DEPTH.format(
+        what="Depth of the probabilities",
+        number="""a number of open peaks. Use ``"mean"`` to cluster or compare cells,
+        which differ most by depth""",
+    ),
+)
+def translate_atac(
+    data: AnnData | MuData,
+    model: SCMOMER | str | Path | None = None,
+    *,
+    depth: Depth = "predicted",
+    **options: Unpack[TranslateOptions],
+) -> AnnData | MuData | None:
+    """Predict accessibility from RNA."""
+    return _translate(ATAC, data, resolve_model(model), options, depth=depth)
+
+
+@_documented(
+    to="rna",
+    other="atac",
+    data="ATAC AnnData, or MuData with RNA and ATAC",
+    features="genes",
+    values="Values are ``log2(1 + counts / total * target)``, at least 0; target is ``model.target_sum``",
+)
+def translate_rna(
+    data: AnnData | MuData,
+    model: SCMOMER | str | Path | None = None,
+    **options: Unpack[TranslateOptions],
+) -> AnnData | MuData | None:
+    """Predict expression from ATAC."""
+    return _translate(RNA, data, resolve_model(model), options)
+
+
+@_documented(
+    to="protein",
+    other="rna",
+    data="RNA or ATAC AnnData, or MuData",
+    features="proteins",
+    values="Expected counts, the mean of a negative binomial; use ``log1p`` to plot or compare them",
+    depth=_DEPTH.format(what="Total protein count of each cell", number="a number of counts"),
+)
+def translate_protein(
+    data: AnnData | MuData,
+    model: SCMOMER | str | Path | None = None,
+    *,
+    depth: Depth = "predicted",
+    **options: Unpack[TranslateOptions],
+) -> AnnData | MuData | None:
+    """Predict surface protein (ADT) from RNA, ATAC or both."""
+    return _translate(PROTEIN, data, resolve_model(model), options, depth=depth)
 
 
 def _translate(
-    data: AnnData | MuData,
-    model: SCMOMER,
-    to: Modality,
-    *,
-    path: str | Path | None,
-    copy: bool,
-    layers: Mapping[str, Any],
-    **options: Any,
+    to: Modality, data: AnnData | MuData, model: SCMOMER, given: TranslateOptions, **more: Any
 ) -> AnnData | MuData | None:
+    """Return or write the translation into `to`; `given` are the keyword arguments of the call."""
+    arguments: dict[str, Any] = {**_DEFAULTS, **given, **more}
+    options = {key: arguments.pop(key) for key in (*_DEFAULTS, *more)}
+    layers = arguments
+    path, copy = options.pop("path"), options.pop("copy")
     check_container(data)
     model._check_can_translate(to)
     if options["features"] is not None:
-        options["features"] = feature_index(options["features"])  # once: it may be a generator
+        options["features"] = feature_index(options["features"])  # read once: it may be a generator
     if isinstance(data, MuData):
         if path is not None:
             msg = (
                 "Expected an AnnData with path=, found a MuData. Pass the modality to translate "
-                f"from{_from(data, model, to)}."
+                f"from{_example_call(data, model, to)}."
             )
             raise ValueError(msg)
         data = own(data, copy)
@@ -238,11 +211,11 @@ def _translate(
     var = pd.DataFrame(index=pd.Index(options["features"]) if names is None else names)
     if path is not None:
         return write_translation(Path(path), data, model, to, var, options, layers)
-    values, apart = _values(model.get_translated(data, to, **options, **layers))
+    values, std = _values_and_std(model.get_translated(data, to, **options, **layers))
     out = AnnData(values, obs=data.obs.copy(), var=var, obsm=dict(data.obsm))
     out.layers[KEYS.LAYER] = values
-    if apart is not None:
-        out.layers[KEYS.STD_LAYER] = apart
+    if std is not None:
+        out.layers[KEYS.STD_LAYER] = std
     record(out, model, f"translate_{to}", **options)
     return out
 
@@ -254,22 +227,22 @@ def _write_layer(
     options: dict[str, Any],
     layers: Mapping[str, Any],
 ) -> None:
-    """Write the translation into the MuData's own modality, for its cells and features."""
+    """Write the translation into the MuData's modality `to`, for its cells and features."""
     key = keys_in(mdata, model.spec).get(to)
     if key is None:
         msg = (
             f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to write to, "
             f"found {sorted(mdata.mod)}. Pass another modality as an AnnData"
-            f"{_from(mdata, model, to)}, to get a new AnnData."
+            f"{_example_call(mdata, model, to)}, to get a new AnnData."
         )
         raise KeyError(msg)
     target = mdata[key]
     wanted = target.var_names if options["features"] is None else pd.Index(options["features"])
-    model._columns(to, options["features"])  # an unknown feature that was asked for is an error
+    model._columns(to, options["features"])  # raises if a requested feature is unknown
     shared = wanted[wanted.isin(model.spec.features[to]) & wanted.isin(target.var_names)]
     if len(shared) < target.n_vars:
         logger.info(
-            "%d of %d features of mdata[%r] are translated; the others are NaN.",
+            "%d of %d features of mdata[%r] are translated; the rest are NaN.",
             len(shared),
             target.n_vars,
             key,
@@ -278,27 +251,27 @@ def _write_layer(
     found = model.get_translated(
         mdata, to, **{**options, "features": list(shared), "indices": cells}, **layers
     )
-    for key_of, values in zip((KEYS.LAYER, KEYS.STD_LAYER), _values(found), strict=True):
+    for key_of, values in zip((KEYS.LAYER, KEYS.STD_LAYER), _values_and_std(found), strict=True):
         if values is not None:
-            target.layers[key_of] = _spread_out(values, shared, target)
+            target.layers[key_of] = _fill_in(values, shared, target)
         else:
             target.layers.pop(key_of, None)  # of an earlier translation
 
 
-def _from(mdata: MuData, model: SCMOMER, to: Modality) -> str:
-    """Return an example of what to translate from, for messages."""
+def _example_call(mdata: MuData, model: SCMOMER, to: Modality) -> str:
+    """Return an example call with another modality, for messages."""
     keys = [key for m, key in keys_in(mdata, model.spec).items() if m != to]
     return f", as in scmomer.tl.translate_{to}(mdata[{keys[0]!r}], model)" if keys else ""
 
 
-def _values(
+def _values_and_std(
     found: np.ndarray | tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray | None]:
     return found if isinstance(found, tuple) else (found, None)
 
 
-def _spread_out(values: np.ndarray, names: pd.Index, target: AnnData) -> np.ndarray:
-    """Return values of some features at their places among all; the others are NaN."""
+def _fill_in(values: np.ndarray, names: pd.Index, target: AnnData) -> np.ndarray:
+    """Return values at the positions of their features in `target`, NaN elsewhere."""
     if names.equals(target.var_names):
         return values
     full = np.full(target.shape, np.nan, np.float32)

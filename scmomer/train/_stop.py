@@ -19,7 +19,7 @@ class Interrupted(Exception):
 
 
 class Terminated(SystemExit):
-    """The process was told to end; the exit code is the one that shells give for it."""
+    """The process received SIGTERM; the exit code is the usual one of shells."""
 
     def __init__(self) -> None:
         super().__init__(128 + signal.SIGTERM)

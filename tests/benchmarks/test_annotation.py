@@ -63,10 +63,10 @@ def test_counts_come_back_from_their_logarithm(helpers):
     counts = rng.poisson(0.3, (50, 80)).astype(float)
     counts[:, 0] = 1  # every cell has a gene with one count
     lognorm = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)
-    again = helpers.counts_again(AnnData(sp.csr_matrix(lognorm)))
+    again = helpers.recover_counts(AnnData(sp.csr_matrix(lognorm)))
     assert np.array_equal(again.X.toarray(), counts)
     with pytest.raises(SystemExit, match="whole counts"):
-        helpers.counts_again(AnnData(sp.csr_matrix(rng.random((5, 8)))))
+        helpers.recover_counts(AnnData(sp.csr_matrix(rng.random((5, 8)))))
 
 
 def test_subsets_keep_two_cells_of_each_type(helpers):
@@ -74,5 +74,5 @@ def test_subsets_keep_two_cells_of_each_type(helpers):
     kept = helpers.subset(labels, {"a": 20, "b": 1, "c": 0}, 0)
     assert np.unique(labels[kept], return_counts=True)[1].tolist() == [20, 2, 2]
     assert np.array_equal(kept, helpers.subset(labels, {"a": 20, "b": 1, "c": 0}, 0))
-    few, names = helpers.enough((AnnData(np.zeros((4, 1))), np.array([*"aabc"])))
+    few, names = helpers.without_singletons((AnnData(np.zeros((4, 1))), np.array([*"aabc"])))
     assert names.tolist() == ["a", "a"] and few.n_obs == 2

@@ -56,7 +56,7 @@ def test_training_counts_as_time_of_scmomer(reports):
 
 
 @pytest.mark.benchmarks
-def test_uncertainty_is_compared_with_what_the_probability_tells(reports):
+def test_uncertainty_is_compared_with_the_probability(reports):
     (run,) = reports["translation"]["runs"]
     assert set(run["uncertainty"]["scMomer"]) == {
         "spearman_over_peaks_of_a_cell",

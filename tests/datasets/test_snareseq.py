@@ -92,7 +92,7 @@ def test_peaks_are_named_by_their_place_and_linked_to_genes(mdata):
 
 
 def test_marker_genes_mark_their_cell_types(mdata):
-    """Counts sit on the right cells and genes: known markers are highest where they should be."""
+    """Counts belong to the right cells and genes: known markers are highest in their types."""
     rna = mdata["rna"]
     mean = pd.DataFrame(
         {

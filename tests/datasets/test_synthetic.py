@@ -1,4 +1,4 @@
-"""The synthetic data: what they promise about shape, seed, signal and missing modalities."""
+"""The synthetic data: shape, seed, signal and missing modalities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def same(a, b) -> bool:
 
 
 def residuals(counts: sparse.csr_matrix, groups: pd.Series) -> np.ndarray:
-    """Share of each feature in a cell, centred within groups, dense ``(n_cells, n_features)``."""
+    """Share of each feature in a cell, centered within groups, dense ``(n_cells, n_features)``."""
     share = pd.DataFrame((counts / counts.sum(axis=1)).toarray())
     return (share - share.groupby(groups.to_numpy(), observed=True).transform("mean")).to_numpy()
 
@@ -93,10 +93,10 @@ def test_every_gene_has_its_peaks_on_one_chromosome():
 
 @pytest.mark.parametrize("name", ["rna", "atac"])
 def test_counts_follow_the_truth(name):
-    """Without batch effect, the share of a feature in a cell has the promised expectation."""
+    """Without batch effect, the share of a feature in a cell has the documented expectation."""
     mdata = synthetic(2000, 40, 80, batch_effect=0)
     truth = mdata.uns["truth"]
-    expected = mdata.obsm["programmes"] @ truth[name]
+    expected = mdata.obsm["programs"] @ truth[name]
     np.testing.assert_allclose(expected.sum(axis=1), 1)
     X = mdata[name].X
     for cell_type in mdata.obs["cell_type"].cat.categories:
@@ -106,9 +106,9 @@ def test_counts_follow_the_truth(name):
         np.testing.assert_allclose(found, expected[rows].mean(axis=0), rtol=0.15, atol=2e-4)
 
 
-def test_programmes_of_a_cell_are_its_type_and_its_state():
+def test_programs_of_a_cell_are_its_type_and_its_state():
     mdata = synthetic()
-    names, shares = mdata.uns["truth"]["programmes"], mdata.obsm["programmes"]
+    names, shares = mdata.uns["truth"]["programs"], mdata.obsm["programs"]
     assert list(names[shares[:, :-1].argmax(axis=1)]) == list(mdata.obs["cell_type"])
     np.testing.assert_allclose(shares[:, -1], mdata.obs["state"])
     assert mdata.obs["state"].between(0, 0.5).all()
@@ -128,7 +128,7 @@ def test_markers_and_their_peaks_are_high_in_their_type():
 
 
 def test_links_carry_signal_within_a_type():
-    """RNA of a gene goes with its own peaks beyond the cell type, not with those of other genes."""
+    """Within cell types, RNA of a gene correlates with its own peaks, not with those of other genes."""
     mdata = synthetic(3000, 20, 60, n_types=2, batch_effect=0)
     types = mdata.obs["cell_type"]
     rna, atac = residuals(mdata["rna"].X, types), residuals(mdata["atac"].X, types)
@@ -180,7 +180,7 @@ def test_mosaic(missing, n_rna, n_atac, n_both):
     "missing", [{"protein": 0.1}, {"rna": 1.0}, {"atac": -0.1}, {"rna": 0.6, "atac": 0.6}]
 )
 def test_missing_that_does_not_fit_is_refused(missing):
-    with pytest.raises(ValueError, match="Expected `missing`.*found"):
+    with pytest.raises(ValueError, match="`missing`"):
         synthetic(10, missing=missing)
 
 
@@ -196,11 +196,11 @@ def test_survives_a_round_trip_to_disk(tmp_path):
     with keep_obs():
         back = mudata.read_h5mu(tmp_path / "synthetic.h5mu")
     assert all(same(back[name], mdata[name]) for name in mdata.mod)
-    assert list(back.uns["truth"]["programmes"]) == list(mdata.uns["truth"]["programmes"])
+    assert list(back.uns["truth"]["programs"]) == list(mdata.uns["truth"]["programs"])
 
 
 def test_chunks_do_not_show(monkeypatch):
-    """Cells keep their totals, and their order, however small the chunks."""
+    """Cells keep their totals and their order for any chunk size."""
     whole = synthetic(200)
     monkeypatch.setattr("scmomer.datasets._sampling.CHUNK", 100)  # less than one cell
     pieces = synthetic(200)
@@ -226,7 +226,7 @@ def test_proteins_are_a_modality_of_their_own():
     profiles = data.uns["truth"]["protein"]
     assert profiles.shape == (5, 15)
     np.testing.assert_allclose(profiles.sum(1), 1)
-    expected = (data.obsm["programmes"] @ profiles)[data.obsm["protein"].ravel()]
+    expected = (data.obsm["programs"] @ profiles)[data.obsm["protein"].ravel()]
     observed = protein.X.toarray() / protein.X.sum(1)
     assert np.corrcoef(expected.ravel(), np.asarray(observed).ravel())[0, 1] > 0.9
     top = profiles.argmax(0)
@@ -237,5 +237,5 @@ def test_proteins_are_a_modality_of_their_own():
 def test_wrong_numbers_of_proteins_are_refused():
     with pytest.raises(ValueError, match="Expected `n_proteins` of at least 0, found -1"):
         synthetic(10, n_proteins=-1)
-    with pytest.raises(ValueError, match="Expected `missing` without 'protein'"):
+    with pytest.raises(ValueError, match="`missing` has 'protein'"):
         synthetic(10, missing={"protein": 0.1})

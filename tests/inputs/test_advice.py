@@ -298,7 +298,7 @@ def test_peaks_without_values_are_left_out(follow, make_unseen, kind):
 
 
 def test_a_string_of_one_group(make_unseen, refuses):
-    with refuses(ValueError, "Write groups=['type1']."):
+    with refuses(ValueError, "Pass groups=['type1']."):
         scmomer.tl.rank_peaks(make_unseen(), "cell_type", groups="type1")
 
 

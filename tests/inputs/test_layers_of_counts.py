@@ -39,7 +39,7 @@ VERBS = {
     ),
     "latent": lambda d, m, ref, **k: m.get_latent_representation(d, **k),
     "translated": lambda d, m, ref, **k: m.get_translated(d, **k),
-    "load_query": lambda d, m, ref, **k: m.load_query(d, batch_key="new", **k).get_translated(
+    "load_query": lambda d, m, ref, **k: m.load_query_data(d, batch_key="new", **k).get_translated(
         ref["rna"], "rna", batch="b"
     ),
     "predict": lambda d, m, ref, **k: (

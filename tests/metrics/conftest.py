@@ -1,4 +1,4 @@
-"""Counts and scores that the metrics of translation are tested on."""
+"""Counts and scores for tests of translation metrics."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def score(truth: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @pytest.fixture(params=FORMATS)
 def to_format(request: pytest.FixtureRequest) -> Callable[[NDArray], object]:
-    """Return what makes a matrix dense or sparse."""
+    """Return a function that makes a matrix dense or sparse."""
     return FORMATS[request.param]

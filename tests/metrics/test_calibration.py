@@ -43,7 +43,7 @@ def test_values_follow_from_the_curve(
     assert found == pytest.approx({"expected_calibration_error": error, "brier": brier})
 
 
-def test_bins_tell_rare_from_rarer() -> None:
+def test_bins_separate_rare_and_rarer() -> None:
     curve = calibration_curve([[0, 1]], [[0, 1]])
     assert len(curve) == 20
     assert curve["lower"].iloc[0] == 0 and curve["upper"].iloc[-1] == 1

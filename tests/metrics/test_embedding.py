@@ -28,8 +28,8 @@ def labels() -> NDArray[np.str_]:
 @pytest.fixture
 def embedding(labels: NDArray[np.str_]) -> NDArray[np.float64]:
     """Overlapping clouds, one per label, ``(N_CELLS, 5)``."""
-    centres = pd.factorize(labels)[0][:, None] * np.ones(5)
-    return centres + np.random.default_rng(0).normal(size=centres.shape)
+    centers = pd.factorize(labels)[0][:, None] * np.ones(5)
+    return centers + np.random.default_rng(0).normal(size=centers.shape)
 
 
 @pytest.mark.parametrize("n_clusters", [None, 5])

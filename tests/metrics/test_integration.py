@@ -1,4 +1,4 @@
-"""Integration: against scib-metrics on neighbours from all distances, by its properties, and its errors."""
+"""Integration: against scib-metrics on neighbors from all distances, by its properties, and its errors."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def batch() -> NDArray[np.str_]:
 @pytest.fixture
 def embedding(labels: NDArray[np.str_]) -> NDArray[np.float64]:
     """Clouds, one per label, batches mixed, ``(N_CELLS, 5)``."""
-    centres = 4 * np.eye(5)[pd.factorize(labels)[0]]
-    return centres + np.random.default_rng(0).normal(size=centres.shape)
+    centers = 4 * np.eye(5)[pd.factorize(labels)[0]]
+    return centers + np.random.default_rng(0).normal(size=centers.shape)
 
 
 def test_is_that_of_scib_metrics(embedding: NDArray, batch: NDArray, labels: NDArray) -> None:
@@ -106,5 +106,5 @@ def test_arguments_are_checked(embedding: NDArray, batch: NDArray, labels: NDArr
         integration(embedding, np.zeros(N_CELLS), labels)
     with pytest.raises(ValueError, match="`labels` to have at least two values"):
         integration(embedding, batch, np.zeros(N_CELLS))
-    with pytest.raises(ValueError, match="a label with cells of two batches"):
+    with pytest.raises(ValueError, match="a label with cells of at least two batches"):
         integration(embedding, labels, labels)

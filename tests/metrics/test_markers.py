@@ -86,7 +86,7 @@ def test_arguments_are_checked(true_scores: NDArray, predicted_scores: NDArray) 
         marker_recovery(true, predicted.iloc[:, 1:], k=K)
     with pytest.raises(ValueError, match=r"the groups \(rows\) .* 2 in only one"):
         marker_recovery(true, predicted.rename(index={"a": "z"}), k=K)
-    with pytest.raises(ValueError, match=r"unique groups \(rows\), found a name twice"):
+    with pytest.raises(ValueError, match=r"unique groups \(rows\), found duplicates"):
         marker_recovery(true, predicted.rename(index={"a": "b"}), k=K)
     predicted_scores[0, 0] = np.nan
     with pytest.raises(ValueError, match="`predicted_scores` to be finite"):

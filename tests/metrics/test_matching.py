@@ -72,7 +72,7 @@ def test_arguments_are_checked(pair: tuple[NDArray, NDArray]) -> None:
     first, second = pair
     with pytest.raises(ValueError, match=r"`second` .* shape of `first`.*found \(50, 2\)"):
         foscttm(first, second[:, 1:])
-    with pytest.raises(ValueError, match="at least two cells to compare, found 1"):
+    with pytest.raises(ValueError, match="at least two cells, found 1"):
         foscttm(first[:1], second[:1])
     with pytest.raises(ValueError, match="`chunk_size` to be at least 1, found 0"):
         foscttm(first, second, chunk_size=0)

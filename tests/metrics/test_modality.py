@@ -1,4 +1,4 @@
-"""The numbers of Open Problems: against scipy and sklearn, and by their properties."""
+"""Scores of Open Problems: against scipy and sklearn, and by their properties."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def naive(truth: NDArray, prediction: NDArray) -> dict[str, float]:
 
 
 def test_is_that_of_scipy(truth: NDArray, score: NDArray, to_format: Callable) -> None:
-    assert np.ptp(truth, axis=0).min() == 0  # a gene that is constant is among them
+    assert np.ptp(truth, axis=0).min() == 0  # includes a constant gene
     expected = naive(truth, score)
     assert predict_modality(to_format(truth), to_format(score)) == pytest.approx(expected)
     assert predict_modality(truth, to_format(score)) == pytest.approx(expected)

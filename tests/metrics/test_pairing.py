@@ -41,7 +41,7 @@ def test_pairs_without_a_label_are_left_out() -> None:
     assert found["agreement"] == 1 / 2 and found["macro"] == 1 / 2
 
 
-def test_one_label_tells_nothing() -> None:
+def test_one_label_is_uninformative() -> None:
     found = pairing_agreement(["a", "a"], ["a", "a"])
     assert found == {"agreement": 1.0, "chance": 1.0, "kappa": 0.0, "macro": 1.0}
 
@@ -51,5 +51,5 @@ def test_arguments_are_checked() -> None:
         pairing_agreement([["a", "b"], ["a", "b"]], ["a", "b"])
     with pytest.raises(ValueError, match=r"`second` .* shape \(2,\), found \(3,\)"):
         pairing_agreement(["a", "b"], ["a", "b", "c"])
-    with pytest.raises(ValueError, match="label on both sides, found none among 2"):
+    with pytest.raises(ValueError, match="None of 2 pairs has a label on both sides"):
         pairing_agreement(["a", None], [None, "b"])

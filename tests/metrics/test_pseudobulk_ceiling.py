@@ -1,4 +1,4 @@
-"""How far the noise of measured profiles lets any prediction correlate with them."""
+"""The largest correlation that the noise of measured profiles allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def groups() -> NDArray[np.intp]:
 
 @pytest.fixture
 def rates(groups: NDArray[np.intp]) -> NDArray[np.float64]:
-    """What each group is without noise, on every cell; ``(n_cells, 2000)``."""
+    """Noise-free profile of each cell's group, ``(n_cells, 2000)``."""
     return np.random.default_rng(1).gamma(0.5, 0.1, (len(SIZES), 2000))[groups]
 
 

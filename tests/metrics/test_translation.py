@@ -170,9 +170,9 @@ def test_strata_are_equal_in_size_and_ordered_by_depth() -> None:
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("centered", [True, False])
 def test_pseudobulk_is_that_of_numpy(
-    truth: NDArray, score: NDArray, fmt: str, centred: bool
+    truth: NDArray, score: NDArray, fmt: str, centered: bool
 ) -> None:
     groups = np.array(["a", "b", "c", "b"] * (N_CELLS // 4), dtype=object)
     groups[:5] = [np.nan, None, "a", "a", np.nan]
@@ -180,9 +180,9 @@ def test_pseudobulk_is_that_of_numpy(
     expected = []
     for group in "abc":
         mine = [matrix[groups == group].mean(0, dtype=float) for matrix in (truth, score)]
-        rest = [matrix[named].mean(0, dtype=float) * centred for matrix in (truth, score)]
+        rest = [matrix[named].mean(0, dtype=float) * centered for matrix in (truth, score)]
         expected.append(np.corrcoef(mine[0] - rest[0], mine[1] - rest[1])[0, 1])
-    found = pseudobulk_pearson(FORMATS[fmt](truth), FORMATS[fmt](score), groups, centred=centred)
+    found = pseudobulk_pearson(FORMATS[fmt](truth), FORMATS[fmt](score), groups, centered=centered)
     assert found == pytest.approx(np.mean(expected), rel=1e-6)
 
 
@@ -190,9 +190,11 @@ def test_pseudobulk_of_itself_and_of_the_mean(truth: NDArray) -> None:
     groups = np.arange(N_CELLS) % 3
     mean = np.tile(truth.mean(0), (N_CELLS, 1))
     assert pseudobulk_pearson(truth, 3 * truth + 1, groups) == pytest.approx(1)
-    assert pseudobulk_pearson(truth, mean, groups) == 0  # only rounding is left to correlate
-    assert pseudobulk_pearson(truth, mean, groups, centred=False) > 0.9
-    assert pseudobulk_pearson(truth, np.zeros_like(truth), groups, centred=False) == 0
+    assert pseudobulk_pearson(truth, mean, groups) == 0  # only rounding errors remain
+    assert pseudobulk_pearson(truth, mean, groups, centered=False) > 0.9
+    assert pseudobulk_pearson(truth, np.zeros_like(truth), groups, centered=False) == 0
+    with pytest.warns(FutureWarning, match="centred= is now called centered="):
+        assert pseudobulk_pearson(truth, mean, groups, centred=False) > 0.9  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -210,10 +212,10 @@ def test_shapes_and_values_are_checked(truth: NDArray, score: NDArray, name: str
 
 
 @auroc_metrics
-def test_no_peak_to_judge(truth: NDArray, score: NDArray, metric: Callable[..., float]) -> None:
+def test_no_peak_to_score(truth: NDArray, score: NDArray, metric: Callable[..., float]) -> None:
     with pytest.raises(ValueError, match=r"at least 121 open cells.* up to 120 of 120 cells"):
         metric(truth, score, min_positives=N_CELLS + 1)
-    with pytest.raises(ValueError, match="a closed one"):
+    with pytest.raises(ValueError, match="at least one closed cell"):
         metric(np.ones_like(truth), score)
     with pytest.raises(ValueError, match="up to 0 of 120 cells"):
         metric(np.zeros_like(truth), score, min_positives=0)

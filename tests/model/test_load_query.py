@@ -1,4 +1,4 @@
-"""``SCMOMER.load_query``: a query's batches are learned, everything else stays."""
+"""``SCMOMER.load_query_data``: a query's batches are learned, everything else stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def query(make_unseen):
 
 @pytest.fixture
 def adapted(trained, query):
-    return trained.load_query(query)
+    return trained.load_query_data(query)
 
 
 def test_new_batches_follow_those_of_training(trained, adapted, query):
@@ -78,7 +78,7 @@ def test_it_learns_what_a_batch_is_like(make_model, train, seed):
         model = make_model(first, {"batch_key": "batch"})
         train(model, max_epochs=3)
     fitted, unseen = query[:150].copy(), query[150:].copy()
-    adapted = model.load_query(fitted)
+    adapted = model.load_query_data(fitted)
     truth = {"atac": unseen["atac"].X.toarray() > 0, "rna": _normalized(unseen["rna"].X, model)}
     for to, values in truth.items():
         new, average = (
@@ -94,7 +94,7 @@ def _normalized(counts, model) -> np.ndarray:
 
 
 def test_of_rna_alone_accessibility_stays_the_average(trained, query):
-    adapted = trained.load_query(query["rna"])
+    adapted = trained.load_query_data(query["rna"])
     average = trained.get_translated(query["rna"])
     assert np.array_equal(adapted.get_translated(query["rna"], batch="new A"), average)
     new, average = (adapted.get_translated(query, "rna", batch=b) for b in ("new A", None))
@@ -108,7 +108,7 @@ def test_it_survives_a_folder(adapted, query, mdata, tmp_path):
     for batch in (None, "batch1", "new A", "new B"):
         pair = (m.get_translated(query, batch=batch) for m in (adapted, loaded))
         assert np.array_equal(*pair)
-    again = loaded.load_query(_renamed(query, "third"))
+    again = loaded.load_query_data(_renamed(query, "third"))
     assert again.spec.all_batches == ["batch1", "batch2", "new A", "new B", "third"]
     pair = (m.get_translated(mdata, batch="new B") for m in (adapted, again))
     assert np.array_equal(*pair)
@@ -123,7 +123,7 @@ def _renamed(query, name):
 def test_a_model_without_batches_can_get_some(make_model, train, mdata, query):
     model = make_model(mdata)
     train(model)
-    adapted = model.load_query(query, batch_key="batch")
+    adapted = model.load_query_data(query, batch_key="batch")
     assert adapted.spec.all_batches == ["batch1", "new A", "new B"]
     pair = (m.get_translated(query) for m in (model, adapted))
     assert np.array_equal(*pair)
@@ -136,7 +136,7 @@ def test_other_decoders_are_fitted_too(make_model, train, mdata, query, options)
     mdata.obs["batch"] = "only"
     model = make_model(mdata, {"batch_key": "batch"}, **options)
     train(model)
-    adapted = model.load_query(query)
+    adapted = model.load_query_data(query)
     assert adapted.spec.all_batches == ["only", "batch1", "new A", "new B"]
     for to in ("rna", "atac"):
         pair = (
@@ -149,7 +149,7 @@ def test_other_decoders_are_fitted_too(make_model, train, mdata, query, options)
 
 def test_models_of_one_modality_work(trained_rna, trained_atac, query):
     for name, model in (("rna", trained_rna), ("atac", trained_atac)):
-        adapted = model.load_query(query[name], batch_key="batch")
+        adapted = model.load_query_data(query[name], batch_key="batch")
         new, average = (adapted.get_translated(query[name], name, batch=b) for b in ("new A", None))
         assert not np.allclose(new, average, atol=1e-3)
         assert np.array_equal(average, model.get_translated(query[name], name))
@@ -159,7 +159,7 @@ def test_mosaic_queries_and_batch_sizes(trained, make_unseen):
     mosaic = make_unseen(missing={"rna": 0.3, "atac": 0.3})
     mosaic.obs["batch"] = "mosaic"
     found = [
-        trained.load_query(mosaic, batch_size=size).get_translated(mosaic, batch="mosaic")
+        trained.load_query_data(mosaic, batch_size=size).get_translated(mosaic, batch="mosaic")
         for size in (None, 7)
     ]
     np.testing.assert_allclose(*found, rtol=0, atol=1e-4)
@@ -169,34 +169,40 @@ def test_mosaic_queries_and_batch_sizes(trained, make_unseen):
 def test_the_query_is_not_changed(trained, query, unchanged):
     before = list(query.obs.columns), set(query.obsm), set(query.uns)
     with unchanged(query):
-        trained.load_query(query)
+        trained.load_query_data(query)
     assert (list(query.obs.columns), set(query.obsm), set(query.uns)) == before
 
 
 def test_bad_queries_are_refused(trained, trained_rna, query, make_model, refuses):
     known = _renamed(query, "batch1")
     with refuses(ValueError, "['batch1']", "'batch'", "names of their own"):
-        trained.load_query(known)
+        trained.load_query_data(known)
     with refuses(KeyError, "'donor'", "batch_key="):
-        trained.load_query(query, batch_key="donor")
+        trained.load_query_data(query, batch_key="donor")
     with refuses(ValueError, "batch_key=", "trained without one", "'state'"):
-        trained_rna.load_query(query["rna"])
+        trained_rna.load_query_data(query["rna"])
     gaps = query.copy()
     gaps.obs["batch"] = gaps.obs["batch"].where(np.arange(gaps.n_obs) > 2)
     with refuses(ValueError, "'batch'", "3 of 120 missing"):
-        trained.load_query(gaps)
+        trained.load_query_data(gaps)
     other = query["rna"].copy()
     other.var_names = [f"other{i}" for i in range(other.n_vars)]
     with refuses(ValueError, "none of its 60", "genes"):
-        trained.load_query(other)
+        trained.load_query_data(other)
     with refuses(TypeError, "AnnData or a MuData"):
-        trained.load_query([1])
+        trained.load_query_data([1])
     with refuses(KeyError, "new C", "load_query"):
-        trained.load_query(query).get_translated(query, batch="new C")
+        trained.load_query_data(query).get_translated(query, batch="new C")
     with refuses(RuntimeError, "never trained"):
-        make_model(query).load_query(query)
+        make_model(query).load_query_data(query)
 
 
 def test_an_adapted_model_says_that_it_has_no_data(adapted, refuses):
     with refuses(RuntimeError, "load_query", "Pass data"):
         adapted.get_latent_representation()
+
+
+def test_the_former_name_works_with_a_warning(trained, query):
+    with pytest.warns(FutureWarning, match="load_query is now called load_query_data"):
+        former = trained.load_query(query)
+    assert former.spec.query_batches == trained.load_query_data(query).spec.query_batches

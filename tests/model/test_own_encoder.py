@@ -51,6 +51,6 @@ def test_saved_and_loaded_with_such_an_encoder(model, mdata, tmp_path):
 def test_query_batches_and_copies_keep_it(model, make_unseen):
     query = make_unseen()
     query.obs["batch"] = "new"
-    adapted = model.load_query(query)
+    adapted = model.load_query_data(query)
     z = model.get_latent_representation(query)
     assert np.array_equal(adapted.get_latent_representation(query), z)

@@ -1,4 +1,4 @@
-"""Measured peaks and a made-up translation of them."""
+"""Measured peaks and a synthetic translation."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from scmomer import pl
 
 @pytest.fixture
 def cells() -> AnnData:
-    """Six cells of a, three of b, one of c; two of them mistaken, one unknown, one unlabelled."""
+    """Six cells of a, three of b, one of c; two wrong labels, one unknown, one unlabeled cell."""
     adata = AnnData(np.zeros((11, 2), np.float32))
     adata.obs["true"] = [*"aaaaaabbbc", None]
     adata.obs["scmomer_label"] = pd.Categorical([*"aaaab", "unknown", *"bbaca"])
@@ -53,9 +53,12 @@ def test_rows_are_shares_of_the_true_label(data):
 
 def test_counts_and_order_can_be_asked_for(cells):
     order = ["c", "unknown", "b", "a"]
-    ax = pl.confusion(cells, "true", normalise=False, order=order)
+    ax = pl.confusion(cells, "true", normalize=False, order=order)
     assert [t.get_text() for t in ax.get_xticklabels()] == ["c", "b", "a", "unknown"]
     assert np.array_equal(values(ax), [[1, 0, 0, 0], [0, 2, 1, 0], [0, 1, 4, 1]])
+    with pytest.warns(FutureWarning, match="normalise= is now called normalize="):
+        former = pl.confusion(cells, "true", normalise=False, order=order)
+    assert np.array_equal(values(former), values(ax))
 
 
 def test_labels_that_were_never_predicted_keep_their_column(cells):
@@ -77,7 +80,7 @@ def test_confusion_refuses_what_it_cannot_show(cells, refuses):
     with refuses(ValueError, "order=", "['b'"):
         pl.confusion(cells, "true", order=["a", "c"])
     cells.obs["true"] = None
-    with refuses(ValueError, "'true'", "none"):
+    with refuses(ValueError, "'true'", "No cell"):
         pl.confusion(cells, "true")
 
 
@@ -93,8 +96,8 @@ def test_axes_figures_and_files(cells, tmp_path):
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("a.png", "b.png"))
 
 
-def colours(ax: Axes) -> dict[tuple[float, ...], tuple[float, ...]]:
-    """Colour of each dot by its place."""
+def colors(ax: Axes) -> dict[tuple[float, ...], tuple[float, ...]]:
+    """Color of each dot by its position."""
     return {
         tuple(xy): tuple(c)
         for dots in ax.collections[:2]
@@ -107,9 +110,9 @@ def _each(dots) -> np.ndarray:
     return np.repeat(face, len(dots.get_offsets()), 0) if len(face) == 1 else face
 
 
-def test_a_label_has_one_colour_in_both_panels(data):
+def test_a_label_has_one_color_in_both_panels(data):
     true, predicted = pl.annotation_umap(data, "true")
-    before, after = colours(true), colours(predicted)
+    before, after = colors(true), colors(predicted)
     assert set(before) == set(after) == set(map(tuple, data.obsm["X_umap"]))
     labels = data.obs["true"].to_numpy(), data.obs["scmomer_label"].astype(str).to_numpy()
     for xy, old, new in zip(map(tuple, data.obsm["X_umap"]), *labels, strict=True):

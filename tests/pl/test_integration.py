@@ -1,4 +1,4 @@
-"""``pl.integration``: the report as a table in colour."""
+"""``pl.integration``: the report as a table in color."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_axes_figures_and_files(report, tmp_path):
     assert (tmp_path / "report.png").stat().st_size > 5000
 
 
-def test_what_is_no_report_is_refused(report, refuses):
+def test_what_is_not_a_report_is_refused(report, refuses):
     with refuses(KeyError, "integration_report", "scmomer.tl.integration_report"):
         integration(AnnData(np.zeros((2, 2))))
     with refuses(KeyError, "'total'", "integration_report"):

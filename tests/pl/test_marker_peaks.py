@@ -46,5 +46,5 @@ def test_groups_of_one_cell_and_constant_values_are_drawn(truth, translated):
 def test_unknown_peaks_are_refused(truth, translated, refuses):
     with refuses(KeyError, "among the 90", "['chr9:1-2']"):
         marker_peaks(truth, translated, "cell_type", [truth.var_names[0], "chr9:1-2"])
-    with refuses(ValueError, "names of peaks", "none"):
+    with refuses(ValueError, "peaks= has no names of peaks"):
         marker_peaks(truth, translated, "cell_type", [])

@@ -43,7 +43,7 @@ def test_a_good_translation_is_above_chance_and_a_shuffled_one_is_not(truth, tra
 
 
 def test_ties_do_not_depend_on_the_order_of_peaks(truth, translated):
-    """A translation that is the same for all cells recovers as many as chance."""
+    """A constant translation has the precision of chance."""
     truth.obs["cell_type"] = ["few"] * 4 + ["many"] * 236  # many measured ties
     translated.layers["scmomer"] = np.full(truth.shape, 0.25)
     found = curves(marker_recovery(truth, translated, "cell_type", ks=(10, 50), show=False))

@@ -1,4 +1,4 @@
-"""Cells and peaks of two containers, and the axes of a picture."""
+"""Matched cells and peaks of two containers, and the axes of a figure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from scmomer import pl
-from scmomer.pl._pair import paired
+from scmomer.pl._pair import match_data
 
 
 def test_cells_and_peaks_are_matched_by_name(truth, translated):
     rng = np.random.default_rng(0)
     other = translated[rng.permutation(240)[:200], rng.permutation(90)[:80]].copy()
-    pair = paired(truth, other, "cell_type")
+    pair = match_data(truth, other, "cell_type")
     cells = truth.obs_names[truth.obs_names.isin(other.obs_names)]
     assert pair.peaks.equals(truth.var_names[truth.var_names.isin(other.var_names)])
     assert np.array_equal(pair.translated, translated[cells, pair.peaks].X)
@@ -26,18 +26,18 @@ def test_cells_and_peaks_are_matched_by_name(truth, translated):
 
 
 def test_the_same_cells_and_peaks_are_not_copied(truth, translated):
-    pair = paired(truth, translated, "cell_type")
+    pair = match_data(truth, translated, "cell_type")
     assert np.shares_memory(pair.translated, translated.layers["scmomer"])
     assert np.shares_memory(pair.truth.data, truth.X.data)
 
 
 def test_a_translation_may_be_a_layer_of_the_truth(truth, translated):
-    expected = paired(truth, translated, "cell_type")
+    expected = match_data(truth, translated, "cell_type")
     truth.layers["scmomer"] = translated.X
     mdata = MuData({"atac": truth})
     mdata.obs["cell_type"] = truth.obs["cell_type"]
     for data in (truth, mdata):
-        pair = paired(data, data, "cell_type")
+        pair = match_data(data, data, "cell_type")
         assert np.array_equal(pair.translated, expected.translated)
         assert np.array_equal(pair.truth.toarray(), expected.truth.toarray())
 
@@ -45,7 +45,7 @@ def test_a_translation_may_be_a_layer_of_the_truth(truth, translated):
 def test_peaks_that_are_not_translated_are_left_out(truth, translated):
     translated.layers["scmomer"] = translated.X.copy()
     translated.layers["scmomer"][:, [3, 80]] = np.nan
-    pair = paired(truth, translated, "cell_type")
+    pair = match_data(truth, translated, "cell_type")
     assert pair.peaks.equals(truth.var_names.delete([3, 80]))
     assert np.isfinite(pair.translated).all()
 
@@ -54,7 +54,7 @@ def test_counts_may_be_in_a_layer(truth, translated):
     expected = truth.X.toarray()
     truth.layers["counts"] = truth.X
     truth.X = sp.csr_matrix(truth.shape, dtype=np.float32)
-    pair = paired(truth, translated, "cell_type", "counts")
+    pair = match_data(truth, translated, "cell_type", "counts")
     assert np.array_equal(pair.truth.toarray(), expected)
 
 
@@ -62,12 +62,12 @@ def test_data_of_other_cells_or_peaks_are_refused(truth, translated, refuses):
     other = translated.copy()
     other.obs_names = [f"x{i}" for i in range(240)]
     with refuses(ValueError, "cells with the same names", "['0']", "['x0']"):
-        paired(truth, other, "cell_type")
+        match_data(truth, other, "cell_type")
     translated.var_names = [f"chr2:{i}00-{i}50" for i in range(90)]
     with refuses(ValueError, "peaks with the same names", "['chr1:000-050']", "['chr2:000-050']"):
-        paired(truth, translated, "cell_type")
+        match_data(truth, translated, "cell_type")
     with refuses(KeyError, "'nope'", "'cell_type'"):
-        paired(truth, translated, "nope")
+        match_data(truth, translated, "nope")
 
 
 # -- axes
@@ -83,7 +83,7 @@ def test_axes_can_be_given(truth, translated):
 
 
 def test_too_few_axes_are_refused(truth, translated, refuses):
-    with refuses(ValueError, "3 panels", "found 1"):
+    with refuses(ValueError, "3 Axes", "found 1"):
         pl.pseudobulk(truth, translated, "cell_type", ax=plt.subplots()[1])
 
 
@@ -111,7 +111,7 @@ def _axes() -> Axes:
         (False, {"save": "a.png", "show": True}, 1),
     ],
 )
-def test_pictures_are_shown_as_scanpy_is_told(
+def test_figures_follow_the_autoshow_of_scanpy(
     truth, translated, monkeypatch, tmp_path, autoshow, options, expected
 ):
     shown = []

@@ -18,26 +18,31 @@ def r_of(ax) -> float:
     return float(ax.get_title().split("r = ")[1])
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_titles_average_to_the_metric(truth, translated, centred):
-    axes = pseudobulk(truth, translated, "cell_type", centred=centred, show=False)
+@pytest.mark.parametrize("centered", [True, False])
+def test_titles_average_to_the_metric(truth, translated, centered):
+    axes = pseudobulk(truth, translated, "cell_type", centered=centered, show=False)
     assert [ax.get_title().split(",")[0] for ax in axes] == ["Astro", "L4", "Oligo"]
     expected = metrics.pseudobulk_pearson(
-        truth.X > 0, translated.X, truth.obs["cell_type"], centred=centred
+        truth.X > 0, translated.X, truth.obs["cell_type"], centered=centered
     )
     assert np.mean([r_of(ax) for ax in axes]) == pytest.approx(expected, abs=0.01)
 
 
 def test_each_dot_is_a_peak(truth, translated):
-    (raw,) = pseudobulk(truth, translated, "cell_type", groups=["L4"], centred=False, show=False)
-    (centred,) = pseudobulk(truth, translated, "cell_type", groups=["L4"], show=False)
+    (raw,) = pseudobulk(truth, translated, "cell_type", groups=["L4"], centered=False, show=False)
+    (centered,) = pseudobulk(truth, translated, "cell_type", groups=["L4"], show=False)
     cells = (truth.obs["cell_type"] == "L4").to_numpy()
     profiles = [truth.X.toarray() > 0, translated.X]
     expected = np.stack([p[cells].mean(axis=0) for p in profiles], axis=1)
     np.testing.assert_allclose(dots(raw), expected, rtol=0, atol=1e-6)
     overall = np.stack([p.mean(axis=0) for p in profiles], axis=1)
-    np.testing.assert_allclose(dots(centred), expected - overall, rtol=0, atol=1e-6)
-    assert raw.get_xlabel() == "measured" and "minus all" in centred.get_ylabel()
+    np.testing.assert_allclose(dots(centered), expected - overall, rtol=0, atol=1e-6)
+    with pytest.warns(FutureWarning, match="centred= is now called centered="):
+        (former,) = pseudobulk(
+            truth, translated, "cell_type", groups=["L4"], centred=False, show=False
+        )
+    assert np.array_equal(dots(former), dots(raw))
+    assert raw.get_xlabel() == "measured" and "minus all" in centered.get_ylabel()
 
 
 def test_a_translation_that_is_the_same_for_all_cells_has_no_correlation(truth, translated):

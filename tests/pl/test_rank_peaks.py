@@ -35,11 +35,14 @@ def test_columns_are_the_top_peaks_and_rows_the_groups(ranked):
 
 
 def test_rates_can_be_shown_as_they_are(ranked):
-    (ax,) = rank_peaks(ranked, n_peaks=4, centred=False, show=False)
+    (ax,) = rank_peaks(ranked, n_peaks=4, centered=False, show=False)
     opened = ranked[:, names(ax)].X.toarray() > 0
     kind = ranked.obs["cell_type"].to_numpy()
     expected = [opened[kind == k].mean(axis=0) for k in ("Astro", "L4", "Oligo")]
     np.testing.assert_allclose(image(ax), expected)
+    with pytest.warns(FutureWarning, match="centred= is now called centered="):
+        (former,) = rank_peaks(ranked, n_peaks=4, centred=False, show=False)
+    assert np.array_equal(image(former), image(ax))
 
 
 def test_measured_and_translated_stand_side_by_side(ranked, translated):
@@ -52,8 +55,8 @@ def test_measured_and_translated_stand_side_by_side(ranked, translated):
 def test_a_ranking_of_the_translation_may_be_shown(truth, translated):
     truth.layers["scmomer"] = translated.X
     tl.rank_peaks(truth, "cell_type", layer="scmomer", key_added="t")
-    alone = rank_peaks(truth, key="t", n_peaks=4, centred=False, show=False)
-    both = rank_peaks(truth, truth, key="t", n_peaks=4, centred=False, show=False)
+    alone = rank_peaks(truth, key="t", n_peaks=4, centered=False, show=False)
+    both = rank_peaks(truth, truth, key="t", n_peaks=4, centered=False, show=False)
     assert np.array_equal(image(alone[0]), image(both[1]))  # the ranked layer
     assert not np.array_equal(image(both[0]), image(both[1]))
 
@@ -76,7 +79,7 @@ def test_only_peaks_that_both_have_are_shown(ranked, translated):
 
 
 def test_peaks_that_are_less_accessible_are_left_out(ranked):
-    (ax,) = rank_peaks(ranked, n_peaks=90, groups=["L4"], centred=False, show=False)
+    (ax,) = rank_peaks(ranked, n_peaks=90, groups=["L4"], centered=False, show=False)
     assert image(ax).shape[1] == (ranked.uns["rank_peaks"]["scores"]["L4"] > 0).sum() < 90
 
 

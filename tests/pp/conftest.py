@@ -1,4 +1,4 @@
-"""Two experiments of the same kinds of cells."""
+"""Two experiments with the same cell types."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def _apart(mdata: MuData, n_atac: int | None = None) -> tuple[AnnData, AnnData]:
 
 @pytest.fixture
 def apart() -> Apart:
-    """Takes RNA and ATAC apart: ATAC is shuffled and renamed, ``obs["true_cell"]`` tells the truth."""
+    """Separate RNA and ATAC: ATAC is shuffled and renamed, ``obs["true_cell"]`` has the truth."""
     return _apart
 
 
 @pytest.fixture
 def sides(mdata: MuData) -> tuple[AnnData, AnnData]:
-    """RNA and ATAC of 120 cells, taken apart."""
+    """RNA and ATAC of 120 cells, separated."""
     return _apart(mdata)

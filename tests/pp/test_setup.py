@@ -1,4 +1,4 @@
-"""Registration: what is accepted, what is refused and how, and that nothing is changed."""
+"""Registration: valid and invalid data, messages, and unchanged inputs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RNA_MATRIX, ATAC_MATRIX, ALONE = "mdata['rna'].X", "mdata['atac'].X", "adata.X"
 
 
 def set_up(data, **kwargs) -> None:
-    """Registers either container."""
+    """Register either container."""
     (setup_mudata if isinstance(data, MuData) else setup_anndata)(data, **kwargs)
 
 
 @pytest.fixture(params=["MuData-rna", "MuData-atac", "AnnData-rna", "AnnData-atac"])
 def case(request, mdata):
-    """A container, one modality of it, and how messages name its counts."""
+    """A container, one of its modalities, and the name of its counts in messages."""
     container, modality = request.param.split("-")
     if container == "MuData":
         return mdata, mdata[modality], {"rna": RNA_MATRIX, "atac": ATAC_MATRIX}[modality]
@@ -39,7 +39,7 @@ def case(request, mdata):
     [(0.5, "non-integer"), (-2, "negative"), (np.nan, "NaN or infinite"), (np.inf, "NaN or inf")],
     ids=["fraction", "negative", "nan", "inf"],
 )
-def test_values_that_are_no_counts_are_refused(case, refuses, value, kind, dense):
+def test_values_that_are_not_counts_are_refused(case, refuses, value, kind, dense):
     data, adata, place = case
     matrix = adata.X.toarray()
     cell, feature = 3, 7
@@ -53,7 +53,7 @@ def test_values_that_are_no_counts_are_refused(case, refuses, value, kind, dense
     assert "_scvi_batch" not in data.obs and "_scvi_uuid" not in data.uns
 
 
-def test_normalised_values_are_refused_but_their_counts_layer_is_not(mdata, refuses):
+def test_normalized_values_are_refused_but_their_counts_layer_is_not(mdata, refuses):
     for adata in mdata.mod.values():
         adata.layers["counts"] = adata.X.copy()
         adata.X = adata.X / 3
@@ -228,13 +228,13 @@ def test_modalities_without_common_cells_are_refused(mdata, refuses):
         setup_mudata(apart)
 
 
-def test_the_modality_of_an_anndata_is_told_by_its_features(mdata):
+def test_the_modality_of_an_anndata_is_inferred_from_its_features(mdata):
     for name, adata in mdata.mod.items():
         setup_anndata(adata)
         assert scmomer.SCMOMER(adata, size="small").spec.modalities == (name,)
 
 
-def test_the_modality_of_an_anndata_can_be_told(mdata, refuses):
+def test_the_modality_of_an_anndata_can_be_given(mdata, refuses):
     setup_anndata(mdata["atac"], modality="rna")
     assert scmomer.SCMOMER(mdata["atac"], size="small").spec.modalities == ("rna",)
     with refuses(ValueError, "['rna', 'atac', 'protein']", "'methylation'"):
@@ -308,7 +308,7 @@ def test_numbers_are_batches_too(mdata):
     assert np.array_equal(model._training_cells().batch, np.arange(120) % 3)
 
 
-# -- what is written
+# -- results
 
 
 @pytest.mark.parametrize("container", ["MuData", "AnnData-rna", "AnnData-atac"])

@@ -20,7 +20,7 @@ SIZES = {
 
 
 def performer_tensors(n_genes: int, dim: int, depth: int, heads: int, dim_head: int, m: int):
-    """The tensors that every published RNA encoder has, in the order of the files."""
+    """The tensors of all published RNA encoders, in the order of the files."""
     inner, f32 = heads * dim_head, torch.float32
     out = {
         "token_emb.weight": torch.randn(7, dim),
@@ -81,13 +81,13 @@ def scmomer_tensors(n_genes: int, **sizes: int) -> dict[str, Tensor]:
 
 @pytest.fixture
 def make_scbert() -> Callable[[int, str], dict[str, Tensor]]:
-    """Draws the state of a scBERT checkpoint for so many genes, small or of published size."""
+    """Draw the state of a scBERT checkpoint for a number of genes, small or of published size."""
     return lambda n_genes, size: scbert_tensors(n_genes, **SIZES[size])
 
 
 @pytest.fixture
 def make_scmomer() -> Callable[[int, str], dict[str, Tensor]]:
-    """Draws the state of a scMomer checkpoint for so many genes, small or of published size."""
+    """Draw the state of a scMomer checkpoint for a number of genes, small or of published size."""
     return lambda n_genes, size: scmomer_tensors(n_genes, **SIZES[size])
 
 
@@ -99,7 +99,7 @@ def genes() -> list[str]:
 
 @pytest.fixture
 def write(tmp_path) -> Callable[..., Path]:
-    """Writes a checkpoint as the published scripts do."""
+    """Write a checkpoint as the published scripts do."""
 
     def make(tensors: dict[str, Tensor], name: str = "checkpoint.pth", **beside) -> Path:
         path = tmp_path / name
@@ -111,7 +111,7 @@ def write(tmp_path) -> Callable[..., Path]:
 
 @pytest.fixture
 def scbert(write) -> tuple[Path, dict[str, Tensor]]:
-    """A scBERT checkpoint with optimizer and scheduler beside the weights, and its tensors."""
+    """A scBERT checkpoint with optimizer and scheduler, and its tensors."""
     torch.manual_seed(0)
     tensors = scbert_tensors(N_GENES, **SIZES["small"])
     optimizer = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-4}]}

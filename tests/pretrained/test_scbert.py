@@ -1,4 +1,4 @@
-"""scBERT's checkpoint: every tensor in its place, performer-pytorch's numbers."""
+"""scBERT's checkpoint: all tensors loaded, results of performer-pytorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scmomer.pretrained import load_scbert
 
 
 def performer_pytorch(tensors) -> PerformerLM:
-    """Their network with the same weights."""
+    """performer-pytorch with the same weights."""
     first = "performer.net.layers.0.0.fn"
     m, dim_head = tensors[f"{first}.fast_attention.projection_matrix"].shape
     inner, dim = tensors[f"{first}.to_q.weight"].shape
@@ -145,7 +145,7 @@ def test_the_stabilizer_is_a_choice_of_little_consequence(scbert, genes, cells):
     assert 0 < np.abs(head - other).max() < 0.1 * np.abs(head).max()
 
 
-# -- files that do not fit
+# -- invalid files
 
 
 def test_every_tensor_that_does_not_fit_is_named(scbert, write, genes):
@@ -169,12 +169,14 @@ def test_every_tensor_that_does_not_fit_is_named(scbert, write, genes):
 def test_a_vocabulary_of_another_length(scbert, genes):
     with pytest.raises(ValueError, match=r"Expected 16907 rows.*found 212.*Pass genes="):
         load_scbert(scbert[0])
-    with pytest.raises(ValueError, match=r"Expected genes to be unique, found \['GENE0'\]"):
+    with pytest.raises(
+        ValueError, match=r"Expected genes to be unique, found duplicates of \['GENE0'\]"
+    ):
         load_scbert(scbert[0], genes=[*genes[:-1], "GENE0"])
 
 
 def test_scmomers_file_is_no_scbert_file(released, genes):
-    with pytest.raises(ValueError, match="Expected the tensors of scBERT.*rna_model"):
+    with pytest.raises(ValueError, match="lacks tensors of scBERT.*rna_model"):
         load_scbert(released[0], genes=genes)
 
 

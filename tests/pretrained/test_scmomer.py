@@ -94,7 +94,7 @@ def test_embeds_and_is_saved(released, genes, cells, tmp_path):
         )
 
 
-def test_what_it_cannot_do_is_an_error(released, genes, cells):
+def test_it_reports_what_it_cannot_do(released, genes, cells):
     model = load_scmomer(released[0], genes=genes)
     with pytest.raises(
         ValueError, match=r"one of \['rna'\], found 'atac'.*train a model on a MuData"
@@ -114,7 +114,7 @@ def test_a_missing_tensor_is_named(released, write, genes, name):
 
 
 def test_scberts_file_is_no_scmomer_file(scbert, genes):
-    with pytest.raises(ValueError, match="Expected the tensors of scMomer.*token_emb"):
+    with pytest.raises(ValueError, match="lacks tensors of scMomer.*token_emb"):
         load_scmomer(scbert[0], genes=genes)
 
 

@@ -1,4 +1,4 @@
-"""The shipped gene list is the published one, and nothing else is taken for it."""
+"""The gene list is the published one; any other list raises an error."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def test_the_published_genes_in_order():
 
 def test_another_list_is_an_error(monkeypatch):
     monkeypatch.setattr(_vocabulary, "_SHA256", "0" * 64)
-    with pytest.raises(RuntimeError, match="Expected the published gene list.*found 16906.*rein"):
+    with pytest.raises(RuntimeError, match="Expected the published gene list.*found 16906.*Rein"):
         _vocabulary.panglao_genes.__wrapped__()

@@ -1,4 +1,4 @@
-"""``tl.annotate``: what it writes, and what it refuses."""
+"""``tl.annotate``: results and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def quick(monkeypatch, seed):
 
 
 def probabilities(data) -> pd.DataFrame:
-    """Cells x types, with the names that are kept beside them."""
+    """Cells x types, with the recorded names."""
     names = data.uns["scmomer"]["annotate"]["params"]["classes"]
     return pd.DataFrame(
         data.obsm["scmomer_label_probability"], index=data.obs_names, columns=[*map(str, names)]

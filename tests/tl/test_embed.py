@@ -1,4 +1,4 @@
-"""``tl.embed``: what it writes, and where."""
+"""``tl.embed``: results and where they are written."""
 
 from __future__ import annotations
 

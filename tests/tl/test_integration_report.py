@@ -1,4 +1,4 @@
-"""``tl.integration_report``: scib-metrics of embeddings beside other methods."""
+"""``tl.integration_report``: scib-metrics of embeddings and of other methods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEYS = {"batch_key": "batch", "labels_key": "cell_type"}
 
 @pytest.fixture(scope="module")
 def cells() -> MuData:
-    """Cells with a perfect embedding, and one that knows the batch alone."""
+    """Cells with a perfect embedding, and one that depends only on the batch."""
     mdata = synthetic(300, 60, 100, n_types=3, batch_effect=0.8)
     rng = np.random.default_rng(0)
     for key, column in (("X_types", "cell_type"), ("X_batches", "batch")):
@@ -39,7 +39,7 @@ def reported(cells) -> tuple[MuData, pd.DataFrame]:
 
 @pytest.fixture
 def scored(monkeypatch) -> dict[str, np.ndarray]:
-    """The embeddings that are scored; without scib-metrics, which takes seconds for each."""
+    """The scored embeddings, without running scib-metrics, which takes seconds for each."""
     seen: dict[str, np.ndarray] = {}
 
     def scores(embeddings, obs, kbet, n_jobs):
@@ -72,7 +72,7 @@ def test_means_are_those_of_the_groups(reported):
     np.testing.assert_allclose(table["total"], 0.6 * bio + 0.4 * batch)
 
 
-def test_scores_tell_types_from_batches(reported):
+def test_scores_distinguish_types_and_batches(reported):
     _, table = reported
     types, batches = table.loc["X_types"], table.loc["X_batches"]
     assert types["kmeans_ari"] > 0.9 and types["ilisi"] > 0.8
@@ -124,7 +124,7 @@ def test_methods_read_the_counts_of_any_container(cells, scored):
 
 def test_variable_genes_are_chosen_and_few_cells_are_enough(monkeypatch, cells):
     monkeypatch.setattr(_integration_methods, "_N_TOP_GENES", 20)
-    assert _integration_methods.components(cells["rna"].X).shape == (300, 19)
+    assert _integration_methods.principal_components(cells["rna"].X).shape == (300, 19)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -172,7 +172,7 @@ def test_bad_input_is_refused(cells, refuses):
         integration_report(data, **KEYS)
     with refuses(ValueError, "methods among", "['bbknn']"):
         integration_report(data, **KEYS, use_rep="X_types", methods=["bbknn"])
-    with refuses(ValueError, "an embedding to score", "none"):
+    with refuses(ValueError, "no embedding to score"):
         integration_report(data, **KEYS, use_rep=(), methods=())
     data.obs["one"] = "one"
     with refuses(ValueError, "`batch`", "at least two values", "found 1"):

@@ -1,4 +1,4 @@
-"""``tl.map_to_reference``: neighbours, labels and places of query cells in a reference."""
+"""``tl.map_to_reference``: neighbors, labels and coordinates of query cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WRITTEN = {"reference_distance", "reference_label", "reference_confidence"}
 
 
 def probabilities(data) -> pd.DataFrame:
-    """Cells x labels, with the names that are kept beside them."""
+    """Cells x labels, with the recorded names."""
     names = data.uns["scmomer"]["map_to_reference"]["params"]["classes"]
     return pd.DataFrame(
         data.obsm["reference_probabilities"], index=data.obs_names, columns=[*map(str, names)]
@@ -89,7 +89,7 @@ def test_weights_do_not_depend_on_the_unit():
     found = Neighbors(np.array([[0, 1, 2]] * 3), distances)
     assert np.allclose(found._replace(distances=distances * 1000).weights, found.weights)
     assert (np.diff(found.weights[0]) < 0).all()
-    np.testing.assert_allclose(found.weights[1], 1 / 3)  # all as close as can be
+    np.testing.assert_allclose(found.weights[1], 1 / 3)  # all at distance 0
     np.testing.assert_allclose(found.weights.sum(1), 1)
     shares = label_probabilities(found, pd.Categorical(["a", "b", "a"], categories=["b", "a"]))
     np.testing.assert_allclose(shares["b"], found.weights[:, 1], rtol=1e-6)
@@ -102,7 +102,7 @@ def test_query_cells_are_placed_in_the_reference_picture(trained, make_unseen, m
     placed = query.obsm["X_umap"]
     assert placed.shape == (query.n_obs, 2) and placed.dtype == np.float32
     apart = np.abs(placed[:, None] - mdata.obsm["X_umap"]).max(2).min(1)
-    np.testing.assert_allclose(apart, 0, atol=1e-6)  # each on its neighbour
+    np.testing.assert_allclose(apart, 0, atol=1e-6)  # each at its neighbor
     map_to_reference(query, mdata, trained, basis="X_umap")
     low, high = mdata.obsm["X_umap"].min(0), mdata.obsm["X_umap"].max(0)
     assert ((query.obsm["X_umap"] >= low) & (query.obsm["X_umap"] <= high)).all()

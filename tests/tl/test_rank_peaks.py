@@ -21,7 +21,7 @@ FIELDS = ("names", "scores", "logfoldchanges", "pvals", "pvals_adj")
 
 
 def planted(n_cells: int = 300, probabilities: bool = False) -> AnnData:
-    """Three groups with five peaks each of their own, and 45 peaks that differ in none."""
+    """Three groups with five specific peaks each, and 45 unspecific peaks."""
     rng = np.random.default_rng(0)
     group = np.array(list(PLANTED))[np.arange(n_cells) % 3]
     rate = np.full((n_cells, 60), 0.1)
@@ -45,12 +45,12 @@ def table(adata: AnnData, group: str, key: str = "rank_peaks"):
 
 
 def rates(adata: AnnData, cells: np.ndarray) -> np.ndarray:
-    """Share of open cells, or mean probability, written plainly."""
+    """Share of open cells, or mean probability, in plain code."""
     x = adata.X.toarray() > 0 if sp.issparse(adata.X) else adata.X
     return x[cells].astype(np.float64).mean(axis=0)
 
 
-# -- what is found
+# -- scores
 
 
 def test_planted_peaks_come_first(adata):
@@ -142,7 +142,7 @@ def test_the_kind_of_matrix_does_not_matter(as_matrix):
     same(binary, other)
 
 
-def test_counts_are_binarised():
+def test_counts_are_binarized():
     counts, binary = planted(), planted()
     assert counts.X.max() > 1
     binary.X = (binary.X > 0).astype(np.float32)
@@ -330,7 +330,7 @@ def test_scanpys_advice_on_counts_is_not_given(capsys):
     assert "logarithmize" not in "".join(capsys.readouterr())
 
 
-# -- what is refused
+# -- errors
 
 
 def test_unknown_columns_layers_and_modalities_are_refused(mdata, refuses):
@@ -359,7 +359,7 @@ def test_unknown_groups_and_methods_are_refused(refuses):
     with refuses(ValueError, "'wilcoxon'", "'nope'"):
         rank_peaks(adata, "group", method="nope")
     for groups in ([], ["A"]):
-        with refuses(ValueError, "besides the reference 'A'"):
+        with refuses(ValueError, "other than the reference 'A'"):
             rank_peaks(adata, "group", groups=groups, reference="A")
     assert not adata.uns
 

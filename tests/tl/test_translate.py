@@ -1,7 +1,9 @@
-"""``tl.translate_atac`` and ``tl.translate_rna``: what they return or write, and where."""
+"""``tl.translate_atac`` and ``tl.translate_rna``: results and where they are written."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections import namedtuple
 
 import anndata
@@ -12,7 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer.data._counts import layer_names
-from scmomer.tl import translate_atac, translate_rna
+from scmomer.tl import translate_atac, translate_protein, translate_rna
 
 VERBS = {"atac": translate_atac, "rna": translate_rna}
 SOURCE = {"atac": "rna", "rna": "atac"}
@@ -20,7 +22,7 @@ SOURCE = {"atac": "rna", "rna": "atac"}
 
 @pytest.fixture(params=["atac", "rna"])
 def to(request) -> str:
-    """What is translated to."""
+    """Target modality."""
     return request.param
 
 
@@ -289,3 +291,23 @@ def test_a_mudata_is_not_written_to_a_path(trained, mdata, to, tmp_path, refuses
 def test_other_containers_are_refused(trained, to, refuses):
     with refuses(TypeError, "an AnnData or a MuData", "list"):
         VERBS[to]([1], trained)
+
+
+# -- signatures
+
+
+@pytest.mark.parametrize("verb", [translate_atac, translate_rna, translate_protein])
+def test_help_has_all_arguments(verb):
+    parameters = inspect.signature(verb).parameters
+    shared = ["features", "batch", "batch_size", "uncertainty", "path", "copy", "layers"]
+    depth = [] if verb is translate_rna else ["depth"]
+    assert list(parameters) == ["data", "model", *depth, *shared]
+    assert parameters["uncertainty"].default is False
+    documented = re.findall(r"^    (\w+)$", verb.__doc__.split("Returns")[0], re.MULTILINE)
+    assert documented[1:] == list(parameters)
+    assert "{" not in verb.__doc__ and verb.__doc__.startswith("Predict ")
+
+
+def test_arguments_that_do_not_exist_are_refused(trained, query, to):
+    with pytest.raises(TypeError, match="nonsense"):
+        VERBS[to](query, trained, nonsense=1)

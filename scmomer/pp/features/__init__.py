@@ -1,1 +1,1 @@
-"""Counts brought onto other genes, peaks or bins."""
+"""Counts of other genes, peaks or bins."""

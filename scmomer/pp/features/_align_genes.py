@@ -1,4 +1,4 @@
-"""Counts of genes in the order and naming of a vocabulary."""
+"""Map gene counts to a vocabulary."""
 
 from __future__ import annotations
 
@@ -10,74 +10,75 @@ import pandas as pd
 from anndata import AnnData
 
 from scmomer._constants import RNA
+from scmomer._deprecated import renamed_arguments
 from scmomer.data import examples, prefix_to_drop
 from scmomer.pp.features._features import Features, check_anndata, feature_names
 from scmomer.pp.features._match_genes import GeneMatch, match_genes, match_through
 from scmomer.pp.features._remap import remap
 from scmomer.pp.features._report import report
 
-Orthologues: TypeAlias = pd.DataFrame | Mapping[str, str | Sequence[str]]
+Orthologs: TypeAlias = pd.DataFrame | Mapping[str, str | Sequence[str]]
 
 
+@renamed_arguments(orthologues="orthologs")
 def align_genes(
     adata: AnnData,
     vocabulary: Features,
     *,
     gene_key: str | None = None,
-    orthologues: Orthologues | None = None,
+    orthologs: Orthologs | None = None,
     layer: str | None = None,
 ) -> AnnData:
-    """Bring RNA counts into a gene vocabulary.
+    """Map RNA counts to a gene vocabulary.
 
-    A query matches a model by names as they are written; this also matches Ensembl ids of other
-    versions, symbols in other case (GAD1, Gad1), names in a column of var, and orthologues.
+    A query is matched to a model by exact names. This function also matches Ensembl ids of another
+    version, symbols in another case (GAD1, Gad1), names in a column of var, and orthologs.
 
     Parameters
     ----------
     adata
-        Raw counts of genes. Is left as it is.
+        Raw counts of genes. Not modified.
     vocabulary
-        The genes to count on: names, an AnnData with such var_names, or a model.
+        The target genes: names, an AnnData (its var_names) or a model.
     gene_key
         Column of ``adata.var`` with the names to match; None for var_names.
-    orthologues
-        Which gene of `adata` is which of the vocabulary: a table of two columns, or a mapping to one
-        or several. Genes that are not in it are left out, even if their names match.
+    orthologs
+        Orthologs of the genes of `adata` in the vocabulary: a table of two columns, or a mapping to
+        one or several genes. Genes that are not in it are left out, even if their names match.
     layer
-        Layer that holds the counts; None for ``X``.
+        Layer with the counts; None for ``X``.
 
     Returns
     -------
     AnnData
-        Shape ``(n_obs, n_vocabulary)`` in the order of `vocabulary`, whose names ``var_names`` are.
-        CSR with the dtype of the counts (a wider integer if sums might not fit). obs, obsm, obsp
-        and uns are copied, without the ids of a registration with scvi-tools; layers, varm, varp
-        and raw are dropped. Entries without a gene are empty.
+        Shape ``(n_obs, n_vocabulary)`` with the names and order of `vocabulary`. CSR with the dtype
+        of the counts (a wider integer if sums might not fit). obs, obsm, obsp and uns are copied,
+        without the ids of a registration with scvi-tools; layers, varm, varp and raw are dropped.
+        Vocabulary entries without a gene are 0.
 
     Raises
     ------
     KeyError
-        If there is no such layer or column of var.
+        If the layer or column of var does not exist.
     TypeError
-        If an argument is of the wrong kind, or the matrix holds no numbers.
+        If an argument is of the wrong kind, or the matrix is not numeric.
     ValueError
-        If no gene is shared, names occur twice in var_names or the vocabulary, the table does not
-        have two columns, or values are not raw counts.
+        If no gene is shared, var_names or the vocabulary has duplicates, the table does not have
+        two columns, or values are not raw counts.
 
     Warns
     -----
     UserWarning
-        If less than a fifth of the vocabulary got a gene.
+        If less than a fifth of the vocabulary is matched.
 
     Notes
     -----
-    A name matches as it is written, else without spaces around it and the version of an Ensembl id,
-    else in upper case.
-    An entry with a match of one kind takes none of the next: with GAD1 in the vocabulary and both
-    GAD1 and Gad1 in the data, Gad1 is left out. Several genes that match one entry in the same way
-    (two versions of an id, a symbol that several ids share) are summed; a gene that fits several
-    entries counts in none; one with several orthologues counts in each. A line says how many genes
-    met each fate.
+    Names are matched exactly; then without surrounding spaces and Ensembl versions;
+    then in upper case. An entry that is matched at one step takes no match of the next: with GAD1
+    in the vocabulary and both GAD1 and Gad1 in the data, Gad1 is left out. Several genes that match
+    one entry at the same step (two versions of an id, several ids of one symbol) are summed. A gene
+    that matches several entries counts in none; a gene with several orthologs counts in each. One
+    log line has the number of genes in each case.
 
     Examples
     --------
@@ -87,19 +88,19 @@ def align_genes(
     check_anndata(adata, RNA, layer)
     names = feature_names(vocabulary, RNA, "vocabulary")
     found = _genes_of(adata, gene_key)
-    if orthologues is None:
+    if orthologs is None:
         match = match_genes(found, names)
     else:
-        match = match_through(found, names, _table(orthologues))
+        match = match_through(found, names, _table(orthologs))
     if match.matrix.nnz == 0:
-        raise ValueError(_nothing_in_common(adata, gene_key, found, names, orthologues))
+        raise ValueError(_nothing_in_common(adata, gene_key, found, names, orthologs))
     aligned = remap(adata, match.matrix, pd.DataFrame(index=pd.Index(names, name=None)), layer)
     _report(match, found, names)
     return aligned
 
 
 def _genes_of(adata: AnnData, gene_key: str | None) -> pd.Index:
-    """Return the name of each gene, ``""`` where there is none, ``(n_vars,)``."""
+    """Return the name of each gene, ``""`` where it is missing, ``(n_vars,)``."""
     if gene_key is None:
         return adata.var_names.astype(str)
     if gene_key not in adata.var:
@@ -113,25 +114,25 @@ def _strings(column: pd.Series) -> pd.Index:
     return pd.Index(values.where(values.notna(), "").astype(str), name=None)
 
 
-def _table(orthologues: Orthologues) -> pd.DataFrame:
-    """Return pairs of names, ``(n_pairs, 2)``, none of them missing."""
-    if isinstance(orthologues, Mapping):
-        pairs = pd.DataFrame(list(orthologues.items()), columns=["query", "vocabulary"])
-        orthologues = pairs.explode("vocabulary")
-    if not isinstance(orthologues, pd.DataFrame):
+def _table(orthologs: Orthologs) -> pd.DataFrame:
+    """Return pairs of names without missing values, ``(n_pairs, 2)``."""
+    if isinstance(orthologs, Mapping):
+        pairs = pd.DataFrame(list(orthologs.items()), columns=["query", "vocabulary"])
+        orthologs = pairs.explode("vocabulary")
+    if not isinstance(orthologs, pd.DataFrame):
         msg = (
-            "Expected orthologues to be a DataFrame of two columns or a mapping, from a gene of "
-            f"adata to one of the vocabulary, found {type(orthologues).__name__}."
+            "Expected orthologs to be a DataFrame of two columns or a mapping from genes of adata "
+            f"to genes of the vocabulary, found {type(orthologs).__name__}."
         )
         raise TypeError(msg)
-    if orthologues.shape[1] != 2:
+    if orthologs.shape[1] != 2:
         msg = (
-            "Expected orthologues to have two columns, the gene of adata and that of the "
-            f"vocabulary, found {orthologues.columns.tolist()}. Select them, as in "
-            f"`orthologues = orthologues[{orthologues.columns[:2].tolist()}]`."
+            "Expected orthologs to have two columns, genes of adata and genes of the vocabulary, "
+            f"found {orthologs.columns.tolist()}. Select them, as in "
+            f"`orthologs = orthologs[{orthologs.columns[:2].tolist()}]`."
         )
         raise ValueError(msg)
-    return orthologues.dropna().astype(str)
+    return orthologs.dropna().astype(str)
 
 
 def _nothing_in_common(
@@ -139,28 +140,28 @@ def _nothing_in_common(
     gene_key: str | None,
     found: pd.Index,
     names: pd.Index,
-    orthologues: Orthologues | None,
+    orthologs: Orthologs | None,
 ) -> str:
     where = "adata.var_names" if gene_key is None else f"adata.var[{gene_key!r}]"
     text = (
-        f"Expected genes of the vocabulary such as {examples(names)} in {where}, found none of its "
-        f"{len(names)} among {len(found)} (such as {examples(found)}). "
+        f"Expected genes of the vocabulary such as {examples(names)} in {where}, found none of "
+        f"{len(names)} among {len(found)} genes such as {examples(found)}. "
     )
-    if orthologues is not None:
-        table = _table(orthologues)
+    if orthologs is not None:
+        table = _table(orthologs)
         left, right = (pd.Index(table.iloc[:, i].unique()) for i in (0, 1))
         return text + (
-            f"Of the table's {len(left)} genes in the first column "
-            f"{_n_matched(left, found)} are in adata, of {len(right)} in the second "
-            f"{_n_matched(right, names)} are in the vocabulary. The data's genes come first."
+            f"In the table, {_n_matched(left, found)} of {len(left)} genes in the first column are in "
+            f"adata, {_n_matched(right, names)} of {len(right)} in the second are in the vocabulary. "
+            "The first column must have the genes of adata."
         )
     shared = {key: _n_matched(_strings(adata.var[key]), names) for key in adata.var}
     better = [f"gene_key={key!r} ({n} match)" for key, n in shared.items() if n]
     if better:
         return text + f"Pass {' or '.join(better)}."
     if line := prefix_to_drop(found, names, where):
-        return text + f"Names of one side begin with a prefix: run {line}."
-    return text + "Check species (orthologues=) and naming (symbols or Ensembl ids, gene_key=)."
+        return text + f"The names of one side have a prefix: run {line}."
+    return text + "Check species (orthologs=) and naming (symbols or Ensembl ids, gene_key=)."
 
 
 def _n_matched(found: pd.Index, names: pd.Index) -> int:
@@ -172,17 +173,18 @@ def _report(match: GeneMatch, found: pd.Index, names: pd.Index) -> None:
     used = np.diff(match.matrix.indptr) > 0
     matched, summed, n_unclear = int((n_genes > 0).sum()), n_genes > 1, int(match.unclear.sum())
     text = (
-        f"{matched} of the vocabulary's {len(names)} genes found ({matched / len(names):.0%}); "
-        f"{len(names) - matched} missing ones are empty, {int((~used).sum())} of {len(found)} genes "
-        "are left out"
+        f"{matched} of {len(names)} vocabulary genes found ({matched / len(names):.0%}); "
+        f"{len(names) - matched} missing genes are set to 0, {int((~used).sum())} of {len(found)} "
+        "genes of the data are left out"
     )
     if n_unclear:
         text += (
-            f", {n_unclear} of them as they fit several entries ({examples(found[match.unclear])})"
+            f", {n_unclear} of them because they match several genes "
+            f"({examples(found[match.unclear])})"
         )
     if summed.any():
         text += (
-            f"; entries that are sums of several genes: {int(summed.sum())} "
+            f"; vocabulary genes that are sums of several genes: {int(summed.sum())} "
             f"({examples(names[summed])})"
         )
     report(f"{text}.", matched / len(names))

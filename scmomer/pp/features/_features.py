@@ -1,4 +1,4 @@
-"""Names of features, from whatever has them."""
+"""Feature names of a list, an AnnData or a model."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from scmomer._constants import RNA, Modality
 from scmomer.data import check_one_modality, check_unique
 from scmomer.model import SCMOMER
 
-#: Anything with names of features: the names, an AnnData (its var_names) or a model.
+#: Source of feature names: the names, an AnnData (its var_names) or a model.
 Features: TypeAlias = Sequence[str] | pd.Index | pd.Series | np.ndarray | AnnData | SCMOMER
 
-DROP_REPEATS = "Drop the repeats."
+DROP_REPEATS = "Drop the duplicates."
 
 
 def check_anndata(adata: AnnData, modality: Modality, layer: str | None = None) -> None:
-    """Raise unless this is an AnnData of one modality, with features whose names are unique.
+    """Raise if this is not an AnnData of one modality with unique feature names.
 
-    `modality` and `layer` are those that the caller reads.
+    The caller reads `modality` from `layer`.
     """
     if not isinstance(adata, AnnData):
         msg = (
-            f"Expected adata to be an AnnData, found {type(adata).__name__}. Of a MuData, pass "
-            "one modality (`mdata['rna']`, `mdata['atac']`)."
+            f"Expected adata to be an AnnData, found {type(adata).__name__}. Pass one "
+            "modality of a MuData (`mdata['rna']`, `mdata['atac']`)."
         )
         raise TypeError(msg)
     if adata.n_vars == 0:
-        raise ValueError(f"Expected features in adata, found none: its shape is {adata.shape}.")
+        raise ValueError(f"Expected features in adata, found shape {adata.shape}.")
     check_one_modality(adata, wanted=modality, layer=layer)
     check_unique(adata.var_names, "adata.var_names", DROP_REPEATS)
 
@@ -44,25 +44,25 @@ def feature_names(source: Features, modality: Modality, argument: str) -> pd.Ind
     source
         Names, an AnnData or a model.
     modality
-        Which features of a model are meant.
+        Which features of a model to return.
     argument
-        How messages name `source`.
+        Name of `source` in messages.
 
     Raises
     ------
     TypeError
-        If there are no names in such an object.
+        If `source` has no feature names.
     ValueError
-        If there is none, one occurs twice, or the model lacks the modality.
+        If there are no names, they are not unique, or the model lacks the modality.
     """
-    names = _names_in(source, modality, argument).astype(str)
+    names = _get_names(source, modality, argument).astype(str)
     if not len(names):
-        raise ValueError(f"Expected names of features in {argument}, found none.")
+        raise ValueError(f"{argument} has no feature names.")
     check_unique(names, argument, DROP_REPEATS)
     return names
 
 
-def _names_in(source: Features, modality: Modality, argument: str) -> pd.Index:
+def _get_names(source: Features, modality: Modality, argument: str) -> pd.Index:
     if isinstance(source, AnnData):
         return source.var_names
     if isinstance(source, SCMOMER):
@@ -70,7 +70,7 @@ def _names_in(source: Features, modality: Modality, argument: str) -> pd.Index:
             return source.spec.features[modality]
         what = "genes" if modality == RNA else "peaks"
         msg = (
-            f"Expected a model with {what} in {argument}, found one of "
+            f"Expected a model with {what} in {argument}, found a model of "
             f"{list(source.spec.modalities)}. Pass another model, or the names of {what}."
         )
         raise ValueError(msg)
@@ -81,6 +81,6 @@ def _names_in(source: Features, modality: Modality, argument: str) -> pd.Index:
     found = repr(source) if isinstance(source, str) else f"a {type(source).__name__}"
     msg = (
         f"Expected {argument} to be a sequence of names, an AnnData or an SCMOMER, found {found}. "
-        "Load a saved model with `scmomer.load(path)`; of a MuData, pass one modality."
+        "Load a saved model with `scmomer.load(path)`; pass one modality of a MuData."
     )
     raise TypeError(msg)

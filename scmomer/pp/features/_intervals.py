@@ -1,4 +1,4 @@
-"""Which intervals of one genome overlap which of another set."""
+"""Overlaps of two sets of genomic intervals."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pandas as pd
 
 from scmomer.data import PeakPositions, plain_chromosomes
 
-MOVE = 1_000_000  # bp: far enough that peaks of one assembly overlap by chance only
+SHIFT = 1_000_000  # base pairs; peaks shifted this far overlap only by chance
 
 
 class Spans(NamedTuple):
-    """Half-open intervals on a line on which all chromosomes lie one behind the other."""
+    """Half-open intervals, with all chromosomes concatenated on one line."""
 
     start: np.ndarray
     """``(n,)`` int64."""
@@ -21,17 +21,17 @@ class Spans(NamedTuple):
     """``(n,)`` int64, `start` or larger."""
 
     @property
-    def centre(self) -> np.ndarray:
-        """Base in the middle, ``(n,)`` int64."""
+    def center(self) -> np.ndarray:
+        """Middle base, ``(n,)`` int64."""
         return (self.start + self.end) // 2
 
-    def moved(self) -> Spans:
-        """Return the intervals a million bases further; none reaches another chromosome."""
-        return Spans(self.start + MOVE, self.end + MOVE)
+    def shifted(self) -> Spans:
+        """Return the intervals shifted by a million bases; none reaches the next chromosome."""
+        return Spans(self.start + SHIFT, self.end + SHIFT)
 
 
-class Pairs(NamedTuple):
-    """Pairs of intervals, sorted by neither."""
+class IntervalPairs(NamedTuple):
+    """Pairs of intervals, in no particular order."""
 
     query: np.ndarray
     """Position in the query, ``(n_pairs,)`` int64."""
@@ -40,10 +40,10 @@ class Pairs(NamedTuple):
 
 
 def on_one_line(query: PeakPositions, target: PeakPositions) -> tuple[Spans, Spans]:
-    """Lay both out on one line; ``chr1`` is ``1``, and ``M`` is ``MT``."""
+    """Concatenate the chromosomes of both; ``chr1`` equals ``1``, and ``M`` equals ``MT``."""
     names = [*plain_chromosomes(query.chromosomes), *plain_chromosomes(target.chromosomes)]
     codes = pd.factorize(np.array(names, dtype=object))[0].astype(np.int64)
-    length = max(query.end.max(), target.end.max()) + MOVE
+    length = max(query.end.max(), target.end.max()) + SHIFT
     offset = {"query": codes[: len(query.chromosomes)], "target": codes[len(query.chromosomes) :]}
 
     def spans(peaks: PeakPositions, codes: np.ndarray) -> Spans:
@@ -54,7 +54,7 @@ def on_one_line(query: PeakPositions, target: PeakPositions) -> tuple[Spans, Spa
 
 
 def shared_chromosomes(query: PeakPositions, target: PeakPositions) -> pd.Index:
-    """Return the chromosomes that both have, without ``chr``."""
+    """Return the shared chromosomes, without ``chr``."""
     return (
         plain_chromosomes(query.chromosomes)
         .unique()
@@ -62,35 +62,35 @@ def shared_chromosomes(query: PeakPositions, target: PeakPositions) -> pd.Index:
     )
 
 
-def overlapping(query: Spans, target: Spans, min_overlap: int = 1) -> Pairs:
+def overlapping(query: Spans, target: Spans, min_overlap: int = 1) -> IntervalPairs:
     """Return all pairs that share at least `min_overlap` bases.
 
-    Of two intervals that overlap, either the second starts within the first or the first starts
-    behind the start of the second and within it. Each is a range of sorted starts.
+    If two intervals overlap, either the second starts within the first, or the first starts within
+    the second and after its start. Each case is a range of sorted starts.
     """
     q, t = _starts_within(query, target, "left")
     t_more, q_more = _starts_within(target, query, "right")
     q, t = np.concatenate([q, q_more]), np.concatenate([t, t_more])
     shared = np.minimum(query.end[q], target.end[t]) - np.maximum(query.start[q], target.start[t])
     enough = shared >= min_overlap
-    return Pairs(q[enough], t[enough])
+    return IntervalPairs(q[enough], t[enough])
 
 
-def containing_centre(query: Spans, target: Spans) -> Pairs:
-    """Return for each centre of the query the interval that contains it, if there is one.
+def containing_center(query: Spans, target: Spans) -> IntervalPairs:
+    """Return, for each query center, the target that contains it, if any.
 
-    Of several, the one whose own centre is nearest, then the first.
+    Of several targets: the one with the nearest center, then the first.
     """
-    points = Spans(query.centre, query.centre + 1)
+    points = Spans(query.center, query.center + 1)
     q, t = overlapping(points, target)
-    order = np.lexsort((t, np.abs(query.centre[q] - target.centre[t]), q))
+    order = np.lexsort((t, np.abs(query.center[q] - target.center[t]), q))
     q, t = q[order], t[order]
     first = np.diff(q, prepend=-1) > 0
-    return Pairs(q[first], t[first])
+    return IntervalPairs(q[first], t[first])
 
 
 def _starts_within(outer: Spans, inner: Spans, side: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs in which `inner` starts within `outer`; "right" leaves out those that start together."""
+    """Return pairs in which `inner` starts within `outer`; "right" leaves out equal starts."""
     order = np.argsort(inner.start, kind="stable")
     starts = inner.start[order]
     first = np.searchsorted(starts, outer.start, side)  # type: ignore[call-overload]

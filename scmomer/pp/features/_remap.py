@@ -1,4 +1,4 @@
-"""Counts of other features: one sparse product."""
+"""Counts of new features, by one sparse product."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def remap(
     Parameters
     ----------
     adata
-        Raw counts; is left as it is.
+        Raw counts; not modified.
     incidence
         True where an old feature counts in a new one, shape ``(n_vars, n_new)``.
     var
         The new features, ``n_new`` rows.
     layer
-        Layer that holds the counts; None for ``X``.
+        Layer with the counts; None for ``X``.
 
     Returns
     -------
     AnnData
-        Shape ``(n_obs, n_new)``, CSR. Copies of obs, obsm, obsp and uns, the latter without the
-        ids of a registration with scvi-tools, which was of other features.
+        Shape ``(n_obs, n_new)``, CSR. Copies of obs, obsm, obsp and uns, without the ids of a
+        registration with scvi-tools, which had other features.
 
     Raises
     ------
     KeyError
-        If there is no such layer.
+        If the layer does not exist.
     TypeError, ValueError
         If values are not raw counts.
     """

@@ -1,4 +1,4 @@
-"""One line on what found its place."""
+"""Report on matched features."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def report(text: str, share: float) -> None:
-    """Log a line, or warn with it if less than a fifth of the new features got anything."""
+    """Log a line, or warn with it if less than a fifth of the new features are matched."""
     if share < FEW_MATCHES:
         warnings.warn(
-            f"{text} Results from so few of them are unreliable.",
+            f"{text} Results from so few features are unreliable.",
             UserWarning,
             stacklevel=settings.warnings_stacklevel,
         )

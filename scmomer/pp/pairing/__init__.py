@@ -1,1 +1,1 @@
-"""Pseudo-pairs of cells that were not measured together."""
+"""Pseudo-pairs of cells that were measured separately."""

@@ -1,4 +1,4 @@
-"""Gene activity: accessibility of the peaks of each gene."""
+"""Gene activity: summed accessibility of the peaks of each gene."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scmomer.data import PeakPositions, examples, parse_peaks
-from scmomer.pp.features._intervals import Pairs, Spans, overlapping
+from scmomer.pp.features._intervals import IntervalPairs, Spans, overlapping
 
 _COLUMNS = ["chrom", "start", "end"]
 
 
 def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr_matrix:
-    """Say which gene each peak is linked to, from a column of ``var``.
+    """Return which gene each peak is linked to, from a column of ``var``.
 
     Parameters
     ----------
     atac
-        ``var[linked_key]`` names a gene per peak, or nothing.
+        ``var[linked_key]`` has the gene of each peak, or a missing value.
     gene_names
-        Genes of the RNA, ``(n_genes,)``, unique.
+        Unique names of RNA genes, ``(n_genes,)``.
     linked_key
         Column of ``atac.var``.
 
@@ -34,14 +34,14 @@ def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr
     Raises
     ------
     KeyError
-        If there is no such column.
+        If the column does not exist.
     ValueError
-        If it names no gene of the RNA.
+        If it contains no RNA gene.
     """
     if linked_key not in atac.var:
         msg = (
-            f"Expected a column {linked_key!r} in atac.var that names the gene of each peak, found "
-            f"{list(atac.var.columns)}. Name it in linked_key=, or give coordinates of genes "
+            f"Expected a column {linked_key!r} in atac.var with the gene of each peak, found "
+            f"{list(atac.var.columns)}. Set linked_key=, or pass gene coordinates "
             "(genes=, a DataFrame with columns 'chrom', 'start' and 'end')."
         )
         raise KeyError(msg)
@@ -51,7 +51,7 @@ def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr
     if not len(peak):
         msg = (
             f"Expected genes of rna.var_names ({examples(gene_names)}) in atac.var[{linked_key!r}], "
-            f"found none of them: it has {examples(pd.unique(linked.dropna()))}. "
+            f"found none: it has {examples(pd.unique(linked.dropna()))}. "
             "Check species and naming (symbols or Ensembl ids)."
         )
         raise ValueError(msg)
@@ -61,19 +61,19 @@ def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr
 def nearby_peaks(
     atac: AnnData, gene_names: pd.Index, genes: pd.DataFrame, upstream: int
 ) -> sp.csr_matrix:
-    """Say which peaks overlap each gene or lie just upstream of it.
+    """Return which peaks overlap each gene or lie just upstream of it.
 
     Parameters
     ----------
     atac
-        Peaks are named by their place.
+        Peak names are coordinates.
     gene_names
-        Genes of the RNA, ``(n_genes,)``, unique.
+        Unique names of RNA genes, ``(n_genes,)``.
     genes
-        ``chrom``, ``start``, ``end`` per gene, optional ``strand`` (``+`` or ``-``); names are the
-        index, and may repeat (transcripts).
+        ``chrom``, ``start``, ``end`` of each gene, optionally ``strand`` (``+`` or ``-``). The
+        index has gene names, which may repeat (transcripts).
     upstream
-        Base pairs before the start of a gene; on both sides without strand.
+        Base pairs before the start of a gene; on both sides if the strand is unknown.
 
     Returns
     -------
@@ -85,15 +85,15 @@ def nearby_peaks(
     KeyError
         If `genes` lacks a column.
     ValueError
-        If peaks have no coordinates, no gene is common, or no peak is near one.
+        If peaks have no coordinates, no gene is shared, or no peak is near a gene.
     """
     windows = _windows(genes, gene_names, upstream)
     window, peak = _overlaps(windows, parse_peaks(atac.var_names))
     if not len(peak):
         msg = (
-            f"Expected peaks within {upstream} base pairs of genes, found none: peaks are such as "
-            f"{examples(atac.var_names)}, genes on {examples(pd.unique(windows['chrom']))}. "
-            "Check that both use the same genome and the same names of chromosomes."
+            f"No peak is within {upstream} base pairs of a gene: peaks are "
+            f"{examples(atac.var_names)}, genes are on {examples(pd.unique(windows['chrom']))}. "
+            "Check that both use the same genome and the same chromosome names."
         )
         raise ValueError(msg)
     gene = gene_names.get_indexer(windows.index)[window]
@@ -101,18 +101,18 @@ def nearby_peaks(
 
 
 def _links(peak: NDArray[np.intp], gene: NDArray[np.intp], shape: tuple[int, int]) -> sp.csr_matrix:
-    """Return 1 for each pair of a peak and a gene, however often it occurs."""
+    """Return 1 for each pair of a peak and a gene, also if the pair occurs several times."""
     links = sp.csr_matrix((np.ones(len(peak), np.float32), (peak, gene)), shape=shape)
     links.data[:] = 1  # the constructor summed transcripts of a gene
     return links
 
 
 def _windows(genes: pd.DataFrame, gene_names: pd.Index, upstream: int) -> pd.DataFrame:
-    """Return ``chrom``, ``start``, ``end`` of genes of the RNA with what lies upstream."""
+    """Return ``chrom``, ``start``, ``end`` of RNA genes, extended upstream."""
     if absent := [column for column in _COLUMNS if column not in genes]:
         msg = (
             f"Expected columns {_COLUMNS} in genes, found {list(genes.columns)}, without {absent}. "
-            "Rename them; gene names are the index."
+            "Rename the columns; the index has the gene names."
         )
         raise KeyError(msg)
     known = genes[genes.index.isin(gene_names)]
@@ -120,7 +120,7 @@ def _windows(genes: pd.DataFrame, gene_names: pd.Index, upstream: int) -> pd.Dat
     if known.empty:
         msg = (
             f"Expected coordinates for genes of rna.var_names ({examples(gene_names)}) in genes, "
-            f"found none: its index has {examples(genes.index)}. Use gene names as the index, and "
+            f"found none: its index has {examples(genes.index)}. Use gene names as the index and "
             "check species and naming (symbols or Ensembl ids)."
         )
         raise ValueError(msg)
@@ -135,11 +135,11 @@ def _windows(genes: pd.DataFrame, gene_names: pd.Index, upstream: int) -> pd.Dat
     )
 
 
-def _overlaps(windows: pd.DataFrame, peaks: PeakPositions) -> Pairs:
-    """Return which windows and peaks share a base; chromosomes are those with the same name."""
+def _overlaps(windows: pd.DataFrame, peaks: PeakPositions) -> IntervalPairs:
+    """Return which windows and peaks share a base on chromosomes of the same name."""
     chromosome = peaks.chromosomes.get_indexer(windows["chrom"])
     on = np.flatnonzero(chromosome >= 0)
-    # Chromosomes one behind the other; what lies upstream of one reaches into none before it.
+    # All chromosomes on one line; clipped, so that no window reaches into the chromosome before.
     length = int(peaks.end.max()) + 1
     start, end = (
         chromosome[on] * length + windows[c].to_numpy()[on].clip(0, length)
@@ -148,4 +148,4 @@ def _overlaps(windows: pd.DataFrame, peaks: PeakPositions) -> Pairs:
     before = peaks.chromosome * length
     places = Spans(before + peaks.start, before + peaks.end)
     window, peak = overlapping(Spans(start, end), places, min_overlap=0)  # a peak may be empty
-    return Pairs(on[window], peak)
+    return IntervalPairs(on[window], peak)

@@ -1,4 +1,4 @@
-"""Pseudo-paired cells, for training where nothing was measured together."""
+"""Pseudo-paired cells, for training without a multiome."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from scmomer.pp.pairing._pair_transport import pair_by_transport
 from scmomer.pp.pairing._pairs import to_mudata
 from scmomer.pp.pairing._shared_space import shared_space
 
-Way = Literal["labels", "embedding", "ot"]
+PairBy = Literal["labels", "embedding", "ot"]
 
 
 def pair_cells(
     rna: AnnData,
     atac: AnnData,
     *,
-    on: Way,
+    on: PairBy,
     labels_key: str | None = None,
     rna_layer: str | None = None,
     atac_layer: str | None = None,
@@ -41,62 +41,64 @@ def pair_cells(
     draw: bool = False,
     random_state: int = 0,
 ) -> MuData:
-    """Pair RNA cells with ATAC cells of another experiment, to train on when no multiome exists.
+    """Pair RNA cells with ATAC cells of another experiment, for training without a multiome.
 
-    Pairs are as good as what they rest on, which is never that both were measured in one cell:
-    a model trained on them learns what types of cells share, and should be tested on cells that
-    were measured together.
+    Pairs are only as good as the similarity they are based on; no pair was measured in the same
+    cell. A model trained on them learns what cell types have in common. Test it on cells in which
+    both modalities were measured.
 
-    - ``on="labels"``: a random ATAC cell of the same label, as the atlas was made on which scMomer
-      was trained. ATAC cells are drawn without replacement, and again once all of a label are used.
-      Cells of labels that only one side has are left out, and named in one log line.
-    - ``on="embedding"``: accessibility of the peaks of each gene is summed to a gene activity;
-      canonical correlation of expression and activity puts cells of both into one space, where each
-      RNA cell gets its nearest mutual neighbour. Needs no labels. ATAC cells that many RNA
-      cells resemble are used often, others never.
-    - ``on="ot"``: the same space, and entropic optimal transport, which uses all ATAC cells alike:
-      for sides that hold types of cells in about the same shares. Needs POT
+    - ``on="labels"``: a random ATAC cell of the same label, as in the atlas that scMomer was
+      trained on. ATAC cells are drawn without replacement until all cells of a label are used, then
+      again. Cells whose label is on one side only are left out and logged.
+    - ``on="embedding"``: accessibility of the peaks of each gene is summed to a gene activity.
+      Canonical correlation of expression and activity embeds all cells in a shared space, where
+      each RNA cell is paired with its nearest mutual neighbor. Needs no labels. ATAC cells may be
+      used many times or never.
+    - ``on="ot"``: the same space and entropic optimal transport, which gives all ATAC cells equal
+      weight. For two sides with similar proportions of cell types. Needs POT
       (``pip install 'scmomer[ot]'``).
 
     Parameters
     ----------
     rna
-        Cells x genes. Raw counts, unless pairing is on labels, which looks at no count.
+        Cells x genes. Raw counts; with ``on="labels"`` counts are not used.
     atac
-        Cells x peaks. Raw counts, likewise.
+        Cells x peaks. Raw counts, as for `rna`.
     on
-        What pairs rest on.
+        What pairs are based on.
     labels_key
-        Column of cell types in ``rna.obs`` and ``atac.obs``; compared as text. For
-        ``on="labels"`` only.
+        Column of cell types in ``rna.obs`` and ``atac.obs``, compared as text. Only for
+        ``on="labels"``.
     rna_layer, atac_layer
-        Layers that hold the counts; None for ``X``.
+        Layers with the counts; None for ``X``.
     linked_key
-        Column of ``atac.var`` that names the gene of each peak (or nothing).
+        Column of ``atac.var`` with the gene of each peak, or a missing value.
     genes
-        Coordinates of genes instead of `linked_key`: columns ``chrom``, ``start``, ``end`` and
-        optionally ``strand`` (``+``, ``-``), gene names as the index; several rows per gene are its
-        transcripts. Peaks count that overlap a gene or what lies `upstream` of it; a peak can
-        count for several genes. Peaks must be named by their place, as in :func:`setup_mudata`.
+        Gene coordinates, instead of `linked_key`: columns ``chrom``, ``start``, ``end`` and
+        optionally ``strand`` (``+``, ``-``), with gene names as the index; several rows per gene
+        are transcripts. A gene gets the peaks that overlap it or lie within `upstream` bases before
+        it; a peak may count for several genes. Peak names must be coordinates, as in
+        :func:`setup_mudata`.
     upstream
-        Base pairs before a gene that belong to it; on both sides where no strand is given.
+        Base pairs before a gene that belong to it; on both sides if the strand is unknown.
     n_top_genes
-        Genes, the most variable ones of RNA, that make the space.
+        Number of most variable RNA genes that define the space.
     n_comps
-        Dimensions of the space, lowered to what the data allow.
+        Dimensions of the space; reduced if the data are too small.
     n_neighbors
-        Two cells are mutual neighbours if each is among so many nearest of the other.
+        Number of neighbors: two cells are mutual neighbors if each is among the `n_neighbors`
+        nearest cells of the other.
     unmatched
-        RNA cells without a mutual neighbour get their ``"nearest"`` ATAC cell, with confidence 0,
+        RNA cells without a mutual neighbor get their ``"nearest"`` ATAC cell, with confidence 0,
         or are left out (``"drop"``).
     epsilon
-        Entropy of the transport plan, relative to the mean squared distance. Lower is sharper and
-        slower.
+        Entropic regularization of the transport plan, relative to the mean squared distance. Lower
+        values give sharper plans and take longer.
     block_size
-        Largest number of cells of a side in one transport plan. Plans are made between random
+        Maximum number of cells per side in one transport plan. Plans are computed between random
         blocks, so that memory does not grow with the data: about ``40 * block_size ** 2`` bytes.
     draw
-        Draw the partner from the cell's row of the plan instead of taking its largest entry.
+        Draw the partner from the cell's row of the plan instead of taking the largest entry.
     random_state
         Seed. The same data and seed give the same pairs.
 
@@ -105,46 +107,45 @@ def pair_cells(
     MuData
         Modalities ``rna`` and ``atac`` of the same ``n_pairs`` cells, named and ordered as in `rna`
         and ready for :func:`setup_mudata`. ``X``, layers, ``obs``, ``var``, ``obsm``, ``varm`` and
-        ``uns`` of both are copied as they are, so that ``mdata["atac"].obs`` is of the ATAC cell;
-        ``obsp`` is not. Adds:
+        ``uns`` of both are copied unchanged (``mdata["atac"].obs`` describes the ATAC cell);
+        ``obsp`` is dropped. Adds:
 
         ``obs["atac_cell"]``
             Name of the ATAC cell.
         ``obs["pair_confidence"]``
-            In [0, 1]. On the embedding and by transport: the cosine of the two cells in the shared
-            space, 0 if it is negative or if cells are not mutual neighbours on the embedding. It
-            ranks pairs, and is no probability. On labels: 1, for the pair agrees in all that was
-            asked, and nothing tells the pairs of a label apart.
+            In [0, 1]. With ``"embedding"`` and ``"ot"``: cosine of the two cells in the shared
+            space; 0 if it is negative or, with ``"embedding"``, if the cells are not mutual
+            neighbors. It ranks pairs and is not a probability. With ``"labels"``: always 1.
         ``uns["scmomer"]["pair_cells"]``
             Parameters.
         ``mdata["rna"].obsm["X_pairing"]``, ``mdata["atac"].obsm["X_pairing"]``
-            The shared space, ``(n_pairs, n_comps)``, unless pairing is on labels.
+            The shared space, ``(n_pairs, n_comps)``; not with ``"labels"``.
 
     Raises
     ------
     TypeError
-        If `rna` or `atac` is no AnnData.
+        If `rna` or `atac` is not an AnnData.
     KeyError
-        If a column or layer is absent; lists those present.
+        If a column or layer is missing; the message lists those that exist.
     ValueError
-        If an option is unknown or out of range, a side is empty, names occur twice, labels are
-        missing or none is common, values are no counts, no peak belongs to a gene of `rna`, or
-        nothing could be paired.
+        If an option is unknown or out of range, a side is empty, names are not unique, labels are
+        missing or not shared, values are not counts, no peak belongs to a gene of `rna`, or no
+        cells could be paired.
     ImportError
         If POT is needed and not installed.
 
     Notes
     -----
     Xiong et al. (scCLIP) match cells by annotated type. Canonical correlation of expression and
-    activity, and mutual neighbours, as in Stuart et al., Cell 177, 1888 (2019); here components
-    are weighed by their singular values.
+    activity and mutual neighbors follow Stuart et al., Cell 177, 1888 (2019); here components are
+    weighted by their singular values.
 
     Examples
     --------
     >>> mdata = scmomer.pp.pair_cells(rna, atac, on="labels", labels_key="cell_type")
     >>> scmomer.pp.setup_mudata(mdata, labels_key="cell_type")
     """
-    _check_choice("on", on, get_args(Way))
+    _check_choice("on", on, get_args(PairBy))
     _check_choice("unmatched", unmatched, get_args(Unmatched))
     _check_above(-1, upstream=upstream)
     _check_above(
@@ -164,8 +165,8 @@ def pair_cells(
         return to_mudata(pairs, rna, atac, None, {**params, "labels_key": labels_key})
     if labels_key is not None:
         msg = (
-            f"Expected labels_key= with on='labels' only, found {labels_key!r} with on={on!r}, "
-            "which uses no labels. Leave it out, or pair on='labels'."
+            f"Expected labels_key= only with on='labels', found {labels_key!r} with on={on!r}, "
+            "which does not use labels. Drop labels_key=, or use on='labels'."
         )
         raise ValueError(msg)
     expression = get_counts(rna, rna_layer, "rna", "rna_layer")
@@ -189,14 +190,14 @@ def pair_cells(
 
 
 def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Refuse an unknown option."""
+    """Raise if an option is unknown."""
     if value not in allowed:
         msg = f"Expected {name} to be one of {list(allowed)}, found {value!r}."
         raise ValueError(msg)
 
 
 def _check_above(limit: int, **values: float) -> None:
-    """Refuse the first number that is not above the limit."""
+    """Raise for the first number that is not above the limit."""
     for name, value in values.items():
         if not value > limit:
             msg = f"Expected {name} to be above {limit}, found {value}."
@@ -204,7 +205,7 @@ def _check_above(limit: int, **values: float) -> None:
 
 
 def _check_cells(adata: AnnData, where: str, modality: Modality, layer: str | None) -> None:
-    """Refuse what is no AnnData, is empty, or has a name twice."""
+    """Raise if this is not an AnnData, is empty, or has duplicate names."""
     if not isinstance(adata, AnnData):
         msg = (
             f"Expected {where} to be an AnnData, found {type(adata).__name__}. Pass RNA and ATAC as "

@@ -1,4 +1,4 @@
-"""Pairs by label: any ATAC cell of the RNA cell's type."""
+"""Pairs by label: a random ATAC cell of the RNA cell's type."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from scmomer.data import examples
-from scmomer.pp.pairing._pairs import Pairs
+from scmomer.pp.pairing._pairs import CellPairs
 
 logger = logging.getLogger(__name__)
 
 
 def pair_by_label(
     rna: AnnData, atac: AnnData, labels_key: str | None, rng: np.random.Generator
-) -> Pairs:
+) -> CellPairs:
     """Draw an ATAC cell of the same label for each RNA cell.
 
     Parameters
@@ -27,24 +27,24 @@ def pair_by_label(
     labels_key
         Column of obs.
     rng
-        Draws.
+        Random number generator.
 
     Returns
     -------
-    Pairs
-        Of labels that both sides have; confidence 1, as labels agree.
+    CellPairs
+        Cells whose label is on both sides, with confidence 1.
 
     Raises
     ------
     KeyError
         If a side lacks the column.
     ValueError
-        If no column is named, labels are missing, or no label is common.
+        If `labels_key` is None, labels are missing, or no label is shared.
     """
     if labels_key is None:
         msg = (
-            "Expected labels_key= with on='labels', found None. Name the column of cell types that "
-            "both rna.obs and atac.obs have, or pair on='embedding', which needs no labels."
+            "Expected labels_key= with on='labels', found None. Pass the column of cell types that "
+            "both rna.obs and atac.obs have, or use on='embedding', which needs no labels."
         )
         raise ValueError(msg)
     labels = {"rna": _labels(rna, labels_key, "rna"), "atac": _labels(atac, labels_key, "atac")}
@@ -52,9 +52,9 @@ def pair_by_label(
     common = np.intersect1d(known["rna"], known["atac"])
     if not len(common):
         msg = (
-            f"Expected labels of {labels_key!r} that rna and atac share, found none: rna has "
+            f"rna and atac share no labels of {labels_key!r}: rna has "
             f"{examples(known['rna'])}, atac has {examples(known['atac'])}. "
-            "Name types the same way on both sides."
+            "Use the same names on both sides."
         )
         raise ValueError(msg)
     _report_left_out(labels, common)
@@ -63,17 +63,17 @@ def pair_by_label(
         takers = np.flatnonzero(labels["rna"] == label)
         chosen[takers] = _draw(np.flatnonzero(labels["atac"] == label), len(takers), rng)
     paired = np.flatnonzero(chosen >= 0)
-    return Pairs(paired, chosen[paired], np.ones(len(paired)))
+    return CellPairs(paired, chosen[paired], np.ones(len(paired)))
 
 
 def _draw(cells: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return `n` of `cells` in random order; none twice before each was taken once."""
+    """Return `n` of `cells` in random order; repeats only after each was drawn once."""
     rounds = np.tile(cells, (-(-n // len(cells)), 1))
     return rng.permuted(rounds, axis=1).ravel()[:n]
 
 
 def _labels(adata: AnnData, key: str, where: str) -> NDArray[np.object_]:
-    """Return a label per cell as text, ``(n_cells,)``."""
+    """Return the label of each cell as text, ``(n_cells,)``."""
     if key not in adata.obs:
         msg = (
             f"Expected a column {key!r} in {where}.obs, found {list(adata.obs.columns)}. "
@@ -92,7 +92,7 @@ def _labels(adata: AnnData, key: str, where: str) -> NDArray[np.object_]:
 
 
 def _report_left_out(labels: dict[str, NDArray[np.object_]], common: NDArray[np.object_]) -> None:
-    """Name cells without a partner in one line."""
+    """Log the cells without a partner in one line."""
     parts = []
     for side, other in (("rna", "atac"), ("atac", "rna")):
         alone = labels[side][~np.isin(labels[side].astype(str), common.astype(str))]

@@ -1,4 +1,4 @@
-"""Pairs by mutual nearest neighbours."""
+"""Pairs by mutual nearest neighbors."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scmomer.data import nearest
-from scmomer.pp.pairing._pairs import Pairs, SharedSpace
+from scmomer.pp.pairing._pairs import CellPairs, SharedSpace
 
 Unmatched = Literal["nearest", "drop"]
 
 
 def pair_by_neighbors(
     space: SharedSpace, n_neighbors: int, unmatched: Unmatched, random_state: int
-) -> Pairs:
-    """Give each RNA cell its nearest mutual neighbour among ATAC cells.
+) -> CellPairs:
+    """Pair each RNA cell with its nearest mutual neighbor among ATAC cells.
 
     Parameters
     ----------
     space
         Cells of both modalities.
     n_neighbors
-        Two cells are mutual if each is among so many nearest of the other; lowered to the number of
-        cells.
+        Two cells are mutual neighbors if each is among the `n_neighbors` nearest cells of the
+        other; at most the number of cells.
     unmatched
-        What becomes of RNA cells without a mutual neighbour.
+        What to do with RNA cells without a mutual neighbor.
     random_state
-        Seed of approximate search.
+        Seed of the approximate search.
 
     Returns
     -------
-    Pairs
-        Confidence is the cosine of the two cells, 0 without a mutual neighbour.
+    CellPairs
+        Confidence is the cosine of the two cells, 0 without a mutual neighbor.
 
     Raises
     ------
@@ -45,24 +45,24 @@ def pair_by_neighbors(
     of_rna = nearest(space.rna, space.atac, k, random_state)  # (n_rna, k)
     of_atac = nearest(space.atac, space.rna, k, random_state)  # (n_atac, k)
     mutual = _are_mutual(of_rna, of_atac)
-    first = mutual.argmax(axis=1)  # the nearest of all if none is mutual
+    first = mutual.argmax(axis=1)  # the nearest cell if none is mutual
     chosen = np.take_along_axis(of_rna, first[:, None], axis=1).ravel()
     matched = np.asarray(mutual.any(axis=1))
     cells = np.arange(n_rna) if unmatched == "nearest" else np.flatnonzero(matched)
     if not len(cells):
         msg = (
-            f"Expected cells that are among each other's {k} nearest, found none of {n_rna} RNA "
-            "cells. Raise n_neighbors=, or keep cells without one (unmatched='nearest')."
+            f"None of {n_rna} RNA cells has a mutual neighbor among the {k} nearest cells. "
+            "Raise n_neighbors=, or keep unmatched cells (unmatched='nearest')."
         )
         raise ValueError(msg)
     confidence = space.similarity(cells, chosen[cells]) * matched[cells]
-    return Pairs(cells, chosen[cells], confidence)
+    return CellPairs(cells, chosen[cells], confidence)
 
 
 def _are_mutual(of_rna: NDArray[np.intp], of_atac: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Say for each neighbour of each RNA cell whether it has that cell as neighbour, ``(n_rna, k)``."""
+    """Return which neighbors of each RNA cell have that cell as a neighbor, ``(n_rna, k)``."""
     n_rna, n_atac = len(of_rna), len(of_atac)
-    # A pair of cells is one number, so that those of both directions can be compared.
+    # Each pair of cells is one number, so that both directions can be compared.
     forth = np.arange(n_rna)[:, None] * n_atac + of_rna
     back = of_atac * n_atac + np.arange(n_atac)[:, None]
     return np.isin(forth, back)

@@ -8,51 +8,52 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from scmomer.pp.pairing._pairs import Pairs, SharedSpace
+from scmomer.pp.pairing._pairs import CellPairs, SharedSpace
 
 logger = logging.getLogger(__name__)
 
-_MAX_EXPONENT = 300.0  # of the kernel's smallest entry, above which Sinkhorn needs logarithms
+_MAX_EXPONENT = 300.0  # of the kernel's smallest entry; above it Sinkhorn runs in log space
 _MAX_ITERATIONS = 1000
 _TOLERANCE = 1e-5  # of the marginals
 
 
 def pair_by_transport(
     space: SharedSpace, epsilon: float, block_size: int, draw: bool, rng: np.random.Generator
-) -> Pairs:
+) -> CellPairs:
     r"""Pair by entropic transport plans between random blocks of cells.
 
-    Cells of both sides fall into the same number of random blocks. Within one, with squared
-    distances :math:`C` and uniform weights, the plan :math:`P` minimises
-    :math:`\langle P, C \rangle - \epsilon \bar{C} H(P)` and uses all cells alike.
+    Both sides are split into the same number of random blocks. Within a block, with squared
+    distances :math:`C` and uniform weights, the plan :math:`P` minimizes
+    :math:`\langle P, C \rangle - \epsilon \bar{C} H(P)` and gives all cells equal
+    weight.
 
     Parameters
     ----------
     space
         Cells of both modalities.
     epsilon
-        Strength of the entropy, relative to the mean cost.
+        Strength of the entropy term, relative to the mean cost.
     block_size
-        Largest number of cells of a side in a block: memory is that of a few arrays of
-        ``block_size ** 2`` numbers.
+        Maximum number of cells per side in a block; memory is a few arrays of ``block_size ** 2``
+        numbers.
     draw
         Draw partners from the plan instead of taking the largest entry.
     rng
-        Blocks and draws.
+        Random number generator of blocks and draws.
 
     Returns
     -------
-    Pairs
-        Confidence is the cosine of the two cells. The share of the RNA cell's mass that its partner
-        gets says how few cells are like it, not how like they are: on SNARE-seq it is larger for
-        wrong partners.
+    CellPairs
+        Confidence is the cosine of the two cells. The share of the RNA cell's mass that goes to its
+        partner is not used: it measures how few similar cells there are, not how similar they are,
+        and on SNARE-seq it is larger for wrong partners.
 
     Raises
     ------
     ImportError
         If POT is not installed.
     ValueError
-        If Sinkhorn's iteration gave no plan.
+        If Sinkhorn's iteration fails.
     """
     ot = _import_pot()
     n_rna, n_atac = len(space.rna), len(space.atac)
@@ -63,13 +64,13 @@ def pair_by_transport(
         share = _plan(ot, space.rna[cells], space.atac[partners], epsilon)
         column = _draw(share, rng) if draw else share.argmax(axis=1)
         chosen[cells] = partners[column]
-    return Pairs(everyone, chosen, space.similarity(everyone, chosen))
+    return CellPairs(everyone, chosen, space.similarity(everyone, chosen))
 
 
 def _plan(
     ot: ModuleType, x: NDArray[np.float64], y: NDArray[np.float64], epsilon: float
 ) -> NDArray[np.float64]:
-    """Return where the mass of each cell of `x` goes, ``(len(x), len(y))``, rows sum to 1."""
+    """Return the share of each cell of `x` that goes to each of `y`, ``(len(x), len(y))``."""
     cost = ot.dist(x, y, metric="sqeuclidean")
     cost /= max(float(cost.mean()), np.finfo(float).tiny)
     small = cost.max() / epsilon > _MAX_EXPONENT
@@ -87,14 +88,14 @@ def _plan(
     mass = plan.sum(axis=1, keepdims=True)
     if not (np.isfinite(mass).all() and (mass > 0).all()):
         msg = (
-            f"Expected a transport plan, found none with epsilon={epsilon}: numbers were too small "
-            "or too large. Raise epsilon=."
+            f"Sinkhorn's iteration failed with epsilon={epsilon}: numbers became too small or too "
+            "large. Raise epsilon=."
         )
         raise ValueError(msg)
     if log["err"] and log["err"][-1] > _TOLERANCE:
         logger.info(
-            "A transport plan is off by %.1e after %d iterations; a higher epsilon= converges "
-            "sooner.",
+            "The marginals of a transport plan are off by %.1e after %d iterations. A higher epsilon= "
+            "converges faster.",
             log["err"][-1],
             _MAX_ITERATIONS,
         )
@@ -112,6 +113,8 @@ def _import_pot() -> ModuleType:
     try:
         import ot
     except ImportError as error:
-        msg = "POT is not installed. Install it with: pip install 'scmomer[ot]'"
+        msg = (
+            "POT is not installed (needed for on='ot'). Install it with: pip install 'scmomer[ot]'"
+        )
         raise ImportError(msg) from error
     return ot

@@ -1,4 +1,4 @@
-"""Pairs of cells, and the container that they become."""
+"""Pairs of cells, and their container."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SPACE = "X_pairing"
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Which ATAC cell goes with which RNA cell."""
+class CellPairs:
+    """Which ATAC cell is paired with which RNA cell."""
 
     rna: NDArray[np.intp]
     """Positions of RNA cells, increasing, ``(n_pairs,)``."""
     atac: NDArray[np.intp]
-    """Position of the ATAC cell of each, ``(n_pairs,)``; may repeat."""
+    """Position of the ATAC cell of each pair, ``(n_pairs,)``; may repeat."""
     confidence: NDArray[np.float64]
     """In [0, 1], ``(n_pairs,)``."""
 
 
 @dataclass(frozen=True)
 class SharedSpace:
-    """Cells of both modalities in the same dimensions, each row of length 1 (or 0)."""
+    """Cells of both modalities in a shared space; each row has length 1 (or 0)."""
 
     rna: NDArray[np.float64]
     """Shape ``(n_rna, n_comps)``."""
@@ -41,26 +41,26 @@ class SharedSpace:
     """Shape ``(n_atac, n_comps)``."""
 
     def similarity(self, rna: NDArray[np.intp], atac: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the cosine of pairs of cells, 0 where it is negative, ``(n_pairs,)``."""
+        """Return the cosine of each pair, 0 where it is negative, ``(n_pairs,)``."""
         cosine = np.einsum("ij,ij->i", self.rna[rna], self.atac[atac])
         return np.clip(cosine, 0, 1)
 
 
 def to_mudata(
-    pairs: Pairs, rna: AnnData, atac: AnnData, space: SharedSpace | None, params: dict[str, Any]
+    pairs: CellPairs, rna: AnnData, atac: AnnData, space: SharedSpace | None, params: dict[str, Any]
 ) -> MuData:
-    """Return paired cells, named as in RNA; nothing is shared with the inputs.
+    """Return paired cells, named as in RNA, without shared memory with the inputs.
 
     Parameters
     ----------
     pairs
-        Who goes with whom.
+        Pairs of positions in `rna` and `atac`.
     rna, atac
-        Where the cells come from.
+        The cells.
     space
         Written to ``obsm["X_pairing"]`` of both modalities; None if there is none.
     params
-        Written to ``uns["scmomer"]["pair_cells"]``, without those that are None.
+        Written to ``uns["scmomer"]["pair_cells"]``, without values of None.
     """
     names = rna.obs_names[pairs.rna]
     parts = {RNA: _take(rna, pairs.rna, names), ATAC: _take(atac, pairs.atac, names)}
@@ -69,7 +69,7 @@ def to_mudata(
         parts[ATAC].obsm[SPACE] = space.atac[pairs.atac]
     with keep_obs():
         paired = MuData(parts, obs=pd.DataFrame(index=names))
-    # Afterwards: MuData turns a column of whole numbers that it is given into integers.
+    # Set afterwards: MuData would turn a column of whole numbers into integers.
     paired.obs["atac_cell"] = atac.obs_names[pairs.atac].astype(str).to_numpy()
     paired.obs["pair_confidence"] = pairs.confidence
     kept = {key: value for key, value in params.items() if value is not None}
@@ -78,10 +78,10 @@ def to_mudata(
 
 
 def _take(adata: AnnData, cells: NDArray[np.intp], names: pd.Index) -> AnnData:
-    """Return some cells under other names, any number of times each.
+    """Return selected cells under new names; a cell may be selected several times.
 
-    Built from its parts, without ``obsp``: graphs between cells would grow with the square of the
-    repeats, and mean little once cells occur twice.
+    ``obsp`` is left out: graphs would grow with the square of the repeats, and mean little for
+    repeated cells.
     """
     if adata.isbacked:
         adata = adata.to_memory()

@@ -1,4 +1,4 @@
-"""A space that RNA and gene activity share, by canonical correlation."""
+"""Shared space of RNA and gene activity, by canonical correlation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOLERANCE = 1e-4  # of singular vectors; the last ones are noise, and slow to c
 
 
 @dataclass(frozen=True)
-class _Standardised:
+class _Standardized:
     """A sparse matrix with columns of mean 0 and variance 1, never made dense."""
 
     scaled: sp.csr_matrix
@@ -42,41 +42,41 @@ def shared_space(
     n_top_genes: int,
     random_state: int,
 ) -> SharedSpace:
-    r"""Embed cells of both modalities by the canonical correlation of their genes.
+    r"""Embed cells of both modalities by canonical correlation of their genes.
 
-    With expression :math:`X` and activity :math:`Y`, normalised, logarithmised and standardised per
+    With expression :math:`X` and activity :math:`Y`, normalized, logarithmized and standardized per
     gene, :math:`X Y^T = U S V^T`; cells are the rows of :math:`U S` and :math:`V S`, scaled to
-    length 1. Seurat (Stuart et al., Cell 2019) takes :math:`U` and :math:`V`; weighing components
-    by what they explain keeps the last ones from adding noise. :math:`X Y^T`, cells x cells, is
-    never formed: its products with vectors are sparse ones.
+    length 1. Seurat (Stuart et al., Cell 2019) uses :math:`U` and :math:`V`; weighting components
+    by their singular values reduces the noise of the last ones. :math:`X Y^T`, cells x cells, is
+    never formed: only its products with vectors are, from sparse matrices.
 
     Parameters
     ----------
     rna, activity
         Counts of the same genes, ``(n_rna, n_genes)`` and ``(n_atac, n_genes)``.
     n_comps
-        Components; lowered to what the data allow.
+        Number of components; reduced if the data are too small.
     n_top_genes
-        Most variable genes of RNA that count.
+        Number of most variable RNA genes to use.
     random_state
-        Seed of the first vector of the iteration.
+        Seed of the start vector of the iteration.
 
     Raises
     ------
     ValueError
-        If fewer than three genes vary in both, or a side has fewer than three cells.
+        If fewer than three genes vary in both modalities, or a side has fewer than three cells.
     """
-    x, y = _normalised(rna), _normalised(activity)
+    x, y = _normalized(rna), _normalized(activity)
     genes = _common_genes(x, y, n_top_genes)
     limit = min(x.shape[0], y.shape[0], len(genes)) - 1
     if limit < 2:
         msg = (
             "Expected at least 3 cells on each side and 3 genes that vary in RNA and in activity, "
             f"found {x.shape[0]} RNA cells, {y.shape[0]} ATAC cells and {len(genes)} such genes. "
-            "Check that the peaks of many genes are among atac.var_names, or pair on='labels'."
+            "Check that atac.var_names has the peaks of many genes, or use on='labels'."
         )
         raise ValueError(msg)
-    left, right = _standardised(x[:, genes]), _standardised(y[:, genes])
+    left, right = _standardized(x[:, genes]), _standardized(y[:, genes])
     product = LinearOperator(
         (x.shape[0], y.shape[0]),
         matvec=lambda v: left.times(right.transposed_times(v.ravel())),
@@ -89,11 +89,11 @@ def shared_space(
     return SharedSpace(_unit((u * s)[:, largest]), _unit((vt.T * s)[:, largest]))
 
 
-def _normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
+def _normalized(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Return ``log(1 + counts per median depth)``, a copy of the same shape.
 
-    That of scanpy's ``normalize_total`` and ``log1p``, which warn of cells without counts: in gene
-    activity they are common.
+    The same as scanpy's ``normalize_total`` and ``log1p``, but without their warning about cells
+    without counts, which are common in gene activity.
     """
     depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
     some = depth > 0
@@ -102,11 +102,11 @@ def _normalised(counts: sp.csr_matrix) -> sp.csr_matrix:
 
 
 def _common_genes(x: sp.csr_matrix, y: sp.csr_matrix, n_top_genes: int) -> NDArray[np.intp]:
-    """Return genes that vary on both sides, the most variable ones of `x`, ``(n,)`` increasing."""
+    """Return the most variable genes of `x` among those that vary in both, ``(n,)``, increasing."""
     genes = np.flatnonzero((_moments(x)[1] > 0) & (_moments(y)[1] > 0))
     if len(genes) <= n_top_genes:
         return genes
-    import scanpy as sc  # takes time, and few need it
+    import scanpy as sc  # slow to import, rarely needed
 
     adata = AnnData(x[:, genes])
     adata.uns["log1p"] = {"base": None}
@@ -114,23 +114,23 @@ def _common_genes(x: sp.csr_matrix, y: sp.csr_matrix, n_top_genes: int) -> NDArr
     return genes[found["highly_variable"].to_numpy()]
 
 
-def _standardised(x: sp.csr_matrix) -> _Standardised:
-    """Clip what is far above a gene's mean, then centre and scale."""
+def _standardized(x: sp.csr_matrix) -> _Standardized:
+    """Clip values far above a gene's mean, then center and scale."""
     mean, std = _moments(x)
     x = x.copy()
     x.data = np.minimum(x.data, (mean + _CLIP * std)[x.indices])
     mean, std = _moments(x)
-    return _Standardised((x @ sp.diags(1 / std)).tocsr(), mean / std)
+    return _Standardized((x @ sp.diags(1 / std)).tocsr(), mean / std)
 
 
 def _moments(x: sp.csr_matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation of the columns, ``(n_genes,)`` each."""
     mean, square = (np.asarray(m.mean(axis=0)).ravel() for m in (x, x.multiply(x)))
     variance = square - mean**2
-    return mean, np.sqrt(np.where(variance > 1e-12 * square, variance, 0))  # rounding is no spread
+    return mean, np.sqrt(np.where(variance > 1e-12 * square, variance, 0))  # below: rounding error
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scale rows to length 1; one of zeros stays."""
+    """Scale rows to length 1; rows of zeros are kept."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(length > 0, length, 1)

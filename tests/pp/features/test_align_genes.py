@@ -1,4 +1,4 @@
-"""Counts in a gene vocabulary: which name is which, what is summed, left out or refused."""
+"""Counts of a gene vocabulary: matched, summed and left out genes, and errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scmomer.pp import align_genes
 
 
 def cells(names, n=6) -> AnnData:
-    """Counts of which each gene has its own: no sum of some is one of others."""
+    """Counts in which all sums of genes are different."""
     counts = (np.arange(1, n + 1)[:, None] * 2 ** np.arange(len(names))).astype(np.float32)
     adata = AnnData(sp.csr_matrix(counts))
     adata.obs_names = [f"cell{i}" for i in range(n)]
@@ -23,7 +23,7 @@ def cells(names, n=6) -> AnnData:
 
 
 def genes_in(aligned) -> list[list[int]]:
-    """Which genes each entry is the sum of, read from its counts in the first cell."""
+    """Return the genes that are summed in each entry, from the counts of the first cell."""
     sums = aligned.X.toarray()[0].astype(int)
     return [[i for i in range(20) if value >> i & 1] for value in sums]
 
@@ -36,10 +36,10 @@ def genes_in(aligned) -> list[list[int]]:
     [
         (["A", "B", "C"], ["C", "X", "A"], [[2], [], [0]]),
         (["Gad1", "Sst"], ["GAD1", "SST"], [[0], [1]]),
-        (["GAD1", "Gad1"], ["GAD1"], [[0]]),  # as written wins
-        (["gad1", "Gad1"], ["GAD1"], [[0, 1]]),  # neither is, both count
+        (["GAD1", "Gad1"], ["GAD1"], [[0]]),  # an exact match wins
+        (["gad1", "Gad1"], ["GAD1"], [[0, 1]]),  # no exact match, both count
         (["Gad1", "GAD1"], ["GAD1", "Gad1"], [[1], [0]]),
-        (["gad1", "SST"], ["GAD1", "Gad1", "SST"], [[], [], [1]]),  # two entries fit: none
+        (["gad1", "SST"], ["GAD1", "Gad1", "SST"], [[], [], [1]]),  # two matches: none
         (["ENSG00000128683.14"], ["ENSG00000128683"], [[0]]),
         (["ENSG00000128683"], ["ENSG00000128683.2"], [[0]]),
         (["ENSG00000128683.14"], ["ENSG00000128683.2"], [[0]]),
@@ -59,7 +59,7 @@ def test_which_name_is_which(names, vocabulary, expected):
 
 
 def naive(names, vocabulary) -> list[list[int]]:
-    """Exact or in any case, one pair after the other."""
+    """Loop over pairs, exact or in any case."""
     result = []
     for entry in vocabulary:
         exact = [i for i, name in enumerate(names) if name == entry]
@@ -108,7 +108,7 @@ def test_an_absent_column_is_named_beside_those_present(refuses):
         align_genes(adata, ["A"], gene_key="symbol")
 
 
-# -- orthologues
+# -- orthologs
 
 TABLE = pd.DataFrame(
     {"mouse": ["Gad1", "Sst", "H2-K1", "H2-D1", "Two", "Two"], "human": list("ABCCDE")}
@@ -116,11 +116,14 @@ TABLE = pd.DataFrame(
 
 
 @pytest.mark.parametrize("kind", ["table", "repeated", "mapping"])
-def test_orthologues(kind):
+def test_orthologs(kind):
     adata = cells(["Gad1", "GAD2", "H2-K1", "H2-D1", "Two", "A"])
     mapping = {"Gad1": "A", "Sst": "B", "H2-K1": "C", "H2-D1": ["C"], "Two": ["D", "E"]}
-    orthologues = {"table": TABLE, "repeated": pd.concat([TABLE, TABLE]), "mapping": mapping}[kind]
-    aligned = align_genes(adata, ["E", "D", "C", "B", "A", "GAD2"], orthologues=orthologues)
+    orthologs = {"table": TABLE, "repeated": pd.concat([TABLE, TABLE]), "mapping": mapping}[kind]
+    aligned = align_genes(adata, ["E", "D", "C", "B", "A", "GAD2"], orthologs=orthologs)
+    with pytest.warns(FutureWarning, match="orthologues= is now called orthologs="):
+        former = align_genes(adata, aligned, orthologues=orthologs)
+    assert np.array_equal(former.X.toarray(), aligned.X.toarray())
     # Several are summed, one with several counts in each; A and GAD2 are not in the table
     assert genes_in(aligned) == [[4], [4], [2, 3], [], [0], []]
 
@@ -128,13 +131,13 @@ def test_orthologues(kind):
 def test_names_in_the_table_match_as_all_names_do():
     adata = cells(["ENSMUSG01.4", "SST"])
     table = {"ENSMUSG01": "GAD1", "Sst": "ENSG02"}
-    aligned = align_genes(adata, ["Gad1", "ENSG02.3"], orthologues=table)
+    aligned = align_genes(adata, ["Gad1", "ENSG02.3"], orthologs=table)
     assert genes_in(aligned) == [[0], [1]]
 
 
 def test_pairs_that_lack_a_name_are_left_out():
     table = pd.DataFrame({"a": ["A", "B", None], "b": ["X", np.nan, "Z"]})
-    assert genes_in(align_genes(cells(["A", "B", "nan"]), list("XZ"), orthologues=table)) == [
+    assert genes_in(align_genes(cells(["A", "B", "nan"]), list("XZ"), orthologs=table)) == [
         [0],
         [],
     ]
@@ -143,18 +146,18 @@ def test_pairs_that_lack_a_name_are_left_out():
 def test_tables_of_another_form_are_refused(refuses):
     adata = cells(["Gad1"])
     with refuses(ValueError, "two columns", "['mouse', 'human', 'type']", "Select"):
-        align_genes(adata, ["A"], orthologues=TABLE.assign(type="one2one"))
+        align_genes(adata, ["A"], orthologs=TABLE.assign(type="one2one"))
     with refuses(TypeError, "DataFrame of two columns or a mapping", "list"):
-        align_genes(adata, ["A"], orthologues=[("Gad1", "A")])
+        align_genes(adata, ["A"], orthologs=[("Gad1", "A")])
 
 
 @pytest.mark.parametrize("table", [TABLE[["human", "mouse"]], {}], ids=["swapped", "empty"])
 def test_a_table_that_leads_nowhere_is_refused(refuses, table):
-    with refuses(ValueError, "'A', 'B'", "0 are in adata", "0 are in the vocabulary", "first"):
-        align_genes(cells(["Gad1", "Sst"]), ["A", "B"], orthologues=table)
+    with refuses(ValueError, "'A', 'B'", "are in adata, 0 of", "are in the vocabulary", "first"):
+        align_genes(cells(["Gad1", "Sst"]), ["A", "B"], orthologs=table)
 
 
-# -- what a result looks like
+# -- results
 
 
 def test_cells_are_kept_and_features_are_new(unchanged):
@@ -208,32 +211,32 @@ def test_other_names_are_a_query_in_one_line(trained, make_unseen, refuses):
 # -- reports
 
 
-def test_one_line_says_what_became_of_each_gene(caplog):
+def test_one_line_reports_all_genes(caplog):
     adata = cells(["A", "b", "B.x", "ensg1", "ENSG1.2", "dd", "unknown"])
     with caplog.at_level(logging.INFO, "scmomer"):
         align_genes(adata, ["A", "B", "ENSG1", "Dd", "DD", "X", "Y"])
     (record,) = caplog.records
     assert record.getMessage() == (
-        "3 of the vocabulary's 7 genes found (43%); 4 missing ones are empty, 4 of 7 genes are "
-        "left out, 1 of them as they fit several entries ('dd')."
+        "3 of 7 vocabulary genes found (43%); 4 missing genes are set to 0, 4 of 7 genes of the "
+        "data are left out, 1 of them because they match several genes ('dd')."
     )
     caplog.clear()
     with caplog.at_level(logging.INFO, "scmomer"):
         align_genes(cells(["a", "b", "Ab", "aB"]), ["A", "B", "AB"])
-    assert "entries that are sums of several genes: 1 ('AB')" in caplog.text
+    assert "vocabulary genes that are sums of several genes: 1 ('AB')" in caplog.text
 
 
 def test_few_matches_warn():
-    with pytest.warns(UserWarning, match=r"1 of the vocabulary's 9 genes.*\(11%\).*unreliable"):
+    with pytest.warns(UserWarning, match=r"1 of 9 vocabulary genes.*\(11%\).*unreliable"):
         align_genes(cells(["A", "B"]), ["A", *"stuvwxyz"])
 
 
-# -- what is refused
+# -- errors
 
 
 def test_no_gene_in_common_is_refused(refuses):
     adata = cells(["ENSG01", "ENSG02"])
-    parts = ("'A', 'B'", "adata.var_names", "none of its 2", "'ENSG01'", "species", "gene_key=")
+    parts = ("'A', 'B'", "adata.var_names", "none of 2", "'ENSG01'", "species", "gene_key=")
     with refuses(ValueError, *parts):
         align_genes(adata, ["A", "B"])
     adata.var["symbol"], adata.var["n_cells"] = ["a", "B"], 3
@@ -250,7 +253,7 @@ def test_repeated_names_are_refused(refuses):
         align_genes(cells(["A"]), ["A", "A"])
 
 
-def test_values_that_are_no_counts_are_refused(refuses):
+def test_values_that_are_not_counts_are_refused(refuses):
     adata = cells(["A"])
     adata.X = adata.X / 3
     with refuses(ValueError, "adata.X", "non-integer", "layer="):

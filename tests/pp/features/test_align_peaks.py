@@ -1,4 +1,4 @@
-"""Counts on another peak set: as a double loop says, and what is refused."""
+"""Counts of another peak set: equal to a double loop, and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def intervals(rng, n, chroms=("chr1", "chr2", "chr10", "chrX"), length=20_000) -
 
 
 def cells(names, rng=None, n=7) -> AnnData:
-    """Counts of peaks with annotation of every kind."""
+    """Counts of peaks with all kinds of annotation."""
     rng = rng or np.random.default_rng(0)
     X = sp.csr_matrix(rng.poisson(1, (n, len(names))).astype(np.float32))
     adata = AnnData(X, var=pd.DataFrame({"mean": 1.0}, index=list(names)))
@@ -36,7 +36,7 @@ def cells(names, rng=None, n=7) -> AnnData:
     adata.obsp["distances"] = sp.eye(n, format="csr")
     adata.layers["double"] = 2 * X
     adata.varm["loadings"] = np.ones((len(names), 3))
-    adata.uns["colours"] = {"a": [1, 2]}
+    adata.uns["colors"] = {"a": [1, 2]}
     return adata
 
 
@@ -53,7 +53,7 @@ def overlap(a, b) -> int:
 
 
 def naive(adata, targets, min_overlap=1) -> np.ndarray:
-    """One pair of intervals after the other."""
+    """Loop over pairs of intervals."""
     X = adata.X.toarray() if sp.issparse(adata.X) else np.asarray(adata.X)
     result = np.zeros((adata.n_obs, len(targets)))
     for i, name in enumerate(adata.var_names):
@@ -63,15 +63,15 @@ def naive(adata, targets, min_overlap=1) -> np.ndarray:
     return result
 
 
-def naive_centre(adata, targets) -> np.ndarray:
-    """One peak after the other."""
+def naive_center(adata, targets) -> np.ndarray:
+    """Loop over peaks."""
     result = np.zeros((adata.n_obs, len(targets)))
     for i, name in enumerate(adata.var_names):
         chrom, start, end = parse(name)
-        centre, best, nearest = (start + end) // 2, None, np.inf
+        center, best, nearest = (start + end) // 2, None, np.inf
         for j, (c, s, e) in enumerate(map(parse, targets)):
-            distance = abs((s + e) // 2 - centre)
-            if c == chrom and s <= centre < e and distance < nearest:
+            distance = abs((s + e) // 2 - center)
+            if c == chrom and s <= center < e and distance < nearest:
                 best, nearest = j, distance
         if best is not None:
             result[:, best] += adata.X.toarray()[:, i]
@@ -93,12 +93,12 @@ def test_overlaps_are_those_of_a_double_loop(seed, min_overlap):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_centres_are_those_of_a_double_loop(seed):
+def test_centers_are_those_of_a_double_loop(seed):
     rng = np.random.default_rng(seed)
     adata, targets = cells(intervals(rng, 60), rng), intervals(rng, 50)
-    aligned = align_peaks(adata, targets, how="centre", min_share=0)
+    aligned = align_peaks(adata, targets, how="center", min_share=0)
     assert aligned.X.nnz
-    assert np.array_equal(aligned.X.toarray(), naive_centre(adata, targets))
+    assert np.array_equal(aligned.X.toarray(), naive_center(adata, targets))
     assert (aligned.X.sum(1) <= adata.X.sum(1)).all()
 
 
@@ -107,18 +107,18 @@ def test_several_on_one_are_summed_and_one_on_several_counts_in_each():
     adata.var_names = ["chr1:100-200", "chr1:250-300", "chr1:390-420"]
     targets = ["chr1:0-301", "chr1:300-400", "chr1:400-500", "chr2:1-9"]
     assert align_peaks(adata, targets).X.toarray().tolist() == [[3, 0 + 4, 4, 0], [0, 3, 3, 0]]
-    centre = align_peaks(adata, targets, how="centre").X.toarray()
-    assert centre.tolist() == [[3, 0, 4, 0], [0, 0, 3, 0]]
+    center = align_peaks(adata, targets, how="center").X.toarray()
+    assert center.tolist() == [[3, 0, 4, 0], [0, 0, 3, 0]]
 
 
-def test_neighbours_that_only_touch_do_not_overlap():
+def test_neighbors_that_only_touch_do_not_overlap():
     adata = cells(["chr1:100-200", "chr1:900-901"])
     aligned = align_peaks(adata, ["chr1:0-100", "chr1:200-300", "chr1:900-901"])
     assert not aligned.X[:, :2].nnz
     assert np.array_equal(aligned.X[:, 2].toarray(), adata.X[:, 1].toarray())
 
 
-@pytest.mark.parametrize("how", ["overlap", "centre"])
+@pytest.mark.parametrize("how", ["overlap", "center"])
 def test_the_same_peaks_in_any_order_give_the_same_counts(mdata, how):
     atac = mdata["atac"]
     for order in (np.arange(200), np.random.default_rng(0).permutation(200)):
@@ -129,7 +129,7 @@ def test_the_same_peaks_in_any_order_give_the_same_counts(mdata, how):
 
 
 def test_there_and_back(mdata):
-    """Halves of peaks have all counts of a peak; back, their sum."""
+    """Halves of peaks have all counts of a peak; mapped back, their sum."""
     atac = mdata["atac"]
     var = atac.var
     middle = (var["start"] + var["end"]) // 2
@@ -162,7 +162,7 @@ def test_mitochondria_have_two_names():
     assert (align_peaks(adata, ["MT:1-9"]).X != adata.X).nnz == 0
 
 
-# -- what a result looks like
+# -- results
 
 
 def test_cells_are_kept_and_features_are_new(unchanged):
@@ -173,15 +173,15 @@ def test_cells_are_kept_and_features_are_new(unchanged):
     assert np.array_equal(aligned.obsm["X_umap"], adata.obsm["X_umap"])
     assert aligned.obsm["frame"].equals(adata.obsm["frame"])
     assert (aligned.obsp["distances"] != adata.obsp["distances"]).nnz == 0
-    assert aligned.uns["colours"] == {"a": [1, 2]}
+    assert aligned.uns["colors"] == {"a": [1, 2]}
     assert not layer_names(aligned) and not aligned.varm and aligned.raw is None
     assert aligned.var.columns.tolist() == ["chrom", "start", "end"]
     assert aligned.var.iloc[0].tolist() == ["chr10", 15, 30]
     assert aligned.var["chrom"].cat.categories.tolist() == ["chr2", "chr9", "chr10"]
-    aligned.obsm["X_umap"][:] = 0  # copies: nothing of the input changes
+    aligned.obsm["X_umap"][:] = 0  # copies: the input does not change
     aligned.obs["batch"] = "c"
-    aligned.uns["colours"]["a"].append(3)
-    assert adata.obsm["X_umap"].all() and adata.uns["colours"] == {"a": [1, 2]}
+    aligned.uns["colors"]["a"].append(3)
+    assert adata.obsm["X_umap"].all() and adata.uns["colors"] == {"a": [1, 2]}
     assert set(adata.obs["batch"]) == {"a", "b"}
 
 
@@ -232,9 +232,9 @@ def test_a_view_of_annotated_cells_is_copied():
     assert aligned.obs_names.tolist() == ["cell2", "cell0"]
     for values, expected in ((aligned.obsm["X_umap"], adata.obsm["X_umap"][[2, 0]]),):
         assert type(values) is np.ndarray and np.array_equal(values, expected)
-    aligned.uns["colours"]["a"].append(3)
+    aligned.uns["colors"]["a"].append(3)
     aligned.obsm["X_umap"][:] = 0
-    assert adata.uns["colours"] == {"a": [1, 2]} and adata.obsm["X_umap"].all()
+    assert adata.uns["colors"] == {"a": [1, 2]} and adata.obsm["X_umap"].all()
 
 
 def test_counts_of_a_layer(refuses):
@@ -303,30 +303,37 @@ def test_a_registration_does_not_carry_over(mdata):
 # -- reports
 
 
-def test_one_line_says_how_many_landed(caplog):
+def test_one_line_reports_how_many_match(caplog):
     adata = cells(["chr1:1-9", "chr1:10-19", "chr3:1-9", "chr1:500-600"])
     with caplog.at_level(logging.INFO, "scmomer"):
         align_peaks(adata, ["chr1:1-12", "chr1:800-900"])
     (record,) = caplog.records
-    text = "2 of 4 peaks (50%) land on 1 of 2 target peaks (50%); the others are left out."
+    text = "2 of 4 peaks (50%) match 1 of 2 target peaks (50%); the rest are left out."
     assert record.getMessage() == text
 
 
 def test_few_targets_with_peaks_warn(caplog):
     adata = cells(["chr1:1-9", "chr1:10-19"])
     targets = ["chr1:1-12", *(f"chr1:{i}-{i + 1}" for i in range(50, 59))]
-    with pytest.warns(UserWarning, match=r"land on 1 of 10 target peaks \(10%\).*unreliable"):
+    with pytest.warns(UserWarning, match=r"match 1 of 10 target peaks \(10%\).*unreliable"):
         align_peaks(adata, targets)
 
 
+def test_the_former_name_of_center_warns():
+    adata, targets = cells(["chr1:1-9"]), ["chr1:1-12"]
+    with pytest.warns(FutureWarning, match="how='centre' is now called how='center'"):
+        former = align_peaks(adata, targets, how="centre")
+    assert np.array_equal(former.X.toarray(), align_peaks(adata, targets, how="center").X.toarray())
+
+
 @pytest.mark.filterwarnings("ignore:.*unreliable")
-@pytest.mark.parametrize("how", ["overlap", "centre"])
+@pytest.mark.parametrize("how", ["overlap", "center"])
 def test_no_more_than_chance_warns(how):
     rng = np.random.default_rng(0)
     names = [f"chr1:{i}-{i + 600}" for i in rng.choice(50_000_000, 2000, replace=False)]
     others = [f"chr1:{i}-{i + 3000}" for i in rng.choice(50_000_000, 5000, replace=False)]
     with pytest.warns(
-        UserWarning, match=r"lie on those of `peaks`.*chance.*moved by 1 Mb.*assembly"
+        UserWarning, match=r"match those of `peaks`.*chance.*shift by 1 Mb.*assembly"
     ):
         align_peaks(cells(names), others, how=how)
 
@@ -337,14 +344,21 @@ def test_targets_all_over_the_genome_do_not_warn(recwarn):
     assert not [w for w in recwarn if "chance" in str(w.message)]
 
 
-# -- what is refused
+# -- errors
 
 
 def test_another_assembly_is_refused(refuses):
     names = [f"chr1:{i}-{i + 500}" for i in range(0, 200_000, 2000)]
     moved = [f"chr1:{i + 800}-{i + 1300}" for i in range(0, 200_000, 2000)]
     moved[:3] = names[:3]
-    parts = ("at least 10%", "3 of 100 (3.0%)", "common: 1", "assembly", "liftOver", "min_share")
+    parts = (
+        "at least 10%",
+        "3 of 100 (3.0%)",
+        "shared chromosomes: 1",
+        "assembly",
+        "liftOver",
+        "min_share",
+    )
     with refuses(ValueError, *parts):
         align_peaks(cells(names), moved)
     with refuses(ValueError, "0 of 100", "lower min_share or min_overlap"):
@@ -362,7 +376,7 @@ def test_no_chromosome_in_common_is_refused(refuses):
 @pytest.mark.parametrize(
     "bad", ["Gad1", "chr1:20-10", "chr1:10-10", "chr1:1", "chr1:1-99999999999999999999"]
 )
-def test_names_that_are_no_intervals_are_refused(refuses, where, bad):
+def test_names_that_are_not_intervals_are_refused(refuses, where, bad):
     good = ["chr1:1-9", "chr1:20-30"]
     names = {"adata.var_names": good, "peaks": good}
     names[where] = [*good, bad]
@@ -381,11 +395,11 @@ def test_repeated_names_are_refused(refuses):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ({"how": "nearest"}, ("['overlap', 'centre']", "'nearest'")),
+        ({"how": "nearest"}, ("['overlap', 'center']", "'nearest'")),
         ({"min_overlap": 0}, ("min_overlap", "at least 1", "0")),
         ({"min_overlap": 0.5}, ("min_overlap", "whole number", "0.5")),
         ({"min_overlap": True}, ("min_overlap", "True")),
-        ({"min_overlap": 2, "how": "centre"}, ("min_overlap=1", "how='overlap'")),
+        ({"min_overlap": 2, "how": "center"}, ("min_overlap=1", "how='overlap'")),
         ({"min_share": 10}, ("min_share", "from 0 to 1", "10")),
         ({"min_share": np.nan}, ("min_share", "nan")),
     ],
@@ -405,7 +419,7 @@ def test_other_objects_are_refused(mdata, trained_rna, refuses):
         align_peaks(atac, mdata)
     with refuses(ValueError, "a model with peaks", "['rna']"):
         align_peaks(atac, trained_rna)
-    with refuses(ValueError, "in peaks", "none"):
+    with refuses(ValueError, "peaks has no feature names"):
         align_peaks(atac, [])
     with refuses(ValueError, "features in adata", "(120, 0)"):
         align_peaks(atac[:, :0].copy(), atac)

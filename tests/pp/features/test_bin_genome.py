@@ -1,4 +1,4 @@
-"""Counts in bins of the genome: as a loop says, in natural order, the same for any peak set."""
+"""Counts in genomic bins: equal to a loop, in natural order, the same for any peak set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cells(names, n=5, seed=0) -> AnnData:
 
 
 def naive(adata, width) -> dict[str, np.ndarray]:
-    """One peak after the other."""
+    """Loop over peaks."""
     result: dict[str, np.ndarray] = {}
     for i, name in enumerate(adata.var_names):
         chrom, place = name.split(":")
@@ -57,7 +57,7 @@ def test_bins_are_in_natural_order_and_have_places(unchanged):
     assert binned.var["start"].tolist() == [0, 5000, 0, 0]
     assert binned.var["end"].tolist() == [5000, 10000, 5000, 5000]
     X = adata.X.toarray()
-    expected = np.stack([X[:, 4], X[:, 1] + X[:, 2], X[:, 0], X[:, 3]], 1)  # centre 5050: second
+    expected = np.stack([X[:, 4], X[:, 1] + X[:, 2], X[:, 0], X[:, 3]], 1)  # center 5050: second
     assert np.array_equal(binned.X.toarray(), expected)
     assert type(binned.X) is sp.csr_matrix and binned.X.dtype == np.float32
 
@@ -111,11 +111,11 @@ def test_a_model_is_a_reference(trained, mdata):
     assert bins.var.equals(bin_genome(mdata["atac"], 2000).var)
 
 
-def test_one_line_says_how_many_landed(caplog):
+def test_one_line_reports_how_many_match(caplog):
     with caplog.at_level(logging.INFO, "scmomer"):
         bin_genome(cells(PEAKS))
     (record,) = caplog.records
-    assert "5 of 5 peaks (100%) land on 4 of 4 bins of 5000 bases" in record.getMessage()
+    assert "5 of 5 peaks (100%) match 4 of 4 bins of 5000 bases" in record.getMessage()
 
 
 def test_cells_are_kept_and_layers_dropped():
@@ -129,7 +129,7 @@ def test_cells_are_kept_and_layers_dropped():
     assert binned.X.sum() == adata.layers["counts"].sum()
 
 
-# -- what is refused
+# -- errors
 
 
 @pytest.mark.parametrize("width", [0, -5, 2.5, "5000", True])
@@ -138,7 +138,7 @@ def test_widths_that_make_no_sense_are_refused(refuses, width):
         bin_genome(cells(PEAKS), width)
 
 
-def test_names_that_are_no_intervals_are_refused(refuses):
+def test_names_that_are_not_intervals_are_refused(refuses):
     with refuses(ValueError, "1 of 2", "'Gad1'", "adata.var_names"):
         bin_genome(cells(["chr1:1-9", "Gad1"]))
     with refuses(ValueError, "1 of 1", "'Gad1'", "reference"):
@@ -159,7 +159,7 @@ def test_another_assembly_is_refused(refuses):
         bin_genome(adata, reference=["chr2:1-9"])
 
 
-def test_values_that_are_no_counts_are_refused(refuses):
+def test_values_that_are_not_counts_are_refused(refuses):
     adata = cells(PEAKS)
     adata.X = adata.X / 3
     with refuses(ValueError, "adata.X", "non-integer", "layer="):

@@ -1,4 +1,4 @@
-"""Pairing, whatever it rests on: what comes out, what is left alone, what is refused."""
+"""Pairing with all methods: results, unchanged inputs, errors."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ WAYS = {
 
 @pytest.fixture(params=WAYS)
 def way(request):
-    """Arguments of each way of pairing."""
+    """Arguments of each pairing method."""
     if request.param == "ot":
         pytest.importorskip("ot")
     return WAYS[request.param]
 
 
-def test_pairs_are_named_as_rna_and_know_their_atac_cell(sides, way, unchanged):
+def test_pairs_are_named_as_rna_with_their_atac_cell(sides, way, unchanged):
     rna, atac = sides
     with unchanged(rna), unchanged(atac):
         paired = pair_cells(rna, atac, **way)
@@ -135,7 +135,7 @@ def test_a_model_trains_on_the_pairs(sides, way, make_model, train):
     assert model.get_translated(paired["rna"]).shape == (120, 200)
 
 
-# -- what is refused
+# -- errors
 
 
 def test_unknown_options_are_refused(sides, refuses):
@@ -164,7 +164,7 @@ def test_numbers_out_of_range_are_refused(sides, refuses, name, value):
         pair_cells(*sides, on="embedding", **{name: value})
 
 
-def test_containers_that_are_no_anndata_are_refused(mdata, sides, way, refuses):
+def test_containers_other_than_anndata_are_refused(mdata, sides, way, refuses):
     with refuses(TypeError, "rna to be an AnnData", "MuData", "mdata['rna']"):
         pair_cells(mdata, sides[1], **way)
     with refuses(TypeError, "atac to be an AnnData", "ndarray"):

@@ -63,7 +63,7 @@ def test_labels_of_one_side_are_left_out_and_named(caplog):
     assert "2 of atac with labels that rna lacks ('d', 'e')" in line
 
 
-def test_nothing_is_said_if_all_cells_find_a_partner(caplog):
+def test_nothing_is_logged_if_all_cells_find_a_partner(caplog):
     with caplog.at_level(logging.INFO, "scmomer"):
         pair_cells(side(["a"], "r"), side(["a"], "a"), on="labels", labels_key="type")
     assert not caplog.messages
@@ -77,7 +77,7 @@ def test_labels_are_compared_as_text():
 
 
 def test_labels_without_a_common_one_are_refused(refuses):
-    with refuses(ValueError, "'type'", "rna has 'a', 'b'", "atac has 'c'", "same way"):
+    with refuses(ValueError, "'type'", "rna has 'a', 'b'", "atac has 'c'", "same names"):
         pair_cells(side(["a", "b"], "r"), side(["c"], "a"), on="labels", labels_key="type")
 
 

@@ -1,4 +1,4 @@
-"""Pairs in a space that expression and gene activity share: neighbours and transport."""
+"""Pairs in a shared space of expression and gene activity: neighbors and transport."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ring(n: int, shift: float = 0.0) -> np.ndarray:
     return np.column_stack([np.cos(angle), np.sin(angle)])
 
 
-# -- truth is known
+# -- known truth
 
 
 @pytest.mark.parametrize("on", BOTH)
@@ -45,7 +45,7 @@ def test_pairs_of_hidden_truth_are_far_better_than_chance(make_mdata, apart, on)
     paired = pair_cells(rna, atac, on=on)
     found = agreement(paired)
     assert found["chance"] == pytest.approx(0.25, abs=0.02) and found["agreement"] > 0.9
-    # The state within a type is told by both modalities too.
+    # Both modalities also depend on the state within a type.
     state, of_partner = (paired[name].obs["state"].to_numpy() for name in ("rna", "atac"))
     assert np.corrcoef(state, of_partner)[0, 1] > 0.3
 
@@ -70,7 +70,7 @@ def test_sides_of_other_sizes(make_mdata, apart, on):
 # -- the space
 
 
-def test_the_space_is_the_singular_vectors_of_standardised_matrices():
+def test_the_space_is_the_singular_vectors_of_standardized_matrices():
     rng = np.random.default_rng(0)
     x, y = (sp.csr_matrix(rng.poisson(1.0, (n, 12)).astype(np.float32)) for n in (40, 30))
     space = _shared_space.shared_space(x, y, n_comps=4, n_top_genes=50, random_state=0)
@@ -207,14 +207,14 @@ def test_peaks_without_coordinates_are_refused(sides, coordinates, refuses):
 
 def test_genes_without_peaks_nearby_are_refused(sides, coordinates, refuses):
     coordinates["chrom"] = coordinates["chrom"].str.removeprefix("chr")
-    with refuses(ValueError, "within 2000 base pairs", "'chr1:", "genes on '1', '2'", "genome"):
+    with refuses(ValueError, "within 2000 base pairs", "'chr1:", "genes are on '1', '2'", "genome"):
         pair_cells(*sides, on="embedding", genes=coordinates)
 
 
-# -- neighbours
+# -- neighbors
 
 
-def test_mutual_neighbours_are_those_of_a_loop():
+def test_mutual_neighbors_are_those_of_a_loop():
     rng = np.random.default_rng(0)
     x, y = (_shared_space._unit(rng.normal(size=(n, 3))) for n in (40, 25))
     found = pair_by_neighbors(SharedSpace(x, y), 4, "nearest", 0)
@@ -233,7 +233,7 @@ def test_mutual_neighbours_are_those_of_a_loop():
     assert np.array_equal(dropped.atac, found.atac[dropped.rna])
 
 
-def test_cells_without_a_mutual_neighbour_can_be_left_out(sides):
+def test_cells_without_a_mutual_neighbor_can_be_left_out(sides):
     everyone = pair_cells(*sides, on="embedding", n_neighbors=2)
     some = pair_cells(*sides, on="embedding", n_neighbors=2, unmatched="drop")
     assert everyone.n_obs == 120 > some.n_obs > 20
@@ -294,7 +294,7 @@ def test_blocks_bound_memory_and_cover_all_cells(monkeypatch, n_atac):
     assert sum(shape[0] for shape in shapes) == 100 and sum(shape[1] for shape in shapes) == n_atac
 
 
-def test_transport_without_pot_says_how_to_install_it(sides, monkeypatch):
+def test_transport_without_pot_reports_how_to_install_it(sides, monkeypatch):
     monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(ImportError, match=r"^POT is not installed.*pip install 'scmomer\[ot\]'"):
         pair_cells(*sides, on="ot")

@@ -22,7 +22,7 @@ class ExpressionTokens(NamedTuple):
     bins: Tensor
     """Expression bin, shape ``(n, length)``, int64 in ``0..n_bins`` (or ``n_bins + 1``: masked)."""
     values: Tensor
-    """Log-normalised expression, shape ``(n, length)``; 0 at padding and where masked."""
+    """Log-normalized expression, shape ``(n, length)``; 0 at padding and where masked."""
     valid: Tensor
     """True at tokens, false at padding, shape ``(n, length)``."""
     groups: tuple[tuple[int, int, int], ...] = ()
