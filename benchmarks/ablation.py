@@ -29,23 +29,20 @@ from torch import Tensor
 
 import scmomer
 
+# Translations at another share of the predicted depth.
+DEPTH_SHARES = {"depth share 0": 0.0, "depth share 1": 1.0}
 # Number of heads; 0 in all other rows.
 HEADS = {
     "default": 3,
     "six further heads": 6,
-    "all heads told the depth": 3,
-    "none of them told": 3,
 }
 # Switches of stage 3.
 LATE: dict[str, dict[str, Any]] = {
     "default": {},
-    "six further heads": {"depth_free_heads": 4},
-    "all heads told the depth": {"depth_free_heads": 0},
-    "none of them told": {"depth_free_heads": 3},
+    "six further heads": {},
     "no further heads": {},
     "bridge leaves its own embedding": {"bridge_refine_source": False},
-    "bridge reads the embedding": {"bridge_input": "embedding"},
-    "bridge reads expression": {"bridge_input": "expression"},
+    "bridge reads features": {"bridge_reads": "features"},
     "bridge not centred": {"bridge_center_inputs": False},
     "no input dropout": {"bridge_input_dropout": 0.0},
     "expression not rebuilt": {"bridge_self_reconstruction": 0.0, "bridge_count_loss": 0.0},
@@ -53,8 +50,8 @@ LATE: dict[str, dict[str, Any]] = {
     "no dropout of embeddings": {"bridge_embedding_dropout": 0.0},
     "no distillation": {"distill_weight": 0.0},
     "measured ATAC taken as it is": {"measured_gain": False},
-    "depth share 0": {"depth_share": 0.0},
-    "depth share 1": {"depth_share": 1.0},
+    "depth share 0": {},
+    "depth share 1": {},
     "embedding in its own units": {"expression_metric": False},
 }
 # Switches that need all stages again.
@@ -103,7 +100,7 @@ def fit(train: MuData, name: str, seed: int, shared: dict[str, Tensor]) -> scmom
         shared |= {k: v.clone() for k, v in default.module.state_dict().items()}
     model = build(train, name, LATE[name], seed)
     model.train(stages=[], **quiet)  # start values only
-    late = ("bridges.", "heads.", "rate_decoder.", "depth_heads.", "refines")
+    late = ("bridges.", "depth_heads.", "refines", "basis", "even_depth")
     kept = {k: v for k, v in shared.items() if not k.startswith(late)}
     model.module.load_state_dict({**model.module.state_dict(), **kept})
     model.stages_ = FIRST
@@ -120,10 +117,10 @@ def timed(
     return model, {"seconds": time.perf_counter() - started}
 
 
-def score(model: scmomer.SCMOMER, test: MuData) -> Scores:
+def score(model: scmomer.SCMOMER, test: MuData, name: str) -> Scores:
     """Score translation and embeddings of the held-out cells."""
     labels = test.obs["cell_subtype"].astype(str).to_numpy()
-    values = model.get_translated(test["rna"])
+    values = model.get_translated(test["rna"], depth_share=DEPTH_SHARES.get(name))
     found = score_translation(test["atac"].X, values, labels) | score_profile(values, labels)
     for name, cells in (("rna", test["rna"]), ("atac", test["atac"]), ("both", test)):
         z = model.get_latent_representation(cells)
@@ -157,7 +154,7 @@ def main() -> None:
         path = None if args.models is None else args.models / file
         make = partial(timed, train, name, args.seed, shared)
         model, cost = kept_model(path, make)
-        report["rows"][name] = {**cost, **score(model, test)}
+        report["rows"][name] = {**cost, **score(model, test, name)}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_report(args.json, report)
         print(name, {k: round(v, 4) for k, v in report["rows"][name].items()}, flush=True)

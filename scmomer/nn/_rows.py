@@ -56,6 +56,11 @@ def log_normalize(rows: SparseRows, target_sum: float | Tensor) -> SparseRows:
     return rows._replace(values=values)
 
 
+def log_normalize_csr(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:
+    """Return :func:`log_normalize` of a CSR matrix."""
+    return to_csr(log_normalize(to_rows(counts), target_sum), counts.shape[1])
+
+
 def keep_entries(rows: SparseRows, keep: Tensor) -> SparseRows:
     """Return the rows with only the stored counts for which `keep` (``(nnz,)``, bool) is true."""
     kept_before = torch.nn.functional.pad(torch.cumsum(keep, 0), (1, 0))  # (nnz + 1,)

@@ -41,6 +41,7 @@ def write_translation(
         options["batch"],
         options["batch_size"],
         layers,
+        options.get("depth_share"),
     )
     shape = translation.shape
     empty = sp.csr_matrix(shape, dtype=np.float32)

@@ -99,7 +99,10 @@ _DOC = """{summary}
 _DEPTH = """
     depth
         {what}: ``"predicted"`` from each cell's RNA, ``"mean"`` of the
-        training cells, or {number}."""
+        training cells, or {number}.
+    depth_share
+        With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0 to
+        1; None for {share}."""
 
 
 def _documented(depth: str = "", **texts: str) -> Callable[[Function], Function]:
@@ -136,6 +139,7 @@ def _documented(depth: str = "", **texts: str) -> Callable[[Function], Function]
         what="Depth of the probabilities",
         number="""a number of open peaks. Use ``"mean"`` to cluster or compare cells,
         which differ most by depth""",
+        share="0.7",
     ),
 )
 def translate_atac(
@@ -143,10 +147,12 @@ def translate_atac(
     model: SCMOMER | str | Path | None = None,
     *,
     depth: Depth = "predicted",
+    depth_share: float | None = None,
     **options: Unpack[TranslateOptions],
 ) -> AnnData | MuData | None:
     """Predict accessibility from RNA."""
-    return _translate(ATAC, data, resolve_model(model), options, depth=depth)
+    model = resolve_model(model)
+    return _translate(ATAC, data, model, options, depth=depth, depth_share=depth_share)
 
 
 @_documented(
@@ -171,17 +177,21 @@ def translate_rna(
     data="RNA or ATAC AnnData, or MuData",
     features="proteins",
     values="Expected counts, the mean of a negative binomial; use ``log1p`` to plot or compare them",
-    depth=_DEPTH.format(what="Total protein count of each cell", number="a number of counts"),
+    depth=_DEPTH.format(
+        what="Total protein count of each cell", number="a number of counts", share="1"
+    ),
 )
 def translate_protein(
     data: AnnData | MuData,
     model: SCMOMER | str | Path | None = None,
     *,
     depth: Depth = "predicted",
+    depth_share: float | None = None,
     **options: Unpack[TranslateOptions],
 ) -> AnnData | MuData | None:
     """Predict surface protein (ADT) from RNA, ATAC or both."""
-    return _translate(PROTEIN, data, resolve_model(model), options, depth=depth)
+    model = resolve_model(model)
+    return _translate(PROTEIN, data, model, options, depth=depth, depth_share=depth_share)
 
 
 def _translate(

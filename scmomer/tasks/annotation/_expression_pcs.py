@@ -10,6 +10,7 @@ from sklearn.decomposition import TruncatedSVD
 
 from scmomer._constants import RNA
 from scmomer.data import Cells
+from scmomer.nn import log_normalize_csr
 
 _MAX_COMPS = 50
 
@@ -29,7 +30,7 @@ class ExpressionPCs:
     @classmethod
     def fit(cls, counts: sp.csr_matrix, target_sum: float) -> ExpressionPCs:
         """Fit to raw counts ``(n_cells, n_genes)`` of the reference."""
-        x = log_expression(counts, target_sum)
+        x = log_normalize_csr(counts, target_sum)
         mean = np.asarray(x.mean(0)).ravel()
         variance = np.asarray(x.multiply(x).mean(0)).ravel() - mean**2
         std = np.sqrt(np.maximum(variance, 0))
@@ -46,15 +47,7 @@ class ExpressionPCs:
         found = np.full((cells.n_cells, self.weights.shape[1]), np.nan, np.float32)
         if RNA in cells.counts and RNA in use:
             known = cells.measured[RNA]
-            found[known] = (log_expression(cells.counts[RNA], self.target_sum) @ self.weights)[
+            found[known] = (log_normalize_csr(cells.counts[RNA], self.target_sum) @ self.weights)[
                 known
             ]
         return found
-
-
-def log_expression(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:
-    """Return ``log2(1 + counts / total * target_sum)``, the model's normalization."""
-    totals = np.maximum(np.asarray(counts.sum(1)).ravel(), 1e-12)
-    x = (sp.diags(target_sum / totals) @ counts).tocsr().astype(np.float32)
-    x.data = np.log2(1 + x.data)
-    return x

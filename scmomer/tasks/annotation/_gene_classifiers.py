@@ -14,7 +14,7 @@ from sklearn.naive_bayes import MultinomialNB
 
 from scmomer._constants import RNA
 from scmomer.data import Cells
-from scmomer.tasks.annotation._expression_pcs import log_expression
+from scmomer.nn import log_normalize_csr
 from scmomer.tasks.annotation._subsample import stratified_stride
 from scmomer.tasks.annotation._train import stratified_folds
 
@@ -55,7 +55,7 @@ class GeneClassifiers:
         """
         kept = _subsample(codes)
         counts, codes = counts[kept], codes[kept]
-        x = log_expression(counts, target_sum)
+        x = log_normalize_csr(counts, target_sum)
         genes = _most_variable_between_classes(x, codes)
         regression = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300, tol=1e-2)
         regression.fit(x[:, genes], codes)
@@ -85,7 +85,7 @@ class GeneClassifiers:
 
     def predict_proba(self, counts: sp.csr_matrix) -> np.ndarray:
         """Return mean probabilities, ``(n_cells, n_classes)`` float32, from raw counts."""
-        x = log_expression(counts, self.target_sum)
+        x = log_normalize_csr(counts, self.target_sum)
         scores = (
             x @ self.coef + self.intercept,
             counts @ self.feature_log_prob + self.class_log_prior,

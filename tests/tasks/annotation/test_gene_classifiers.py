@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 
 from scmomer.data import Cells
+from scmomer.nn import log_normalize_csr
 from scmomer.tasks.annotation import _gene_classifiers
-from scmomer.tasks.annotation._expression_pcs import log_expression
 from scmomer.tasks.annotation._gene_classifiers import (
     GeneClassifiers,
     choose_mixing_weight,
@@ -51,7 +51,7 @@ def cells(counts) -> Cells:
 
 
 def test_they_are_the_mean_of_two_classifiers(counts, codes, n_classes):
-    x = log_expression(counts, TARGET)
+    x = log_normalize_csr(counts, TARGET)
     regression = LogisticRegression(C=0.15, max_iter=300, tol=1e-2).fit(x, codes)
     bayes = MultinomialNB().fit(counts, codes)
     expected = (regression.predict_proba(x) + bayes.predict_proba(counts)) / 2

@@ -23,11 +23,10 @@ from scmomer.module.modalities.rna._start import principal_components
 from scmomer.nn import (
     SparseRows,
     log_normalize,
+    log_normalize_csr,
     row_sums,
     sparse_mse,
-    to_csr,
     to_dense,
-    to_rows,
 )
 
 _MIN_STD = 0.05  # of a gene's log expression; rarer genes would dominate otherwise
@@ -136,7 +135,7 @@ class RNAModality(ModalityModule):
         totals = np.asarray(counts.sum(1)).ravel()
         if self.config.target_sum is None and totals.any():
             self.target_sum.fill_(float(np.median(totals[totals > 0])))
-        expression = to_csr(log_normalize(to_rows(counts), self.target_sum.cpu()), counts.shape[1])
+        expression = log_normalize_csr(counts, float(self.target_sum))
         mean = np.asarray(expression.mean(0, dtype=np.float64)).ravel()
         squares = np.asarray(expression.power(2).mean(0, dtype=np.float64)).ravel()
         variance = np.maximum(squares - mean**2, 0)
