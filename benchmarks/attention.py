@@ -31,8 +31,8 @@ def measure(size: str, length: int, device: str, repeats: int) -> dict[str, Any]
     blocks = {}
     for name in ("softmax", "favor"):
         torch.manual_seed(0)
-        blocks[name] = _Block(get_config(size, rna_attention=name).rna).to(device)
-    dim = get_config(size).rna.dim
+        blocks[name] = _Block(get_config(size, rna_attention=name).modalities["rna"]).to(device)
+    dim = get_config(size).modalities["rna"].dim
     x = torch.randn(n, length, dim, device=device)
     valid = torch.ones(n, length, dtype=torch.bool, device=device)
 

@@ -33,15 +33,15 @@ TOKENS = (1000, 2000, 4000, 8000, 16906)
 
 def config_of(size: str) -> RNAConfig:
     """Return the encoder's configuration with all genes as tokens and FAVOR+ attention."""
-    return get_config(size, rna_tokens="all", rna_attention="favor").rna
+    return get_config(size, rna_tokens="all", rna_attention="favor").modalities["rna"]
 
 
 def flops_per_token(config: RNAConfig) -> float:
     """Return the forward arithmetic of the method, without overhead of an implementation."""
-    inner = config.heads * config.dim_head
+    inner = config.n_heads * config.dim_head
     m = config.n_features or int(config.dim_head * torch.tensor(config.dim_head).log())
     linear = 2 * config.dim * (4 * inner + 2 * config.ff_mult * config.dim)
-    return config.depth * (linear + 2 * inner * 4 * m)
+    return config.n_layers * (linear + 2 * inner * 4 * m)
 
 
 class Pair:
@@ -55,8 +55,8 @@ class Pair:
             num_tokens=self.config.n_bins + 2,
             max_seq_len=tokens + 1,
             dim=self.config.dim,
-            depth=self.config.depth,
-            heads=self.config.heads,
+            depth=self.config.n_layers,
+            heads=self.config.n_heads,
             dim_head=self.config.dim_head,
             ff_mult=self.config.ff_mult,
             attn_out_bias=True,

@@ -24,7 +24,7 @@ class Cells:
     measured: dict[str, np.ndarray]
     """Which cells have the modality, ``(n_cells,)`` bool."""
     batch: np.ndarray | None = None
-    """Batch code, ``(n_cells,)`` int64, -1 for a batch that the model does not know."""
+    """Batch code, ``(n_cells,)`` int64, -1 for a batch that is new to the model."""
     labels: np.ndarray | None = None
     """Label code, ``(n_cells,)`` int64."""
     embeddings: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -38,15 +38,15 @@ class Cells:
     @property
     def paired(self) -> np.ndarray:
         """Which cells have every modality, ``(n_cells,)`` bool."""
-        return self.have(*self.measured)
+        return self.has_all(*self.measured)
 
     @property
     def n_measured(self) -> np.ndarray:
         """How many modalities each cell has, ``(n_cells,)`` int."""
         return np.sum(list(self.measured.values()), axis=0)
 
-    def have(self, *modalities: str) -> np.ndarray:
-        """Say which cells have all of some modalities, ``(n_cells,)`` bool."""
+    def has_all(self, *modalities: str) -> np.ndarray:
+        """Return which cells have all of some modalities, ``(n_cells,)`` bool."""
         return np.logical_and.reduce([self.measured[m] for m in modalities])
 
     def patterns(self, cells: np.ndarray, modalities: Sequence[str]) -> np.ndarray:
@@ -54,7 +54,7 @@ class Cells:
         has = np.stack([self.measured[m][cells] for m in modalities], 1)  # (n, n_modalities)
         return has @ (1 << np.arange(len(modalities)))
 
-    def only(self, modality: str, counts: sp.csr_matrix | None = None) -> Cells:
+    def select_modality(self, modality: str, counts: sp.csr_matrix | None = None) -> Cells:
         """Return the same cells with one modality, and with other `counts` of it if given.
 
         What encoders made of its own counts stays with them.

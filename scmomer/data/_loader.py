@@ -107,5 +107,5 @@ def cell_loader(
 
 
 def _identity_collate(item: Any) -> Any:
-    """Keep torch from converting what is a minibatch already."""
+    """Keep torch from converting a minibatch."""
     return item

@@ -262,6 +262,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     @property
     def target_sum(self) -> float:
         """RNA counts per cell after normalization, before the logarithm."""
+        if RNA not in self.spec.features:
+            msg = f"The model has no RNA, only {list(self.spec.modalities)}."
+            raise ValueError(msg)
         return float(self.module.rna.target_sum)
 
     # -- saving

@@ -43,6 +43,6 @@ class DepthHead(nn.Module):
         return torch.cat([z, sizes, *products], -1)
 
     def forward(self, z: Tensor, sizes: Tensor) -> Tensor:
-        """Return the standardised log depth, ``(n,)``; see :meth:`features`."""
+        """Return the standardized log depth, ``(n,)``; see :meth:`features`."""
         depth = self.features(z, sizes) @ self.weight + self.bias
         return depth.clamp(-_MAX_DEPTH, _MAX_DEPTH)

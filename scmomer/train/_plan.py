@@ -28,7 +28,7 @@ def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
 
 
 class StagePlan(pl.LightningModule):
-    """Minimises the loss of one stage with AdamW, warm-up and cosine decay per step.
+    """Minimizes the loss of one stage with AdamW, warm-up and cosine decay per step.
 
     Parameters
     ----------

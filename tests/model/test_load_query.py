@@ -175,7 +175,7 @@ def test_the_query_is_not_changed(trained, query, unchanged):
 
 def test_bad_queries_are_refused(trained, trained_rna, query, make_model, refuses):
     known = _renamed(query, "batch1")
-    with refuses(ValueError, "['batch1']", "'batch'", "names of their own"):
+    with refuses(ValueError, "['batch1']", "'batch'", "rename the batches"):
         trained.load_query_data(known)
     with refuses(KeyError, "'donor'", "batch_key="):
         trained.load_query_data(query, batch_key="donor")

@@ -178,7 +178,7 @@ def test_three_spellings_of_peaks_give_the_same_model(make_mdata, form):
     layouts = []
     for data in (plain, other):
         setup_mudata(data)
-        layouts.append(scmomer.SCMOMER(data, size="small").module.encoders["atac"].layout)
+        layouts.append(scmomer.SCMOMER(data, size="small").module.modality("atac").encoder.layout)
     assert layouts[0].patch.equal(layouts[1].patch) and layouts[0].slot.equal(layouts[1].slot)
     assert layouts[0].n_patches > 1
 

@@ -300,7 +300,7 @@ def test_other_containers_are_refused(trained, to, refuses):
 def test_help_has_all_arguments(verb):
     parameters = inspect.signature(verb).parameters
     shared = ["features", "batch", "batch_size", "uncertainty", "path", "copy", "layers"]
-    depth = [] if verb is translate_rna else ["depth"]
+    depth = [] if verb is translate_rna else ["depth", "depth_share"]
     assert list(parameters) == ["data", "model", *depth, *shared]
     assert parameters["uncertainty"].default is False
     documented = re.findall(r"^    (\w+)$", verb.__doc__.split("Returns")[0], re.MULTILINE)

@@ -57,8 +57,6 @@ class ModalityModule(nn.Module, ABC):
     """What its bridge reads with ``bridge_reads="features"``, as in the published code."""
     centers_inputs: ClassVar[bool] = True
     """Whether bridges may subtract the mean of its features, which makes them dense."""
-    translates_to: ClassVar[str] = "values"
-    """What a translation into it is, for messages and docs."""
 
     baseline: Tensor
     depth_mean: Tensor

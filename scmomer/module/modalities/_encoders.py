@@ -117,5 +117,5 @@ class MLPEncoder(Encoder):
         return Encoded(self.norm(self.rest(hidden)), None)
 
     def trainable_layers(self) -> list[nn.Module]:
-        """Return all behind the first layer."""
+        """Return all layers behind the first one."""
         return [self.rest, self.norm]

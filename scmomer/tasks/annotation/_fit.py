@@ -50,10 +50,11 @@ def fit_classifier(
     config, one_fold = settings.config, settings.mode == "finetune"
     reads_genes = settings.inputs == "all" and RNA in settings.modalities
     classes, codes = np.unique(labels, return_inverse=True)
-    targets, sizes = torch.from_numpy(codes), (len(classes), model.target_sum)
+    target_sum = model.target_sum if RNA in model.spec.features else 0.0  # of no use without RNA
+    targets, sizes = torch.from_numpy(codes), (len(classes), target_sum)
     pcs = None
     if reads_genes:
-        pcs = ExpressionPCs.fit(cells.counts[RNA][cells.measured[RNA]], model.target_sum)
+        pcs = ExpressionPCs.fit(cells.counts[RNA][cells.measured[RNA]], target_sum)
     found = cell_inputs(model, cells, settings, batch_size, pcs)
     x = torch.from_numpy(found.values)
     with seeded():
@@ -87,7 +88,7 @@ def fit_classifier(
         pcs=pcs,
         gene_classifiers=gene_classifiers,
         gene_classifier_weight=weight,
-        target_sum=model.target_sum,
+        target_sum=target_sum,
         network=network,
         fine_epoch=fine_epoch,
     )

@@ -26,11 +26,11 @@ def fit_depth_heads(module: SCMOMERModule, cells: Cells, split: Split, seed: int
     train = split[0]
     for modality in module.depth_heads:
         head = module.depth_head(modality)
-        chosen = train[cells.have(RNA, modality)[train]]
+        chosen = train[cells.has_all(RNA, modality)[train]]
         chosen = chosen[:: max(1, -(-len(chosen) // _MAX_FIT_CELLS))]
         if len(chosen) < 2:
             continue
-        found = Inference(module, cells.only(RNA), chosen).embed()
+        found = Inference(module, cells.select_modality(RNA), chosen).embed()
         rna, other = (
             to_device(to_rows(cells.counts[m][chosen]), module.device) for m in (RNA, modality)
         )

@@ -13,5 +13,6 @@ from scmomer.module import SCMOMERModule
 def cache_encoders(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
     """Encode all cells and keep the embeddings with them."""
     cells.embeddings = {
-        m: torch.from_numpy(Inference(module, cells.only(m)).encode(m)) for m in cells.counts
+        m: torch.from_numpy(Inference(module, cells.select_modality(m)).encode(m))
+        for m in cells.counts
     }

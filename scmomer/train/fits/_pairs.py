@@ -1,4 +1,4 @@
-"""What stage 3 has to know before it begins, and what it leaves that later training outdates."""
+"""State of the network that stage 3 sets, and that later training resets."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def record_co_measured(module: SCMOMERModule, cells: Cells, split: Split, seed: 
         return
     for i, one in enumerate(module.fused_modalities):
         for j, other in enumerate(module.fused_modalities):
-            module.co_measured[i, j] = bool(cells.have(one, other)[split[0]].any())
+            module.co_measured[i, j] = bool(cells.has_all(one, other)[split[0]].any())

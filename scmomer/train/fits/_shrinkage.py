@@ -27,14 +27,14 @@ def fit_shrinkage(module: SCMOMERModule, cells: Cells, split: Split, seed: int) 
     if not (module.config.measured_gain and here and module.has_bridge(RNA, ATAC)):
         return
     train, validation, _ = split
-    both = cells.have(RNA, ATAC)
+    both = cells.has_all(RNA, ATAC)
     paired = validation[both[validation]]
     if len(paired) < _MIN_CELLS:  # better from cells that the encoders know than from a handful
         known = np.sort(np.concatenate([train, validation]))
         paired = known[both[known]]
-    halves = [cells.only(ATAC, half) for half in _halves(cells.counts[ATAC], seed)]
+    halves = [cells.select_modality(ATAC, half) for half in _halves(cells.counts[ATAC], seed)]
     first, second = (Inference(module, half, paired).encode(ATAC) for half in halves)
-    expected = Inference(module, cells.only(RNA), paired).embed().single[ATAC]
+    expected = Inference(module, cells.select_modality(RNA), paired).embed().single[ATAC]
     depth = cells.lengths(ATAC)[paired] / 2
     even = even_depth(first, second, expected, depth)
     module.even_depth.copy_(torch.from_numpy(even))

@@ -186,7 +186,12 @@ def test_fine_tuning_leaves_the_model_alone(trained, mdata, seed):
     assert changed == set(fitted.fitted_.network)
     if fitted.fitted_.fine_epoch:
         assert changed and all(
-            k.startswith(("encoders.rna.model.performer.net.layers.0", "encoders.rna.model.norm"))
+            k.startswith(
+                (
+                    "modalities.rna.encoder.model.performer.net.layers.0",
+                    "modalities.rna.encoder.model.norm",
+                )
+            )
             for k in changed
         )
     else:

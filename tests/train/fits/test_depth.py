@@ -25,7 +25,7 @@ def cells(model, mdata):
 
 
 def predicted(model, cells) -> np.ndarray:
-    return Inference(model.module, cells.only("rna")).embed().depth["atac"]
+    return Inference(model.module, cells.select_modality("rna")).embed().depth["atac"]
 
 
 def measured(model, cells) -> np.ndarray:

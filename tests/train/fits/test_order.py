@@ -134,7 +134,7 @@ def test_other_stages_fit_nothing(module, cells, stage):
 
 @pytest.mark.parametrize(("stage", "options"), [("rna", {"n_peaks": 0}), ("atac", {"n_genes": 0})])
 def test_networks_of_one_modality_have_nothing_to_fit(make_module, make_cells, stage, options):
-    module, cells = make_module(**options), make_cells().only(stage)
+    module, cells = make_module(**options), make_cells().select_modality(stage)
     before = clone_state(module)
     run_before(stage, module, cells, SPLIT, 0)
     run_after(stage, module, cells, SPLIT, 0)

@@ -1,4 +1,4 @@
-"""ATAC encoder: a vision transformer over patches of neighbouring peaks."""
+"""ATAC encoder: a vision transformer over patches of neighboring peaks."""
 
 from __future__ import annotations
 

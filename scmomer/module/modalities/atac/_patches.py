@@ -1,4 +1,4 @@
-"""Genomic patches: runs of neighbouring peaks of one chromosome."""
+"""Genomic patches: runs of neighboring peaks of one chromosome."""
 
 from __future__ import annotations
 
