@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 _MAX_EXACT = 20_000  # cells, above which building an index pays off
 
 
-def nearest(
-    query: NDArray[np.float64], index: NDArray[np.float64], k: int, random_state: int
-) -> NDArray[np.intp]:
+def nearest(query: np.ndarray, index: np.ndarray, k: int, random_state: int) -> np.ndarray:
     """Return the nearest cells of `index`, closest first: exact for few cells, else by pynndescent.
 
     Parameters
@@ -25,7 +22,7 @@ def nearest(
 
     Returns
     -------
-    NDArray
+    numpy.ndarray
         Positions in `index`, ``(n_query, k)``.
     """
     if not len(query):

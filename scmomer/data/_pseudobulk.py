@@ -12,7 +12,6 @@ import scipy.sparse as sp
 from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._constants import ATAC
 from scmomer.data._containers import as_text, check_container, find_column, obs_column, usual_keys
@@ -29,18 +28,18 @@ class Pseudobulk(NamedTuple):
     """Sums of accessibility over the cells of each group."""
 
     groups: list[str]
-    sizes: NDArray[np.int64]  # cells, (n_groups,)
-    sums: NDArray[np.float64]  # (n_groups, n_peaks)
+    sizes: np.ndarray  # cells, (n_groups,)
+    sums: np.ndarray  # (n_groups, n_peaks)
     highest: float  # largest value of the matrix
     is_counts: bool  # whole numbers, of which those above 0 were counted
 
     @property
-    def means(self) -> NDArray[np.float64]:
+    def means(self) -> np.ndarray:
         """Mean accessibility, ``(n_groups, n_peaks)``: share of open cells, or mean probability."""
         return self.sums / self.sizes[:, None]
 
     @property
-    def overall(self) -> NDArray[np.float64]:
+    def overall(self) -> np.ndarray:
         """Mean accessibility of all cells with a group, ``(n_peaks,)``."""
         return self.sums.sum(axis=0) / self.sizes.sum()
 

@@ -1,6 +1,6 @@
 """Example data: real and bundled, or synthetic with known truth."""
 
-from ._snareseq import snareseq_cortex
-from ._synthetic import synthetic
+from scmomer.datasets._snareseq import snareseq_cortex
+from scmomer.datasets._synthetic import synthetic
 
 __all__ = ["snareseq_cortex", "synthetic"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ._genome import numbered
+from scmomer.datasets._genome import numbered
 
 MAX_STATE = 0.5  # largest share of the shared program in a cell
 ROUNDING = 1e-9  # 0.29 * 100 is 28.999...

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from scipy import sparse
 
 from scmomer._compat import keep_obs
 
 
-def modality(X: sparse.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame) -> AnnData:
+def modality(X: sp.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame) -> AnnData:
     """Return one modality: counts of shape ``(n_obs, n_vars)`` with annotation."""
     return AnnData(X, obs=obs.copy(), var=var)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
-from scipy import sparse
+import scipy.sparse as sp
 
 BASELINE_SD = 0.7  # of the log abundance of features
 DEPTH_SD = 0.3  # of the log depth of cells
@@ -29,7 +29,7 @@ def sample_counts(
     batch: np.ndarray,
     depth: float,
     batch_effect: float,
-) -> sparse.csr_matrix:
+) -> sp.csr_matrix:
     """Return multinomial counts, csr float32 ``(n_cells, n_features)``.
 
     Each count is drawn separately: first its program from the cell's shares, then its feature from
@@ -58,7 +58,7 @@ def sample_counts(
     blocks = [
         _draw(rng, per_program[cells], profiles, batch[cells], factors) for cells in _chunks(totals)
     ]
-    return sparse.vstack(blocks, format="csr")
+    return sp.vstack(blocks, format="csr")
 
 
 def _chunks(totals: np.ndarray) -> Iterator[slice]:
@@ -75,7 +75,7 @@ def _draw(
     profiles: np.ndarray,
     batch: np.ndarray,
     factors: np.ndarray,
-) -> sparse.csr_matrix:
+) -> sp.csr_matrix:
     """Return the counts of a chunk of cells, given its draws ``(n_cells, n_programs)``."""
     rows, columns = [], []
     for b, k in product(np.unique(batch), range(len(profiles))):
@@ -86,5 +86,5 @@ def _draw(
         columns.append(rng.choice(len(odds), size=len(row), p=odds / odds.sum()).astype(np.int32))
     row, column = np.concatenate(rows), np.concatenate(columns)
     shape = (len(per_program), profiles.shape[1])
-    counts = sparse.coo_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape)
+    counts = sp.coo_matrix((np.ones(len(row), np.float32), (row, column)), shape=shape)
     return counts.tocsr()  # adds up repeated draws, sorts the indices

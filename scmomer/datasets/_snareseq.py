@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from mudata import MuData
-from scipy import sparse
 
-from ._mudata import join, modality
+from scmomer.datasets._mudata import join, modality
 
 FILE = Path(__file__).with_name("snareseq_cortex.npz")
 SOURCE = "SNARE-seq adult mouse cortex, Chen et al. 2019 (GSE126074)"
@@ -75,7 +75,7 @@ def snareseq_cortex(*, batches: Sequence[str] | None = None) -> MuData:
     return mdata
 
 
-def _counts(arrays: Arrays, name: str, n_obs: int) -> sparse.csr_matrix:
+def _counts(arrays: Arrays, name: str, n_obs: int) -> sp.csr_matrix:
     """Return counts of shape ``(n_obs, n_vars)``: stored by feature, returned by cell.
 
     ``{name}_nnz`` is the number of cells per feature, ``(n_vars,)``. ``{name}_step`` holds the
@@ -84,7 +84,7 @@ def _counts(arrays: Arrays, name: str, n_obs: int) -> sparse.csr_matrix:
     cells = np.cumsum(_from_planes(arrays[f"{name}_step"]), dtype=np.uint16)
     counts = _from_planes(arrays[f"{name}_count"]).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(arrays[f"{name}_nnz"], dtype=np.int32)])
-    by_feature = sparse.csc_matrix(
+    by_feature = sp.csc_matrix(
         (counts, cells.astype(np.int32), indptr), shape=(n_obs, len(indptr) - 1)
     )
     return by_feature.tocsr()  # also sorts the indices

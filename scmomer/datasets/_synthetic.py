@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from mudata import MuData
 
-from ._cells import cells, presence, shares
-from ._genome import fold_changes, gene_of_peak, genes, peaks, proteins
-from ._mudata import join, modality
-from ._sampling import profiles, sample_counts
+from scmomer.datasets._cells import cells, presence, shares
+from scmomer.datasets._genome import fold_changes, gene_of_peak, genes, peaks, proteins
+from scmomer.datasets._mudata import join, modality
+from scmomer.datasets._sampling import profiles, sample_counts
 
 
 def synthetic(

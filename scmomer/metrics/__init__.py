@@ -1,22 +1,21 @@
 """Metrics of translations, embeddings and pairs: functions of arrays."""
 
 # For other packages of scmomer, not for users.
+from scmomer.metrics._calibration import calibration, calibration_curve
 from scmomer.metrics._checks import check_matrix as check_matrix
+from scmomer.metrics._embedding import clustering_agreement, label_prediction
+from scmomer.metrics._flattened import flattened_auroc, flattened_average_precision
 from scmomer.metrics._integration import check_batches_and_types as check_batches_and_types
 from scmomer.metrics._integration import import_scib_metrics as import_scib_metrics
-
-from ._calibration import calibration, calibration_curve
-from ._embedding import clustering_agreement, label_prediction
-from ._flattened import flattened_auroc, flattened_average_precision
-from ._integration import integration
-from ._markers import marker_recovery
-from ._matching import foscttm
-from ._modality import predict_modality
-from ._pairing import pairing_agreement
-from ._precision import average_precision_per_peak, peak_average_precision
-from ._pseudobulk import pseudobulk_ceiling, pseudobulk_pearson
-from ._rank import auroc_per_peak, depth_strata
-from ._translation import peak_auroc, peak_auroc_within_depth
+from scmomer.metrics._integration import integration
+from scmomer.metrics._markers import marker_recovery
+from scmomer.metrics._matching import foscttm
+from scmomer.metrics._modality import predict_modality
+from scmomer.metrics._pairing import pairing_agreement
+from scmomer.metrics._precision import average_precision_per_peak, peak_average_precision
+from scmomer.metrics._pseudobulk import pseudobulk_ceiling, pseudobulk_pearson
+from scmomer.metrics._rank import auroc_per_peak, depth_strata
+from scmomer.metrics._translation import peak_auroc, peak_auroc_within_depth
 
 __all__ = [
     "auroc_per_peak",

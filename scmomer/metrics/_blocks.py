@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
+import scipy.sparse as sp
 
-from ._checks import Matrix
+from scmomer.metrics._checks import Matrix
 
 
-def dense(matrix: Matrix) -> NDArray[np.number]:
+def dense(matrix: Matrix) -> np.ndarray:
     """Return ``matrix`` as an array of its shape."""
     return np.asarray(matrix) if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
 def by_columns(matrix: Matrix) -> Matrix:
     """Return ``matrix`` with fast column access: CSC if it is sparse."""
-    return sparse.csc_array(matrix) if sparse.issparse(matrix) else matrix
+    return sp.csc_array(matrix) if sp.issparse(matrix) else matrix
 
 
 def column_blocks(matrix: Matrix, chunk_size: int) -> Iterator[Matrix]:
@@ -30,13 +29,14 @@ def column_blocks(matrix: Matrix, chunk_size: int) -> Iterator[Matrix]:
         If ``chunk_size`` is below 1.
     """
     if chunk_size < 1:
-        raise ValueError(f"Expected `chunk_size` to be at least 1, found {chunk_size}.")
+        msg = f"Expected `chunk_size` to be at least 1, found {chunk_size}."
+        raise ValueError(msg)
     matrix = by_columns(matrix)
     for start in range(0, matrix.shape[1], chunk_size):
         yield matrix[:, start : start + chunk_size]
 
 
-def open_entries(truth: Matrix, chunk_size: int) -> sparse.csc_array:
+def open_entries(truth: Matrix, chunk_size: int) -> sp.csc_array:
     """Return where ``truth`` is above zero, ``(n_cells, n_peaks)``, sparse and boolean.
 
     Raises
@@ -44,5 +44,5 @@ def open_entries(truth: Matrix, chunk_size: int) -> sparse.csc_array:
     ValueError
         If ``chunk_size`` is below 1.
     """
-    opened = [sparse.csc_array(block > 0) for block in column_blocks(truth, chunk_size)]
-    return sparse.csc_array(sparse.hstack(opened, format="csc"))
+    opened = [sp.csc_array(block > 0) for block in column_blocks(truth, chunk_size)]
+    return sp.csc_array(sp.hstack(opened, format="csc"))

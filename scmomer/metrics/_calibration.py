@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ._blocks import column_blocks, dense
-from ._checks import Matrix, check_pair
+from scmomer.metrics._blocks import column_blocks, dense
+from scmomer.metrics._checks import Matrix, check_pair
 
 # About one open cell in a data set of ten thousand.
 _FIRST_EDGE = 1e-4
@@ -18,10 +17,10 @@ _FIRST_EDGE = 1e-4
 class _Tally(NamedTuple):
     """Sums over all entries."""
 
-    edges: NDArray[np.float64]  # (n_bins + 1,)
-    entries: NDArray[np.int64]  # (n_bins,)
-    probability: NDArray[np.float64]  # (n_bins,), sum of predicted probabilities
-    opened: NDArray[np.int64]  # (n_bins,), open entries
+    edges: np.ndarray  # (n_bins + 1,)
+    entries: np.ndarray  # (n_bins,)
+    probability: np.ndarray  # (n_bins,), sum of predicted probabilities
+    opened: np.ndarray  # (n_bins,), open entries
     squared_error: float
 
 
@@ -121,7 +120,7 @@ def calibration(
     }
 
 
-def _means(tally: _Tally) -> list[NDArray[np.float64]]:
+def _means(tally: _Tally) -> list[np.ndarray]:
     """Mean probability and observed frequency of each bin, ``(n_bins,)``; NaN where empty."""
     return [
         np.divide(
@@ -136,12 +135,14 @@ def _tally(truth: Matrix, probability: Matrix, n_bins: int, chunk_size: int) -> 
     truth, probability = check_pair(truth, probability, ("truth", "probability"))
     lowest, highest = probability.min(), probability.max()
     if lowest < 0 or highest > 1:
-        raise ValueError(
+        msg = (
             f"Expected `probability` to lie between 0 and 1, found {lowest:g} to {highest:g}. "
             "Pass probabilities that a peak is open, not counts or logits."
         )
+        raise ValueError(msg)
     if n_bins < 2:
-        raise ValueError(f"Expected `n_bins` to be at least 2, found {n_bins}.")
+        msg = f"Expected `n_bins` to be at least 2, found {n_bins}."
+        raise ValueError(msg)
     edges = np.append(0.0, np.geomspace(_FIRST_EDGE, 1, n_bins))
     entries, opened = np.zeros((2, n_bins), dtype=np.int64)
     total, squared_error = np.zeros(n_bins), 0.0

@@ -6,11 +6,11 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 #: Matrix with cells in rows: dense or any scipy sparse format.
-Matrix: TypeAlias = np.ndarray | sparse.spmatrix | sparse.sparray
+Matrix: TypeAlias = np.ndarray | sp.spmatrix | sp.sparray
 
 
 def check_matrix(name: str, matrix: Matrix) -> Matrix:
@@ -28,15 +28,17 @@ def check_matrix(name: str, matrix: Matrix) -> Matrix:
     ValueError
         If it is not two-dimensional, is empty, or holds NaN or infinite values.
     """
-    matrix = matrix if sparse.issparse(matrix) else np.asarray(matrix)
+    matrix = matrix if sp.issparse(matrix) else np.asarray(matrix)
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ValueError(
+        msg = (
             f"Expected `{name}` to be a non-empty matrix with cells in rows, "
             f"found shape {matrix.shape}."
         )
+        raise ValueError(msg)
     # Minimum and maximum reveal NaN and infinity without a boolean copy of the matrix.
     if not np.isfinite([matrix.min(), matrix.max()]).all():
-        raise ValueError(f"Expected `{name}` to be finite, found NaN or infinite values.")
+        msg = f"Expected `{name}` to be finite, found NaN or infinite values."
+        raise ValueError(msg)
     return matrix
 
 
@@ -59,14 +61,15 @@ def check_pair(
     """
     truth, score = check_matrix(names[0], truth), check_matrix(names[1], score)
     if truth.shape != score.shape:
-        raise ValueError(
+        msg = (
             f"Expected `{names[1]}` to have the shape of `{names[0]}`, {truth.shape} "
             f"(cells x features), found {score.shape}."
         )
+        raise ValueError(msg)
     return truth, score
 
 
-def check_per_cell(name: str, values: ArrayLike, n_cells: int) -> NDArray[np.generic]:
+def check_per_cell(name: str, values: ArrayLike, n_cells: int) -> np.ndarray:
     """Return ``values`` as an array of shape ``(n_cells,)``.
 
     Raises
@@ -76,14 +79,15 @@ def check_per_cell(name: str, values: ArrayLike, n_cells: int) -> NDArray[np.gen
     """
     array = np.asarray(values)
     if array.shape != (n_cells,):
-        raise ValueError(
+        msg = (
             f"Expected `{name}` to have one value per cell, shape ({n_cells},), "
             f"found {array.shape}."
         )
+        raise ValueError(msg)
     return array
 
 
-def encode_labels(name: str, labels: ArrayLike, n_cells: int) -> NDArray[np.intp]:
+def encode_labels(name: str, labels: ArrayLike, n_cells: int) -> np.ndarray:
     """Return labels as codes 0, 1, ... of shape ``(n_cells,)``; missing labels are -1.
 
     Raises
@@ -93,5 +97,6 @@ def encode_labels(name: str, labels: ArrayLike, n_cells: int) -> NDArray[np.intp
     """
     codes = pd.factorize(check_per_cell(name, labels, n_cells))[0]
     if (codes < 0).all():
-        raise ValueError(f"Expected `{name}` to label some cells, found NaN for all {n_cells}.")
+        msg = f"Expected `{name}` to label some cells, found NaN for all {n_cells}."
+        raise ValueError(msg)
     return codes

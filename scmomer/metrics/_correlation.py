@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 
-def pearson_columns(x: NDArray[np.number], y: NDArray[np.number]) -> NDArray[np.float64]:
+def pearson_columns(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the Pearson correlation of each pair of columns, ``(n_columns,)``.
 
     Inputs are ``(n_rows, n_columns)``. The correlation is 0 if a column is constant or the result
@@ -19,12 +18,12 @@ def pearson_columns(x: NDArray[np.number], y: NDArray[np.number]) -> NDArray[np.
     return np.where(varies & np.isfinite(correlation), correlation, 0.0).clip(-1, 1)
 
 
-def spearman_columns(x: NDArray[np.number], y: NDArray[np.number]) -> NDArray[np.float64]:
+def spearman_columns(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the Spearman correlation of each pair of columns, see :func:`pearson_columns`."""
     return pearson_columns(rankdata(x, axis=0), rankdata(y, axis=0))
 
 
-def _unit_columns(values: NDArray[np.number]) -> NDArray[np.float64]:
+def _unit_columns(values: np.ndarray) -> np.ndarray:
     """Scale columns to mean 0 and norm 1, ``(n_rows, n_columns)``; NaN where a norm is 0."""
     deviations = values - values.mean(axis=0, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):

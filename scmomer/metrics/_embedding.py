@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
@@ -18,12 +18,12 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ._blocks import dense
-from ._checks import check_matrix, encode_labels
+from scmomer.metrics._blocks import dense
+from scmomer.metrics._checks import check_matrix, encode_labels
 
 
 def clustering_agreement(
-    embedding: NDArray[np.number],
+    embedding: np.ndarray,
     labels: ArrayLike,
     *,
     n_clusters: int | None = None,
@@ -71,10 +71,11 @@ def clustering_agreement(
     embedding, codes = embedding[codes >= 0], codes[codes >= 0]
     k = int(codes.max()) + 1 if n_clusters is None else n_clusters
     if not 1 <= k <= codes.size:
-        raise ValueError(
+        msg = (
             f"Expected `n_clusters` between 1 and the number of labeled cells, {codes.size}, "
             f"found {k}."
         )
+        raise ValueError(msg)
     clusters = KMeans(k, n_init=n_init, random_state=random_state).fit_predict(embedding)
     scores = {
         "ari": adjusted_rand_score,
@@ -86,7 +87,7 @@ def clustering_agreement(
 
 
 def label_prediction(
-    embedding: NDArray[np.number],
+    embedding: np.ndarray,
     labels: ArrayLike,
     *,
     n_folds: int = 3,
@@ -131,14 +132,16 @@ def label_prediction(
     codes = encode_labels("labels", labels, embedding.shape[0])
     x, y = dense(embedding)[codes >= 0], codes[codes >= 0]
     if n_folds < 2:
-        raise ValueError(f"Expected `n_folds` to be at least 2, found {n_folds}.")
+        msg = f"Expected `n_folds` to be at least 2, found {n_folds}."
+        raise ValueError(msg)
     # Ensures that each training set has two labels and that each fold has cells.
     largest = np.sort(np.bincount(y))[::-1]
     if largest.size < 2 or largest[1] < 2 or largest[0] < n_folds:
-        raise ValueError(
+        msg = (
             f"Expected two labels with two cells or more, one of them with {n_folds} (`n_folds`), "
             f"found labels of {largest[:5].tolist()} cells. Pass more cells or lower `n_folds`."
         )
+        raise ValueError(msg)
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     predicted = cross_val_predict(regression, x, y, cv=folds)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
+import scipy.sparse as sp
 
-from ._blocks import column_blocks, dense, open_entries
-from ._checks import Matrix, check_pair
+from scmomer.metrics._blocks import column_blocks, dense, open_entries
+from scmomer.metrics._checks import Matrix, check_pair
 
 
 def flattened_auroc(truth: Matrix, score: Matrix, *, chunk_size: int = 2048) -> float:
@@ -92,7 +91,7 @@ def flattened_average_precision(truth: Matrix, score: Matrix, *, chunk_size: int
 
 def _tally(
     truth: Matrix, score: Matrix, chunk_size: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count entries at each distinct score of an open entry, in ascending order.
 
     Returns
@@ -102,12 +101,13 @@ def _tally(
     is_open = open_entries(truth, chunk_size)
     n, p = is_open.shape[0] * is_open.shape[1], is_open.nnz
     if not 0 < p < n:
-        raise ValueError(
+        msg = (
             f"Expected `truth` to have open (above zero) and closed entries, found {p} open ones "
             f"of {n}. Pass more cells or peaks."
         )
+        raise ValueError(msg)
     pairs = zip(column_blocks(score, chunk_size), column_blocks(is_open, chunk_size), strict=True)
-    found = [dense(values)[sparse.coo_array(opened).coords] for values, opened in pairs]
+    found = [dense(values)[sp.coo_array(opened).coords] for values, opened in pairs]
     distinct, n_open = np.unique(np.concatenate(found), return_counts=True)
     below, upto = np.zeros((2, distinct.size), dtype=np.int64)
     for values in column_blocks(score, chunk_size):

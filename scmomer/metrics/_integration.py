@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 
-from ._blocks import dense
-from ._checks import check_matrix, encode_labels
+from scmomer.metrics._blocks import dense
+from scmomer.metrics._checks import check_matrix, encode_labels
 
 # Numbers of neighbors in scib_metrics.benchmark.Benchmarker, for LISI and graph connectivity.
 _N_LISI = 90
@@ -17,7 +17,7 @@ _N_GRAPH = 15
 
 
 def integration(
-    embedding: NDArray[np.number],
+    embedding: np.ndarray,
     batch: ArrayLike,
     labels: ArrayLike,
     *,
@@ -91,14 +91,15 @@ def import_scib_metrics() -> ModuleType:
     try:
         import scib_metrics
     except ImportError as error:
-        raise ImportError(
+        msg = (
             "scib-metrics is not installed (needed for integration metrics). Install it with: "
             "pip install 'scmomer[integration]'"
-        ) from error
+        )
+        raise ImportError(msg) from error
     return scib_metrics
 
 
-def check_batches_and_types(batches: NDArray[np.intp], types: NDArray[np.intp]) -> None:
+def check_batches_and_types(batches: np.ndarray, types: np.ndarray) -> None:
     """Check that there are enough cells, batches and labels; codes of shape ``(n_cells,)``.
 
     Raises
@@ -107,20 +108,23 @@ def check_batches_and_types(batches: NDArray[np.intp], types: NDArray[np.intp]) 
         If there are too few.
     """
     if batches.size <= _N_LISI:
-        raise ValueError(
+        msg = (
             f"Expected more than {_N_LISI} cells with batch and label, found {batches.size}: each "
             f"cell is compared with its {_N_LISI} nearest neighbors. Pass more cells."
         )
+        raise ValueError(msg)
     for name, codes in (("batch", batches), ("labels", types)):
         if (codes == codes[0]).all():
-            raise ValueError(
+            msg = (
                 f"Expected `{name}` to have at least two values among cells with batch and label, "
                 "found 1."
             )
+            raise ValueError(msg)
     pairs = np.unique(np.stack([types, batches]), axis=1)[0]
     n_batches, n_cells = np.bincount(pairs), np.bincount(types)
     if not ((n_batches > 1) & (n_batches < n_cells)).any():
-        raise ValueError(
+        msg = (
             "Expected a label with cells of at least two batches and several cells of one of them, "
             "found none: batches and labels are confounded."
         )
+        raise ValueError(msg)

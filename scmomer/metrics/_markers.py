@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ._checks import check_pair
-from ._correlation import spearman_columns
+from scmomer.metrics._checks import check_pair
+from scmomer.metrics._correlation import spearman_columns
 
 
 def marker_recovery(
-    true_scores: pd.DataFrame | NDArray[np.number],
-    predicted_scores: pd.DataFrame | NDArray[np.number],
+    true_scores: pd.DataFrame | np.ndarray,
+    predicted_scores: pd.DataFrame | np.ndarray,
     *,
     k: int = 100,
 ) -> dict[str, float]:
@@ -57,9 +56,8 @@ def marker_recovery(
     names = ("true_scores", "predicted_scores")
     true, predicted = check_pair(np.asarray(true_scores), np.asarray(predicted_scores), names)
     if not 1 <= k <= true.shape[1]:
-        raise ValueError(
-            f"Expected `k` between 1 and the number of features, {true.shape[1]}, found {k}."
-        )
+        msg = f"Expected `k` between 1 and the number of features, {true.shape[1]}, found {k}."
+        raise ValueError(msg)
     shared = (_top(true, k) * _top(predicted, k)).sum(axis=1)  # (n_groups,)
     return {
         "precision_at_k": float(shared.mean() / k),
@@ -72,18 +70,20 @@ def _matched(true_scores: pd.DataFrame, predicted_scores: pd.DataFrame) -> pd.Da
     for name, axis in (("groups (rows)", 0), ("features (columns)", 1)):
         expected, found = true_scores.axes[axis], predicted_scores.axes[axis]
         if not (expected.is_unique and found.is_unique):
-            raise ValueError(f"Expected unique {name}, found duplicates.")
+            msg = f"Expected unique {name}, found duplicates."
+            raise ValueError(msg)
         differing = expected.symmetric_difference(found, sort=False)
         if len(differing):
-            raise ValueError(
+            msg = (
                 f"Expected `predicted_scores` to have the {name} of `true_scores`, found "
                 f"{len(differing)} in only one of them, such as {differing[0]!r}. "
                 "Subset both to the same."
             )
+            raise ValueError(msg)
     return predicted_scores.reindex(index=true_scores.index, columns=true_scores.columns)
 
 
-def _top(scores: NDArray[np.number], k: int) -> NDArray[np.float64]:
+def _top(scores: np.ndarray, k: int) -> np.ndarray:
     """Return the share of each feature in the top ``k`` places, ``(n_groups, n_features)``."""
     last = np.partition(scores, -k, axis=1)[:, [-k]]
     above, tied = scores > last, scores == last

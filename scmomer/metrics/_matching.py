@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ._blocks import dense
-from ._checks import check_pair
+from scmomer.metrics._blocks import dense
+from scmomer.metrics._checks import check_pair
 
 # Squared distances that differ by less than this share of the squared norms count as equal, because
 # of rounding in matrix products.
 _ROUNDING = 1e-12
 
 
-def foscttm(
-    first: NDArray[np.number], second: NDArray[np.number], *, chunk_size: int = 1024
-) -> float:
+def foscttm(first: np.ndarray, second: np.ndarray, *, chunk_size: int = 1024) -> float:
     r"""Fraction of samples closer than the true match (FOSCTTM), over cells and both directions.
 
     With the distance :math:`d_{ij}` from cell :math:`i` in the first embedding to cell :math:`j`
@@ -49,9 +46,11 @@ def foscttm(
     first, second = check_pair(first, second, ("first", "second"))
     n_cells = first.shape[0]
     if n_cells < 2:
-        raise ValueError("Expected `first` to have at least two cells, found 1.")
+        msg = "Expected `first` to have at least two cells, found 1."
+        raise ValueError(msg)
     if chunk_size < 1:
-        raise ValueError(f"Expected `chunk_size` to be at least 1, found {chunk_size}.")
+        msg = f"Expected `chunk_size` to be at least 1, found {chunk_size}."
+        raise ValueError(msg)
     x, y = (dense(matrix).astype(np.float64) for matrix in (first, second))
     center = y.mean(axis=0)
     x, y = x - center, y - center  # smaller norms reduce rounding errors

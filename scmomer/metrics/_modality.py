@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
+import scipy.sparse as sp
 
-from ._blocks import by_columns, column_blocks, dense
-from ._checks import Matrix, check_pair
-from ._correlation import pearson_columns, spearman_columns
+from scmomer.metrics._blocks import by_columns, column_blocks, dense
+from scmomer.metrics._checks import Matrix, check_pair
+from scmomer.metrics._correlation import pearson_columns, spearman_columns
 
 #: Dense columns, ``(n_rows, chunk)``.
-Block: TypeAlias = NDArray[np.number]
+Block: TypeAlias = np.ndarray
 
 
 def predict_modality(
@@ -124,17 +123,17 @@ def _overall_correlations(
     return float(pearson), float(spearman)
 
 
-def _ranker(matrix: Matrix) -> Callable[[Block], NDArray[np.float64]]:
+def _ranker(matrix: Matrix) -> Callable[[Block], np.ndarray]:
     """Return a function for the ranks of entries in ``matrix``, minus the mean rank.
 
     Ties get their mean rank. Zeros of a sparse matrix are counted, not sorted.
     """
     n = matrix.shape[0] * matrix.shape[1]
-    stored = by_columns(matrix).data if sparse.issparse(matrix) else matrix
-    ordered = np.sort(stored[stored != 0] if sparse.issparse(matrix) else stored, axis=None)
+    stored = by_columns(matrix).data if sp.issparse(matrix) else matrix
+    ordered = np.sort(stored[stored != 0] if sp.issparse(matrix) else stored, axis=None)
     n_zeros = n - ordered.size
 
-    def ranks(block: Block) -> NDArray[np.float64]:
+    def ranks(block: Block) -> np.ndarray:
         distinct, where = np.unique(block, return_inverse=True)
         below = np.searchsorted(ordered, distinct, side="left") + n_zeros * (distinct > 0)
         upto = np.searchsorted(ordered, distinct, side="right") + n_zeros * (distinct >= 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ._checks import check_per_cell
+from scmomer.metrics._checks import check_per_cell
 
 
 def pairing_agreement(first: ArrayLike, second: ArrayLike) -> dict[str, float]:
@@ -41,14 +41,14 @@ def pairing_agreement(first: ArrayLike, second: ArrayLike) -> dict[str, float]:
     """
     first = np.asarray(first, dtype=object)
     if first.ndim != 1:
-        raise ValueError(
-            f"Expected `first` to have one label per pair, shape (n_pairs,), found {first.shape}."
-        )
+        msg = f"Expected `first` to have one label per pair, shape (n_pairs,), found {first.shape}."
+        raise ValueError(msg)
     second = check_per_cell("second", np.asarray(second, dtype=object), len(first))
     known = ~(pd.isna(first) | pd.isna(second))
     n_pairs = int(known.sum())
     if n_pairs == 0:
-        raise ValueError(f"None of {len(first)} pairs has a label on both sides.")
+        msg = f"None of {len(first)} pairs has a label on both sides."
+        raise ValueError(msg)
     codes, names = pd.factorize(np.concatenate([first[known], second[known]]))
     a, b = codes[:n_pairs], codes[n_pairs:]
     n_first, n_second, n_same = (

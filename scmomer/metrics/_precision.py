@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
+import scipy.sparse as sp
 
-from ._blocks import by_columns, dense, open_entries
-from ._checks import Matrix, check_pair
-from ._rank import no_scorable_peak, ranking_keys, scorable_peaks
+from scmomer.metrics._blocks import by_columns, dense, open_entries
+from scmomer.metrics._checks import Matrix, check_pair
+from scmomer.metrics._rank import no_scorable_peak, ranking_keys, scorable_peaks
 
 
 def average_precision_per_peak(
     truth: Matrix, score: Matrix, *, min_positives: int = 10, chunk_size: int = 2048
-) -> NDArray[np.float64]:
+) -> np.ndarray:
     r"""Average precision of every peak, across cells.
 
     For a peak with open cells :math:`P` among all cells :math:`A`, the mean over open cells of the
@@ -100,7 +99,7 @@ def peak_average_precision(
     return float(np.nanmean(per_peak))
 
 
-def _average_precision(opened: sparse.coo_array, values: NDArray[np.number]) -> NDArray[np.float64]:
+def _average_precision(opened: sp.coo_array, values: np.ndarray) -> np.ndarray:
     """Return average precision ``(n_peaks,)``; each peak must have an open cell."""
     n_cells, n_peaks = values.shape
     peak = opened.coords[1]

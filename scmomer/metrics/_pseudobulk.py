@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from scmomer._deprecated import renamed_arguments
-
-from ._checks import Matrix, check_matrix, check_pair, encode_labels
+from scmomer.metrics._checks import Matrix, check_matrix, check_pair, encode_labels
 
 # A profile counts as constant if it varies by less than this share of its norm (rounding).
 _MIN_VARIATION = 1e-9
@@ -94,7 +93,7 @@ def pseudobulk_ceiling(
         If shapes differ, a value is not finite, no group has two cells, or ``n_splits`` is below 1.
     """
     truth = check_matrix("truth", truth)
-    truth = sparse.csr_array(truth) if sparse.issparse(truth) else truth
+    truth = sp.csr_array(truth) if sp.issparse(truth) else truth
     codes = encode_labels("groups", groups, truth.shape[0])
     if n_splits < 1:
         msg = f"Expected n_splits of at least 1, found {n_splits}."
@@ -122,16 +121,14 @@ def pseudobulk_ceiling(
     return float(np.sqrt(2 * shared / (1 + shared)).mean())
 
 
-def _group_means(matrix: Matrix, codes: NDArray[np.intp]) -> NDArray[np.float64]:
+def _group_means(matrix: Matrix, codes: np.ndarray) -> np.ndarray:
     """Return the mean profile of each group, ``(n_groups, n_features)``."""
-    rows = sparse.csr_array(matrix) if sparse.issparse(matrix) else matrix
+    rows = sp.csr_array(matrix) if sp.issparse(matrix) else matrix
     means = [rows[codes == g].mean(axis=0, dtype=np.float64) for g in range(codes.max() + 1)]
     return np.stack(means)
 
 
-def _unit_rows(
-    profiles: NDArray[np.float64], weights: NDArray[np.intp] | None
-) -> NDArray[np.float64]:
+def _unit_rows(profiles: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     """Subtract the weighted mean profile, scale to mean 0 and norm 1, ``(n_groups, n_features)``.
 
     Constant rows become 0.

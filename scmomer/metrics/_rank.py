@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
-from ._blocks import by_columns, dense, open_entries
-from ._checks import Matrix, check_pair, check_per_cell
+from scmomer.metrics._blocks import by_columns, dense, open_entries
+from scmomer.metrics._checks import Matrix, check_pair, check_per_cell
 
 
 def auroc_per_peak(
@@ -17,7 +17,7 @@ def auroc_per_peak(
     strata: ArrayLike | None = None,
     min_positives: int = 10,
     chunk_size: int = 2048,
-) -> NDArray[np.float64]:
+) -> np.ndarray:
     r"""Area under the ROC curve of each peak, across cells of the same stratum.
 
     For a peak with open cells :math:`P_s` and closed cells :math:`N_s` in stratum :math:`s`,
@@ -70,7 +70,7 @@ def auroc_per_peak(
     return np.divide(wins, pairs, out=np.full(n_peaks, np.nan), where=pairs > 0)
 
 
-def depth_strata(depth: ArrayLike, n_strata: int = 10) -> NDArray[np.intp]:
+def depth_strata(depth: ArrayLike, n_strata: int = 10) -> np.ndarray:
     """Split cells into strata of equal size by depth.
 
     Parameters
@@ -91,24 +91,26 @@ def depth_strata(depth: ArrayLike, n_strata: int = 10) -> NDArray[np.intp]:
     """
     depth = np.asarray(depth)
     if depth.ndim != 1 or not np.isfinite(depth).all():
-        raise ValueError(
+        msg = (
             f"Expected `depth` to have one finite value per cell, found shape {depth.shape} with "
             f"{np.count_nonzero(~np.isfinite(depth))} values that are not finite."
         )
+        raise ValueError(msg)
     if n_strata < 1:
-        raise ValueError(f"Expected `n_strata` to be at least 1, found {n_strata}.")
+        msg = f"Expected `n_strata` to be at least 1, found {n_strata}."
+        raise ValueError(msg)
     strata = np.empty(depth.size, dtype=np.intp)
     strata[np.argsort(depth, kind="stable")] = np.arange(depth.size) * n_strata // depth.size
     return strata
 
 
-def scorable_peaks(is_open: sparse.csc_array, min_positives: int) -> NDArray[np.intp]:
+def scorable_peaks(is_open: sp.csc_array, min_positives: int) -> np.ndarray:
     """Return the indices of peaks with enough open cells and at least one closed cell."""
     n_open = np.diff(is_open.indptr)
     return np.flatnonzero((n_open >= max(min_positives, 1)) & (n_open < is_open.shape[0]))
 
 
-def no_scorable_peak(is_open: sparse.csc_array, min_positives: int) -> ValueError:
+def no_scorable_peak(is_open: sp.csc_array, min_positives: int) -> ValueError:
     """Return the error for a matrix ``(n_cells, n_peaks)`` without a peak to score."""
     return ValueError(
         f"Expected a peak with at least {min_positives} open cells and at least one closed cell, "
@@ -117,9 +119,7 @@ def no_scorable_peak(is_open: sparse.csc_array, min_positives: int) -> ValueErro
     )
 
 
-def ranking_keys(
-    opened: sparse.coo_array, values: NDArray[np.number]
-) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+def ranking_keys(opened: sp.coo_array, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return sorted keys of all cells and keys of open cells, from ``(n_cells, n_peaks)``.
 
     With these keys, one binary search is enough for all peaks: complex numbers sort by real part
@@ -137,7 +137,7 @@ def ranking_keys(
     return keys.ravel(), query
 
 
-def _members(strata: ArrayLike | None, n_cells: int) -> list[NDArray[np.intp]]:
+def _members(strata: ArrayLike | None, n_cells: int) -> list[np.ndarray]:
     """Return the indices of the cells of each stratum."""
     if strata is None:
         return [np.arange(n_cells)]
@@ -146,9 +146,7 @@ def _members(strata: ArrayLike | None, n_cells: int) -> list[NDArray[np.intp]]:
     return np.split(order, np.cumsum(np.bincount(codes))[:-1])
 
 
-def _mann_whitney(
-    opened: sparse.coo_array, values: NDArray[np.number]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _mann_whitney(opened: sp.coo_array, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return Mann-Whitney U and the number of pairs, each ``(n_peaks,)``, by binary search."""
     n_cells, n_peaks = values.shape
     peak = opened.coords[1]

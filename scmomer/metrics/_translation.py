@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import Matrix, check_pair, check_per_cell
-from ._rank import auroc_per_peak, depth_strata
+from scmomer.metrics._checks import Matrix, check_pair, check_per_cell
+from scmomer.metrics._rank import auroc_per_peak, depth_strata
 
 
 def peak_auroc(

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._constants import KEYS
 from scmomer.pl._figure import finish, panels
@@ -97,16 +96,14 @@ def annotation_umap(
     return figure if return_fig else axes
 
 
-def _numbers(data: AnnData | MuData, key: str) -> NDArray[np.float64]:
+def _numbers(data: AnnData | MuData, key: str) -> np.ndarray:
     if key not in data.obs:
         msg = f"Expected a column {key!r} of obs, found {list(data.obs.columns)}."
         raise KeyError(msg)
     return data.obs[key].to_numpy(float)
 
 
-def _coordinates(
-    data: AnnData | MuData, basis: str, use_rep: str, random_state: int
-) -> NDArray[np.float64]:
+def _coordinates(data: AnnData | MuData, basis: str, use_rep: str, random_state: int) -> np.ndarray:
     """Return cell coordinates, ``(n_cells, 2)``; computed if they do not exist."""
     if basis in data.obsm:
         return np.asarray(data.obsm[basis])[:, :2]
@@ -139,7 +136,7 @@ def _shades(name: str) -> list[tuple[float, float, float]]:
 
 
 def _draw_labels(
-    ax: Axes, xy: NDArray[np.float64], labels: pd.Series, colors: dict[str, str], legend: bool
+    ax: Axes, xy: np.ndarray, labels: pd.Series, colors: dict[str, str], legend: bool
 ) -> None:
     size = _dot(len(xy))
     values = labels.to_numpy()
@@ -170,7 +167,7 @@ def _draw_labels(
     )
 
 
-def _draw_numbers(ax: Axes, xy: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+def _draw_numbers(ax: Axes, xy: np.ndarray, values: np.ndarray) -> None:
     order = np.argsort(values)  # high values on top
     # Limits the effect of a few extreme cells on the color scale.
     top = float(np.nanquantile(values, 0.99)) if len(values) else 1.0

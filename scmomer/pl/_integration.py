@@ -11,7 +11,6 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._constants import (
     INTEGRATION_BATCH,
@@ -139,7 +138,7 @@ def _draw(ax: Axes, table: pd.DataFrame, columns: dict[str, list[str]]) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _column(ax: Axes, values: NDArray[np.float64], x: float, colors: mpl.colors.Colormap) -> None:
+def _column(ax: Axes, values: np.ndarray, x: float, colors: mpl.colors.Colormap) -> None:
     """Draw the scores of one metric, one square for each embedding."""
     low, high = np.nanmin(values), np.nanmax(values)
     for y, value in enumerate(values):

@@ -11,7 +11,6 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer import metrics
 from scmomer.data import Values
@@ -79,9 +78,7 @@ def marker_recovery(
     return axes[0]
 
 
-def _precision(
-    pair: MatchedData, groupby: str, groups: list[str], ks: list[int]
-) -> NDArray[np.float64]:
+def _precision(pair: MatchedData, groupby: str, groups: list[str], ks: list[int]) -> np.ndarray:
     """Precision at each k, ``(n_groups, n_ks)``."""
     true, found = (_scores(m, pair, groupby, groups) for m in (pair.truth, pair.translated))
     rows = [slice(row, row + 1) for row in range(len(groups))]
@@ -92,9 +89,7 @@ def _precision(
     return np.array(values)
 
 
-def _scores(
-    matrix: Values, pair: MatchedData, groupby: str, groups: list[str]
-) -> NDArray[np.float64]:
+def _scores(matrix: Values, pair: MatchedData, groupby: str, groups: list[str]) -> np.ndarray:
     """Differential score of each peak in each group, ``(n_groups, n_peaks)``."""
     cells = pd.RangeIndex(len(pair.labels)).astype(str)
     obs = pd.DataFrame({groupby: pair.labels}, index=cells)
@@ -107,9 +102,7 @@ def _scores(
     return scores
 
 
-def _draw(
-    ax: Axes, precision: NDArray[np.float64], groups: list[str], ks: list[int], n_peaks: int
-) -> None:
+def _draw(ax: Axes, precision: np.ndarray, groups: list[str], ks: list[int], n_peaks: int) -> None:
     colors = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
     for number, (group, values) in enumerate(zip(groups, precision, strict=True)):
         color = colors[number % len(colors)]

@@ -9,7 +9,6 @@ import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._deprecated import renamed_arguments
 from scmomer.pl._figure import finish, panels
@@ -90,7 +89,7 @@ def pseudobulk(
     return axes
 
 
-def _draw(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+def _draw(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Draw dots, or hexagons colored by the log of their number of peaks, and the diagonal."""
     if x.size > _MAX_DOTS:
         ax.hexbin(x, y, gridsize=50, bins="log", cmap="viridis", linewidths=0.2, mincnt=1)
@@ -99,7 +98,7 @@ def _draw(ax: Axes, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
     ax.axline((0, 0), slope=1, color="gray", linewidth=0.8, linestyle="--")
 
 
-def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def _pearson(x: np.ndarray, y: np.ndarray) -> float:
     x, y = x - x.mean(), y - y.mean()
     norm = np.linalg.norm(x) * np.linalg.norm(y)
     return float(x @ y / norm) if norm > 0 else 0.0

@@ -10,7 +10,6 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._deprecated import renamed_arguments
 from scmomer.data import Pseudobulk, get_groups, get_peaks, get_values, peaks_name, pseudobulk
@@ -109,7 +108,7 @@ def _ranking(adata: AnnData, key: str) -> dict:
 
 def _top(
     ranking: dict, names: pd.Index, groups: Sequence[str] | None, n_peaks: int
-) -> dict[str, NDArray[np.intp]]:
+) -> dict[str, np.ndarray]:
     """Return the top peaks of each group that has any, as positions in `names`."""
     ranked = list(ranking["names"].dtype.names)
     chosen = ranked if groups is None else [str(g) for g in groups]
@@ -132,7 +131,7 @@ def _top(
 
 
 def _draw(
-    ax: Axes, bulk: Pseudobulk, names: pd.Index, top: dict[str, NDArray[np.intp]], centered: bool
+    ax: Axes, bulk: Pseudobulk, names: pd.Index, top: dict[str, np.ndarray], centered: bool
 ) -> None:
     columns = np.concatenate(list(top.values()))
     values = bulk.means[:, columns]  # (n_groups, n_columns)

@@ -11,7 +11,6 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._constants import ATAC, RNA
 from scmomer.data import check_one_modality, examples, get_counts, looks_like, usual_keys
@@ -44,7 +43,7 @@ def make_embeddings(
     batch: pd.Series,
     layer: str | None = None,
     max_epochs: int | None = None,
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, np.ndarray]:
     """Return the embedding of each method by name, ``(n_cells, n_dims)``.
 
     Parameters
@@ -68,7 +67,7 @@ def make_embeddings(
     if not methods:
         return {}
     counts = _rna_counts(data, layer)
-    found: dict[str, NDArray[np.float32]] = {}
+    found: dict[str, np.ndarray] = {}
     pcs = principal_components(counts) if {"pca", "harmony"} & set(methods) else None
     for method in methods:
         if method == "scvi":
@@ -106,7 +105,7 @@ def _rna_counts(data: AnnData | MuData, layer: str | None) -> sp.csr_matrix:
     return get_counts(rna, layer, where)
 
 
-def principal_components(counts: sp.csr_matrix) -> NDArray[np.float32]:
+def principal_components(counts: sp.csr_matrix) -> np.ndarray:
     """Return principal components of log-normalized counts of the most variable genes."""
     import scanpy as sc  # slow to import, rarely needed
 
@@ -121,7 +120,7 @@ def principal_components(counts: sp.csr_matrix) -> NDArray[np.float32]:
     return adata.obsm["X_pca"]
 
 
-def _harmony(pcs: NDArray[np.float32], batch: pd.Series) -> NDArray[np.float32]:
+def _harmony(pcs: np.ndarray, batch: pd.Series) -> np.ndarray:
     import harmonypy
 
     obs = pd.DataFrame({"batch": batch.to_numpy()})
@@ -129,7 +128,7 @@ def _harmony(pcs: NDArray[np.float32], batch: pd.Series) -> NDArray[np.float32]:
     return found if found.shape == pcs.shape else found.T  # older versions: components x cells
 
 
-def _scvi(counts: sp.csr_matrix, batch: pd.Series, max_epochs: int | None) -> NDArray[np.float32]:
+def _scvi(counts: sp.csr_matrix, batch: pd.Series, max_epochs: int | None) -> np.ndarray:
     from scvi.model import SCVI
 
     adata = AnnData(counts, obs=pd.DataFrame({"batch": batch.astype("category")}))

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from scmomer._constants import (
@@ -136,7 +135,7 @@ def _column(data: AnnData | MuData, key: str) -> pd.Series:
     return column.astype(str)
 
 
-def _embedding(data: AnnData | MuData, key: str) -> NDArray[np.float32]:
+def _embedding(data: AnnData | MuData, key: str) -> np.ndarray:
     if key not in data.obsm:
         msg = (
             f"Expected an embedding {key!r} in obsm, found {sorted(data.obsm)}. Run "
@@ -147,7 +146,7 @@ def _embedding(data: AnnData | MuData, key: str) -> NDArray[np.float32]:
 
 
 def _scores(
-    embeddings: dict[str, NDArray[np.float32]], obs: pd.DataFrame, kbet: bool, n_jobs: int
+    embeddings: dict[str, np.ndarray], obs: pd.DataFrame, kbet: bool, n_jobs: int
 ) -> pd.DataFrame:
     """Return the metrics and their means, ``(n_embeddings, n_metrics)``."""
     from scib_metrics.benchmark import BatchCorrection, Benchmarker, BioConservation
@@ -192,7 +191,7 @@ def _scores(
     return table
 
 
-def _exact_neighbors(x: NDArray[np.float32], k: int, n_jobs: int) -> Any:
+def _exact_neighbors(x: np.ndarray, k: int, n_jobs: int) -> Any:
     from scib_metrics.nearest_neighbors import NeighborsResults
 
     distances, indices = NearestNeighbors(n_neighbors=k, n_jobs=n_jobs).fit(x).kneighbors(x)

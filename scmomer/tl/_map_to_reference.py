@@ -12,7 +12,6 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._constants import KEYS
 from scmomer.data import (
@@ -38,13 +37,13 @@ _N_DISTANCE_CELLS = 2000  # reference cells for the typical distance
 class Neighbors(NamedTuple):
     """Nearest reference cells of each query cell, closest first."""
 
-    indices: NDArray[np.intp]
+    indices: np.ndarray
     """Positions in the reference, ``(n_query, n_neighbors)``."""
-    distances: NDArray[np.float64]
+    distances: np.ndarray
     """Euclidean, ``(n_query, n_neighbors)``."""
 
     @property
-    def weights(self) -> NDArray[np.float64]:
+    def weights(self) -> np.ndarray:
         """Gaussian weights, ``(n_query, n_neighbors)``; rows sum to 1."""
         squares = self.distances**2
         width = squares.mean(axis=1, keepdims=True)
@@ -226,7 +225,7 @@ def reference_labels(reference: AnnData | MuData, key: str) -> pd.Categorical:
     return pd.Categorical(names)
 
 
-def _coordinates(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]:
+def _coordinates(reference: AnnData | MuData, basis: str) -> np.ndarray:
     """Return the coordinates of reference cells, ``(n_reference, n_dims)``."""
     if basis not in reference.obsm:
         msg = (
@@ -239,7 +238,7 @@ def _coordinates(reference: AnnData | MuData, basis: str) -> NDArray[np.float64]
 
 def reference_embedding(
     reference: AnnData | MuData, model: SCMOMER, batch_size: int | None, layers: Layers
-) -> NDArray[np.float64]:
+) -> np.ndarray:
     """Return the embedding of reference cells, ``(n_reference, n_latent)``; stored if valid."""
     entry = records(reference).get("embed")
     by_model = isinstance(entry, Mapping) and entry.get("model_id") == model.id
@@ -259,9 +258,7 @@ def reference_embedding(
     return np.asarray(z, np.float64)
 
 
-def neighbors(
-    query: NDArray[np.float64], index: NDArray[np.float64], k: int, random_state: int
-) -> Neighbors:
+def neighbors(query: np.ndarray, index: np.ndarray, k: int, random_state: int) -> Neighbors:
     """Return the `k` nearest cells of `index` for each of `query`, with distances."""
     indices = nearest(query, index, k, random_state)
     # One neighbor at a time, to avoid an array of query x neighbors x dimensions.
@@ -269,7 +266,7 @@ def neighbors(
     return Neighbors(indices, np.stack(distances, axis=1))
 
 
-def typical_distance(index: NDArray[np.float64], k: int, random_state: int) -> float:
+def typical_distance(index: np.ndarray, k: int, random_state: int) -> float:
     """Return the median over reference cells of the mean distance to `k` nearest neighbors."""
     rng = np.random.default_rng(random_state)
     some = rng.choice(len(index), min(len(index), _N_DISTANCE_CELLS), replace=False)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from numpy.typing import NDArray
 from scipy import stats
 
 from scmomer.data import (
@@ -193,7 +192,7 @@ def _by_proportions(
             f"{bulk.highest:g}. Pass the layer of counts in layer=, or another method=."
         )
         raise ValueError(msg)
-    columns: dict[str, dict[str, NDArray[Any]]] = {}
+    columns: dict[str, dict[str, np.ndarray]] = {}
     for group in chosen:
         (n1, p1), (n0, p0) = _rates(bulk, group, reference)
         pooled = (n1 * p1 + n0 * p0) / (n1 + n0)
@@ -256,7 +255,7 @@ def _by_scanpy(
 
 def _rates(
     bulk: Pseudobulk, group: str, reference: str
-) -> tuple[tuple[int, NDArray[np.float64]], tuple[int, NDArray[np.float64]]]:
+) -> tuple[tuple[int, np.ndarray], tuple[int, np.ndarray]]:
     """Number of cells and rates ``(n_peaks,)`` of a group and of its reference."""
     row = bulk.groups.index(group)
     n1, open1 = int(bulk.sizes[row]), bulk.sums[row]
@@ -268,12 +267,12 @@ def _rates(
     return (n1, open1 / n1), (n0, open0 / n0)
 
 
-def _log_fold_changes(p1: NDArray[np.float64], p0: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_fold_changes(p1: np.ndarray, p0: np.ndarray) -> np.ndarray:
     # Rates of the rest are differences of sums and may round to below 0.
     return np.log2((p1 + _PSEUDO_RATE) / (np.maximum(p0, 0) + _PSEUDO_RATE))
 
 
-def _records(name: str, fields: dict[str, NDArray[Any]]) -> np.recarray:
+def _records(name: str, fields: dict[str, np.ndarray]) -> np.recarray:
     """One field for each group, as scanpy stores them."""
     frame = pd.DataFrame(fields)
     dtype = "O" if name == "names" else _DTYPES.get(name, "float64")

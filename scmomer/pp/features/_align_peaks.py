@@ -102,7 +102,8 @@ def align_peaks(
 
 def _check_arguments(how: How, min_overlap: int, min_share: float) -> None:
     if how not in get_args(How):
-        raise ValueError(f"Expected how to be one of {list(get_args(How))}, found {how!r}.")
+        msg = f"Expected how to be one of {list(get_args(How))}, found {how!r}."
+        raise ValueError(msg)
     whole = isinstance(min_overlap, int | np.integer) and not isinstance(min_overlap, bool)
     if not whole or min_overlap < 1:
         msg = f"Expected min_overlap to be a whole number of bases, at least 1, found {min_overlap!r}."

@@ -31,7 +31,8 @@ def check_anndata(adata: AnnData, modality: Modality, layer: str | None = None) 
         )
         raise TypeError(msg)
     if adata.n_vars == 0:
-        raise ValueError(f"Expected features in adata, found shape {adata.shape}.")
+        msg_0 = f"Expected features in adata, found shape {adata.shape}."
+        raise ValueError(msg_0)
     check_one_modality(adata, wanted=modality, layer=layer)
     check_unique(adata.var_names, "adata.var_names", DROP_REPEATS)
 
@@ -57,7 +58,8 @@ def feature_names(source: Features, modality: Modality, argument: str) -> pd.Ind
     """
     names = _get_names(source, modality, argument).astype(str)
     if not len(names):
-        raise ValueError(f"{argument} has no feature names.")
+        msg = f"{argument} has no feature names."
+        raise ValueError(msg)
     check_unique(names, argument, DROP_REPEATS)
     return names
 

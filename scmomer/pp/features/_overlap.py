@@ -82,7 +82,8 @@ def _check_chromosomes(query: PeakPositions, target: PeakPositions, argument: st
 def check_share(share: float, name: str = "min_share") -> None:
     """Raise if a share is not between 0 and 1."""
     if not 0 <= share <= 1:
-        raise ValueError(f"Expected {name} from 0 to 1, found {share!r}.")
+        msg = f"Expected {name} from 0 to 1, found {share!r}."
+        raise ValueError(msg)
 
 
 def _warn_of_chance(share: float, chance: float, argument: str) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from numpy.typing import NDArray
 
 from scmomer.data import PeakPositions, examples, parse_peaks
 from scmomer.pp.features._intervals import IntervalPairs, Spans, overlapping
@@ -100,7 +99,7 @@ def nearby_peaks(
     return _links(peak, gene, (atac.n_vars, len(gene_names)))
 
 
-def _links(peak: NDArray[np.intp], gene: NDArray[np.intp], shape: tuple[int, int]) -> sp.csr_matrix:
+def _links(peak: np.ndarray, gene: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
     """Return 1 for each pair of a peak and a gene, also if the pair occurs several times."""
     links = sp.csr_matrix((np.ones(len(peak), np.float32), (peak, gene)), shape=shape)
     links.data[:] = 1  # the constructor summed transcripts of a gene

@@ -7,7 +7,6 @@ import logging
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from numpy.typing import NDArray
 
 from scmomer.data import examples
 from scmomer.pp.pairing._pairs import CellPairs
@@ -66,13 +65,13 @@ def pair_by_label(
     return CellPairs(paired, chosen[paired], np.ones(len(paired)))
 
 
-def _draw(cells: NDArray[np.intp], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _draw(cells: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return `n` of `cells` in random order; repeats only after each was drawn once."""
     rounds = np.tile(cells, (-(-n // len(cells)), 1))
     return rng.permuted(rounds, axis=1).ravel()[:n]
 
 
-def _labels(adata: AnnData, key: str, where: str) -> NDArray[np.object_]:
+def _labels(adata: AnnData, key: str, where: str) -> np.ndarray:
     """Return the label of each cell as text, ``(n_cells,)``."""
     if key not in adata.obs:
         msg = (
@@ -91,7 +90,7 @@ def _labels(adata: AnnData, key: str, where: str) -> NDArray[np.object_]:
     return column.astype(str).to_numpy(dtype=object)
 
 
-def _report_left_out(labels: dict[str, NDArray[np.object_]], common: NDArray[np.object_]) -> None:
+def _report_left_out(labels: dict[str, np.ndarray], common: np.ndarray) -> None:
     """Log the cells without a partner in one line."""
     parts = []
     for side, other in (("rna", "atac"), ("atac", "rna")):

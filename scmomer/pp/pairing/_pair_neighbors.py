@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scmomer.data import nearest
 from scmomer.pp.pairing._pairs import CellPairs, SharedSpace
@@ -59,7 +58,7 @@ def pair_by_neighbors(
     return CellPairs(cells, chosen[cells], confidence)
 
 
-def _are_mutual(of_rna: NDArray[np.intp], of_atac: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _are_mutual(of_rna: np.ndarray, of_atac: np.ndarray) -> np.ndarray:
     """Return which neighbors of each RNA cell have that cell as a neighbor, ``(n_rna, k)``."""
     n_rna, n_atac = len(of_rna), len(of_atac)
     # Each pair of cells is one number, so that both directions can be compared.

@@ -6,7 +6,6 @@ import logging
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scmomer.pp.pairing._pairs import CellPairs, SharedSpace
 
@@ -67,9 +66,7 @@ def pair_by_transport(
     return CellPairs(everyone, chosen, space.similarity(everyone, chosen))
 
 
-def _plan(
-    ot: ModuleType, x: NDArray[np.float64], y: NDArray[np.float64], epsilon: float
-) -> NDArray[np.float64]:
+def _plan(ot: ModuleType, x: np.ndarray, y: np.ndarray, epsilon: float) -> np.ndarray:
     """Return the share of each cell of `x` that goes to each of `y`, ``(len(x), len(y))``."""
     cost = ot.dist(x, y, metric="sqeuclidean")
     cost /= max(float(cost.mean()), np.finfo(float).tiny)
@@ -102,7 +99,7 @@ def _plan(
     return np.divide(plan, mass, out=plan)
 
 
-def _draw(share: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
+def _draw(share: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a column for each row, drawn with the row's probabilities, ``(n_rows,)``."""
     at = rng.random((len(share), 1))
     return (share.cumsum(axis=1) < at).sum(axis=1).clip(max=share.shape[1] - 1)

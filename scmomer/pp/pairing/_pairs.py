@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from numpy.typing import NDArray
 
 from scmomer._compat import keep_obs
 from scmomer._constants import ATAC, KEYS, RNA
@@ -23,11 +22,11 @@ SPACE = "X_pairing"
 class CellPairs:
     """Which ATAC cell is paired with which RNA cell."""
 
-    rna: NDArray[np.intp]
+    rna: np.ndarray
     """Positions of RNA cells, increasing, ``(n_pairs,)``."""
-    atac: NDArray[np.intp]
+    atac: np.ndarray
     """Position of the ATAC cell of each pair, ``(n_pairs,)``; may repeat."""
-    confidence: NDArray[np.float64]
+    confidence: np.ndarray
     """In [0, 1], ``(n_pairs,)``."""
 
 
@@ -35,12 +34,12 @@ class CellPairs:
 class SharedSpace:
     """Cells of both modalities in a shared space; each row has length 1 (or 0)."""
 
-    rna: NDArray[np.float64]
+    rna: np.ndarray
     """Shape ``(n_rna, n_comps)``."""
-    atac: NDArray[np.float64]
+    atac: np.ndarray
     """Shape ``(n_atac, n_comps)``."""
 
-    def similarity(self, rna: NDArray[np.intp], atac: NDArray[np.intp]) -> NDArray[np.float64]:
+    def similarity(self, rna: np.ndarray, atac: np.ndarray) -> np.ndarray:
         """Return the cosine of each pair, 0 where it is negative, ``(n_pairs,)``."""
         cosine = np.einsum("ij,ij->i", self.rna[rna], self.atac[atac])
         return np.clip(cosine, 0, 1)
@@ -77,7 +76,7 @@ def to_mudata(
     return paired
 
 
-def _take(adata: AnnData, cells: NDArray[np.intp], names: pd.Index) -> AnnData:
+def _take(adata: AnnData, cells: np.ndarray, names: pd.Index) -> AnnData:
     """Return selected cells under new names; a cell may be selected several times.
 
     ``obsp`` is left out: graphs would grow with the square of the repeats, and mean little for
@@ -96,7 +95,7 @@ def _take(adata: AnnData, cells: NDArray[np.intp], names: pd.Index) -> AnnData:
     )
 
 
-def _rows(values: Any, cells: NDArray[np.intp], names: pd.Index) -> Any:
+def _rows(values: Any, cells: np.ndarray, names: pd.Index) -> Any:
     """Return rows of an array, a sparse matrix or a data frame."""
     if isinstance(values, pd.DataFrame):
         return values.iloc[cells].set_index(names)

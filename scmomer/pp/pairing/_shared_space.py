@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
-from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, svds
 
 from scmomer.pp.pairing._pairs import SharedSpace
@@ -22,14 +21,14 @@ class _Standardized:
 
     scaled: sp.csr_matrix
     """Values over their standard deviation, ``(n_cells, n_genes)``."""
-    mean: NDArray[np.float64]
+    mean: np.ndarray
     """Mean of each column of `scaled`, ``(n_genes,)``."""
 
-    def times(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
+    def times(self, v: np.ndarray) -> np.ndarray:
         """Return the product with ``(n_genes,)``, of shape ``(n_cells,)``."""
         return self.scaled @ v - self.mean @ v
 
-    def transposed_times(self, v: NDArray[np.float64]) -> NDArray[np.float64]:
+    def transposed_times(self, v: np.ndarray) -> np.ndarray:
         """Return the transpose's product with ``(n_cells,)``, of shape ``(n_genes,)``."""
         return self.scaled.T @ v - self.mean * v.sum()
 
@@ -101,7 +100,7 @@ def _normalized(counts: sp.csr_matrix) -> sp.csr_matrix:
     return (sp.diags(scale) @ counts).tocsr().log1p()
 
 
-def _common_genes(x: sp.csr_matrix, y: sp.csr_matrix, n_top_genes: int) -> NDArray[np.intp]:
+def _common_genes(x: sp.csr_matrix, y: sp.csr_matrix, n_top_genes: int) -> np.ndarray:
     """Return the most variable genes of `x` among those that vary in both, ``(n,)``, increasing."""
     genes = np.flatnonzero((_moments(x)[1] > 0) & (_moments(y)[1] > 0))
     if len(genes) <= n_top_genes:
@@ -123,14 +122,14 @@ def _standardized(x: sp.csr_matrix) -> _Standardized:
     return _Standardized((x @ sp.diags(1 / std)).tocsr(), mean / std)
 
 
-def _moments(x: sp.csr_matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(x: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of the columns, ``(n_genes,)`` each."""
     mean, square = (np.asarray(m.mean(axis=0)).ravel() for m in (x, x.multiply(x)))
     variance = square - mean**2
     return mean, np.sqrt(np.where(variance > 1e-12 * square, variance, 0))  # below: rounding error
 
 
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(rows: np.ndarray) -> np.ndarray:
     """Scale rows to length 1; rows of zeros are kept."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(length > 0, length, 1)
