@@ -94,7 +94,8 @@ def resolve_modalities(
     KeyError
         If a named modality is absent, or fewer than two are found.
     ValueError
-        If a name is unknown, several keys have a usual name of one modality, or a key is named twice.
+        If a name is unknown, several keys have a usual name of one modality, or a key is named
+        twice.
 
     Warns
     -----
@@ -160,7 +161,8 @@ def _find_key(mdata: MuData, modality: str, named: Mapping[str, str | None]) -> 
     keys = [key for key in usual_keys(mdata, modality) if key not in named.values()]
     if len(keys) > 1:
         msg = (
-            f"Expected one modality of {MODALITY_TYPES[modality].feature_name} in the MuData, found {keys}. Name "
+            f"Expected one modality of {MODALITY_TYPES[modality].feature_name} in the MuData, "
+            f"found {keys}. Name "
             f"the one to use: modalities={_by_argument(named, {modality: keys[0]})}."
         )
         raise ValueError(msg)
@@ -182,7 +184,8 @@ def _look_alikes(
 
 def _warn_unused(key: str, modality: str, remedy: str) -> None:
     warn(
-        f"mdata[{key!r}] is not used but looks like {MODALITY_TYPES[modality].feature_name}. To use it, "
+        f"mdata[{key!r}] is not used but looks like {MODALITY_TYPES[modality].feature_name}. "
+        "To use it, "
         f"pass {remedy}. To silence this warning, set {modality}_layer to None there."
     )
 

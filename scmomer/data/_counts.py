@@ -100,7 +100,8 @@ def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
         kind = matrix.dtype.kind
         if kind not in "fiub":
             msg = (
-                f"Expected numbers in {place}, found dtype {matrix.dtype}. If they are numbers, run "
+                f"Expected numbers in {place}, found dtype {matrix.dtype}. If they are "
+                "numbers, run "
                 f"`{target} = {place}.astype('float32')`."
             )
             raise TypeError(msg)
@@ -187,7 +188,8 @@ def _put_back(place: str, source: str) -> str:
     """Return how to restore the counts of registered data from `source`; ``""`` if unknown."""
     line = f" (`{place} = {source}.copy()`)" if source else ""
     return (
-        f"The data were registered with counts there: put the counts back{line}, or set up the data "
+        f"The data were registered with counts there: put the counts back{line}, or set up "
+        "the data "
         "again with the layer that holds counts and build a new model."
     )
 
@@ -225,7 +227,8 @@ def warn_empty(
     name = where.split("[")[0]
     options = "".join(f", {k}={v!r}" for k, v in layers.items() if v is not None)
     warn(
-        f"{int(empty.sum())} of {len(empty)} cells in {where} have no {MODALITY_TYPES[modality].feature_name} "
+        f"{int(empty.sum())} of {len(empty)} cells in {where} have no "
+        f"{MODALITY_TYPES[modality].feature_name} "
         "with counts. They are treated as measured. If zeros mean 'not measured', run "
         f"`{name} = scmomer.pp.drop_unmeasured({name}{options})`."
     )

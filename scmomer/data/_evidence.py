@@ -103,7 +103,8 @@ def check_one_modality(
     if len(parts) < 2:
         return
     if wanted in parts:
-        remedy = f"Keep only the {MODALITY_TYPES[wanted].feature_name}: `{assigned(where)} = {split}[{wanted!r}]`."
+        kept = f"{assigned(where)} = {split}[{wanted!r}]"
+        remedy = f"Keep only the {MODALITY_TYPES[wanted].feature_name}: `{kept}`."
     else:
         remedy = (
             f"Split them: `mdata = {split}`, and pass one of "

@@ -74,6 +74,7 @@ def reference_layers(reference: AnnData | MuData, given: str | Mapping[str, str]
         return {"layer": given}
     unknown = sorted(set(given) - set(MODALITY_TYPES))
     if unknown:
-        msg = f"Expected modalities among {list(MODALITY_TYPES)} in reference_layer=, found {unknown}."
+        known = list(MODALITY_TYPES)
+        msg = f"Expected modalities among {known} in reference_layer=, found {unknown}."
         raise TypeError(msg)
     return {f"{modality}_layer": name for modality, name in given.items()}  # type: ignore[return-value]

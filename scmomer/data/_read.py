@@ -75,7 +75,8 @@ def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
         modality = looks_like(adata) if key not in keys.values() else None
         if modality is not None and modality in spec.features and modality not in keys:
             warn(
-                f"{name}[{key!r}] is not used but looks like {MODALITY_TYPES[modality].feature_name}: it shares no "
+                f"{name}[{key!r}] is not used but looks like "
+                f"{MODALITY_TYPES[modality].feature_name}: it shares no "
                 "name with the model. "
                 f"{advice(MODALITY_TYPES[modality].feature_name, f'{name}[{key!r}]')}"
             )

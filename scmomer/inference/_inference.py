@@ -106,7 +106,7 @@ class Inference:
         )
 
     def _cells_at_a_time(self, indices: np.ndarray, modalities: tuple[str, ...]) -> int:
-        """Return the batch size, made smaller where cells have so many tokens that memory counts."""
+        """Return the batch size, smaller for cells with many tokens, to bound memory."""
         longest = 1
         for m in modalities if len(indices) else ():
             n = self.module.modality(m).encoder.n_tokens(self.cells.lengths(m)[indices])
@@ -243,7 +243,8 @@ def check_indices(indices: Sequence[int] | np.ndarray | None, n_cells: int) -> n
     array = np.asarray(indices)
     if array.ndim == 0:
         msg = (
-            f"Expected a list, an array or a mask as indices, found {type(indices).__name__}. Write "
+            f"Expected a list, an array or a mask as indices, found {type(indices).__name__}. "
+            "Write "
             "[3] for one cell, list(indices) for what is counted up."
         )
         raise TypeError(msg)

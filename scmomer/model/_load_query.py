@@ -41,9 +41,9 @@ class LoadQueryMixin(ResultsMixin):
         In the manner of scArches (Lotfollahi et al., Nature Biotechnology 2022;
         :meth:`scvi.model.base.ArchesMixin.load_query_data`): parameters of the
         new batch are fitted, everything else is frozen. Here these are one bias for each feature in
-        the decoders. Encoders have no batch input, so **embeddings are the same before and after**, of query and
-        of reference, and so is each translation into a training batch or their average. What
-        changes is ``get_translated(data, batch="a new batch")``.
+        the decoders. Encoders have no batch input, so **embeddings are the same before and
+        after**, of query and of reference, and so is each translation into a training batch or
+        their average. What changes is ``get_translated(data, batch="a new batch")``.
 
         Biases are fitted for the modalities of the query; decoders of other modalities use the mean
         training batch. A query of RNA alone changes expression, not accessibility.
@@ -152,7 +152,7 @@ def _fit(
 def _readers(
     module: SCMOMERModule, cells: Cells, to: str, rows: np.ndarray, batch_size: int | None
 ) -> list[tuple[Decoder, np.ndarray]]:
-    """Return the decoders that translate into a modality and what each reads, ``(n_rows, n_latent)``.
+    """Return the decoders into a modality and what each reads, ``(n_rows, n_latent)``.
 
     As :meth:`get_translated`: from other modalities where they were measured.
     """

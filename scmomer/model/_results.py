@@ -136,8 +136,8 @@ class ResultsMixin:
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
             to 1. None: 0.7 for accessibility, whose depth RNA predicts roughly, else 1.
         batch
-            Name of a training batch, or of one added by :meth:`load_query_data`, to predict for; None
-            averages over the training batches.
+            Name of a training batch, or of one added by :meth:`load_query_data`, to predict for;
+            None averages over the training batches.
         batch_size
             Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
         uncertainty
@@ -219,7 +219,8 @@ class ResultsMixin:
         )
         if to in MODALITY_TYPES:
             msg += (
-                f"To predict {MODALITY_TYPES[to].feature_name}, train a model on a MuData that has them "
+                f"To predict {MODALITY_TYPES[to].feature_name}, train a model on a MuData "
+                "that has them "
                 "(scmomer.pp.setup_mudata), or load such a model."
             )
         raise ValueError(msg)
@@ -231,7 +232,8 @@ class ResultsMixin:
         if data is None:
             if given := [name for name, value in layers.items() if value is not None]:
                 msg = (
-                    f"Expected data with {given[0]}=, found None. Leave out {given[0]}=: registered "
+                    f"Expected data with {given[0]}=, found None. Leave out {given[0]}=: "
+                    "registered "
                     "data are read from the layers of their set-up."
                 )
                 raise TypeError(msg)
@@ -278,7 +280,8 @@ class ResultsMixin:
         name = as_text(batch)
         if name not in self.spec.all_batches:
             msg = (
-                f"Expected batch among {self.spec.all_batches}, found {batch!r}. None averages over "
+                f"Expected batch among {self.spec.all_batches}, found {batch!r}. None "
+                "averages over "
                 "the training batches; model.load_query_data adds batches of a query."
             )
             raise KeyError(msg)
@@ -305,7 +308,7 @@ class Translation:
         self.shape = (n, n_features if columns is None else len(columns))
 
     def chunks(self, spread: bool = False) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-        """Yield slices of cells, values and, with `spread`, deviations, ``(n_chunk, n_features)``."""
+        """Yield slices of cells, values and, with `spread`, deviations, ``(n, n_features)``."""
         for start in range(0, self.shape[0], self.run.batch_size):
             rows = slice(start, start + self.run.batch_size)
             values, deviation = self.run.decode(

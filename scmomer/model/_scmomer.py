@@ -252,7 +252,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         if self.adata is None:
             msg = (
                 "This model has no registered data, because it was loaded without data or made by "
-                "load_query_data. Pass data to its methods. To train further, save the model and load it "
+                "load_query_data. Pass data to its methods. To train further, save the model "
+                "and load it "
                 "with data that have all of its features: `model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)
@@ -311,7 +312,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         own = {m for m, c in file.config.modalities.items() if c.encoder == "custom"}
         if missing := sorted(own - encoders.keys()):
             msg = (
-                f"The model was trained with an encoder of your own for {missing}. Pass one of that "
+                f"The model was trained with an encoder of your own for {missing}. Pass one "
+                "of that "
                 f"kind: scmomer.load(path, encoders={{{missing[0]!r}: MyEncoder()}})."
             )
             raise TypeError(msg)
@@ -359,8 +361,10 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             if not names.isin(there).all():
                 missing = names[~names.isin(there)]
                 msg = (
-                    f"Expected data with all {len(names)} {MODALITY_TYPES[modality].feature_name} of the model to "
-                    f"load it with, found {len(missing)} missing, such as {examples(missing)}. Load "
+                    f"Expected data with all {len(names)} "
+                    f"{MODALITY_TYPES[modality].feature_name} of the model to "
+                    f"load it with, found {len(missing)} missing, such as "
+                    f"{examples(missing)}. Load "
                     "the model without data, and pass the data to its methods, where missing "
                     "features count as zero."
                 )

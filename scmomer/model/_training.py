@@ -76,9 +76,9 @@ class TrainingMixin:
         """Train stage 1 (each encoder alone), 2 (fusion) and 3 (bridges) on the registered data.
 
         Each stage uses every cell that has what it needs: stage 1 all cells of a modality, stage 2
-        those with at least two, stage 3 these and the cells with RNA alone. A stage ends with the weights of the epoch that had the
-        lowest validation loss. With :attr:`scvi.settings.seed` set, a run repeats exactly on the
-        CPU.
+        those with at least two, stage 3 these and the cells with RNA alone. A stage ends with the
+        weights of the epoch that had the lowest validation loss. With :attr:`scvi.settings.seed`
+        set, a run repeats exactly on the CPU.
 
         Parameters
         ----------

@@ -10,12 +10,13 @@ class Decoder(nn.Module):
     """One linear map from the fused embedding to all features, as published.
 
     Added are a bias for each batch and, for accessibility, a slope on the cell's depth, so that
-    the embedding need not carry either. All terms are one product: ``design_matrix(z) @ weights().T``.
-    With ``scaled`` parameters are in units of each feature's spread (:meth:`init_mean`): otherwise a
-    step of the optimiser moves a rare gene twenty times as far as a common one.
+    the embedding need not carry either. All terms are one product:
+    ``design_matrix(z) @ weights().T``. With `scaled`, parameters are in units of each feature's
+    spread (:meth:`init_mean`): otherwise a step of the optimizer moves a rare gene twenty times as
+    far as a common one.
 
-    Batches that a query adds later (:meth:`add_query_batches`) have their biases apart from those of
-    training, as differences from the average batch: what is decoded without them stays as it was, to
+    Batches that a query adds later (:meth:`add_query_batches`) have biases apart from those of
+    training, as differences from the average batch: predictions for other batches stay the same to
     the bit.
     """
 

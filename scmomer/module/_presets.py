@@ -14,7 +14,7 @@ from scmomer.module.modalities import MODALITY_TYPES
 _SMALL = ModuleConfig(
     modalities={},
     stages={
-        # Short: on shallow cells little is lost even without stages 1 and 2 (benchmarks/ablation.py).
+        # Short: on shallow cells little is lost without stages 1 and 2 (benchmarks/ablation.py).
         "fusion": StageConfig(max_epochs=2, min_steps=100),
         "bridge": StageConfig(max_epochs=10, lr=2e-3, batch_size=128, warmup=0.3, min_steps=500),
     },
@@ -203,7 +203,8 @@ def _from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
     if reads not in (("both", "embedding"), ("expression", "expression")):
         msg = (
             "Expected bridge_input='both' with bridge_input_atac='embedding', or 'expression' for "
-            f"both, found {reads}. Load the model with the scmomer that wrote it, or train it again."
+            f"both, found {reads}. Load the model with the scmomer that wrote it, or train it "
+            "again."
         )
         raise ValueError(msg)
     n_heads, n_free = values.get("bridge_heads", 3), values.pop("depth_free_heads", 2)

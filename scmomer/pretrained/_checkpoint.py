@@ -55,7 +55,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, KeyError) as error:
         msg = (
-            f"Expected tensors in {str(path)!r}, found a file that is damaged, is not a checkpoint, "
+            f"Expected tensors in {str(path)!r}, found a file that is damaged, is not a "
+            "checkpoint, "
             f"or has objects that need code to be executed: {str(error)[:200]} "
             "Download the file again; scmomer never executes code of a file."
         )

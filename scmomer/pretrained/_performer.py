@@ -39,7 +39,8 @@ def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> 
     if missing:
         some = list(tensors)[:3]
         msg = (
-            f"The file lacks tensors of {source}: {missing[:4]}. It has {len(tensors)} tensors, such "
+            f"The file lacks tensors of {source}: {missing[:4]}. It has {len(tensors)} "
+            "tensors, such "
             f"as {some}. Check that the file is of this kind."
         )
         raise ValueError(msg)

@@ -22,7 +22,7 @@ def load_scbert(
     device: int | str = "auto",
     **options: Any,
 ) -> SCMOMER:
-    """Build a model from scBERT's pretrained weights (Yang et al., Nature Machine Intelligence 2022).
+    """Build a model from scBERT's pretrained weights (Yang et al., Nat Mach Intell 2022).
 
     The file is ``panglao_pretrain.pth`` of scBERT or a checkpoint of the same layout (scMomer's
     ``s1_rna.pth``). It includes the gene table, so no other file is needed. It is read with

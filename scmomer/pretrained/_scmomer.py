@@ -73,7 +73,7 @@ def load_scmomer(
         options={**sizes, **options},
         bridged=True,
         untrained=(
-            "modalities.rna.encoder.model.to_out.",  # of masked modelling; the release has the pooler's
+            "modalities.rna.encoder.model.to_out.",  # of masked modeling; not released
             "bridges.rna.0.scale",
             "bridges.rna.0.shift",
             *UNTRAINED,

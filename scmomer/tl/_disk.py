@@ -52,7 +52,8 @@ def write_translation(
         frame.write_h5ad(path)
     except OSError as error:
         msg = (
-            f"Cannot write path={str(path)!r}: {error}. If the file is open as an AnnData, close it "
+            f"Cannot write path={str(path)!r}: {error}. If the file is open as an AnnData, "
+            "close it "
             "(`adata.file.close()`), or pass another path."
         )
         raise OSError(msg) from error

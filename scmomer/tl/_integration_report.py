@@ -48,7 +48,8 @@ def integration_report(
 
     .. math::
 
-        \mathrm{total} = 0.6 \cdot \mathrm{bio\ conservation} + 0.4 \cdot \mathrm{batch\ correction}.
+        \mathrm{total} = 0.6 \cdot \mathrm{bio\ conservation} + 0.4 \cdot \mathrm{batch\
+        correction}.
 
     Parameters
     ----------

@@ -160,7 +160,7 @@ def translate_atac(
     other="atac",
     data="ATAC AnnData, or MuData with RNA and ATAC",
     features="genes",
-    values="Values are ``log2(1 + counts / total * target)``, at least 0; target is ``model.target_sum``",
+    values="Values ``log2(1 + counts / total * model.target_sum)``, at least 0",
 )
 def translate_rna(
     data: AnnData | MuData,
@@ -176,7 +176,7 @@ def translate_rna(
     other="rna",
     data="RNA or ATAC AnnData, or MuData",
     features="proteins",
-    values="Expected counts, the mean of a negative binomial; use ``log1p`` to plot or compare them",
+    values="Expected counts (mean of a negative binomial); use ``log1p`` to plot or compare them",
     depth=_DEPTH.format(
         what="Total protein count of each cell", number="a number of counts", share="1"
     ),
@@ -241,7 +241,8 @@ def _write_layer(
     key = keys_in(mdata, model.spec).get(to)
     if key is None:
         msg = (
-            f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to write to, "
+            f"Expected modality {model.spec.modality_keys.get(to, to)!r} in the MuData to "
+            "write to, "
             f"found {sorted(mdata.mod)}. Pass another modality as an AnnData"
             f"{_example_call(mdata, model, to)}, to get a new AnnData."
         )

@@ -26,8 +26,8 @@ class Encoder(nn.Module, ABC):
     """Maps a minibatch of normalized features to cell and token embeddings.
 
     Features are what :meth:`ModalityModule.normalize` returns: log expression of genes, ones at
-    open peaks. Subclass it to use an encoder of your own: ``SCMOMER(mdata, rna_encoder=MyEncoder())``.
-    Only :meth:`forward` is required.
+    open peaks. Subclass it to use an encoder of your own, as in
+    ``SCMOMER(mdata, rna_encoder=MyEncoder())``. Only :meth:`forward` is required.
     """
 
     @abstractmethod

@@ -151,8 +151,10 @@ def _nothing_in_common(
         table = _table(orthologs)
         left, right = (pd.Index(table.iloc[:, i].unique()) for i in (0, 1))
         return text + (
-            f"In the table, {_n_matched(left, found)} of {len(left)} genes in the first column are in "
-            f"adata, {_n_matched(right, names)} of {len(right)} in the second are in the vocabulary. "
+            f"In the table, {_n_matched(left, found)} of {len(left)} genes in the first "
+            "column are in "
+            f"adata, {_n_matched(right, names)} of {len(right)} in the second are in the "
+            "vocabulary. "
             "The first column must have the genes of adata."
         )
     shared = {key: _n_matched(_strings(adata.var[key]), names) for key in adata.var}

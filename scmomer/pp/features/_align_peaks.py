@@ -106,7 +106,7 @@ def _check_arguments(how: How, min_overlap: int, min_share: float) -> None:
         raise ValueError(msg)
     whole = isinstance(min_overlap, int | np.integer) and not isinstance(min_overlap, bool)
     if not whole or min_overlap < 1:
-        msg = f"Expected min_overlap to be a whole number of bases, at least 1, found {min_overlap!r}."
+        msg = f"Expected min_overlap of a whole number of bases, at least 1, found {min_overlap!r}."
         raise ValueError(msg)
     if how == "center" and min_overlap != 1:
         msg = (

@@ -57,8 +57,10 @@ def match_intervals(
         msg = (
             f"Expected at least {min_share:.0%} of adata's peaks to match those of `{argument}`, "
             f"found {matched} of {n} ({matched / n:.1%}); shared chromosomes: "
-            f"{len(shared_chromosomes(query, target))}. The assemblies probably differ (hg19 and hg38, "
-            "mm9 and mm10): lift the peaks over to the target assembly (liftOver, CrossMap). If the "
+            f"{len(shared_chromosomes(query, target))}. The assemblies probably differ (hg19 "
+            "and hg38, "
+            "mm9 and mm10): lift the peaks over to the target assembly (liftOver, CrossMap). "
+            "If the "
             "assembly is the same and few peaks should match, lower min_share"
             f"{' or min_overlap' if min_overlap > 1 else ''}."
         )

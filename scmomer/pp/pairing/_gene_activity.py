@@ -49,7 +49,8 @@ def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr
     peak = np.flatnonzero(gene >= 0)
     if not len(peak):
         msg = (
-            f"Expected genes of rna.var_names ({examples(gene_names)}) in atac.var[{linked_key!r}], "
+            f"Expected genes of rna.var_names ({examples(gene_names)}) in "
+            f"atac.var[{linked_key!r}], "
             f"found none: it has {examples(pd.unique(linked.dropna()))}. "
             "Check species and naming (symbols or Ensembl ids)."
         )

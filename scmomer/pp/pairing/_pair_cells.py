@@ -208,7 +208,8 @@ def _check_cells(adata: AnnData, where: str, modality: Modality, layer: str | No
     """Raise if this is not an AnnData, is empty, or has duplicate names."""
     if not isinstance(adata, AnnData):
         msg = (
-            f"Expected {where} to be an AnnData, found {type(adata).__name__}. Pass RNA and ATAC as "
+            f"Expected {where} to be an AnnData, found {type(adata).__name__}. Pass RNA and "
+            "ATAC as "
             "two AnnData objects, such as mdata['rna'] and mdata['atac']."
         )
         raise TypeError(msg)

@@ -82,7 +82,8 @@ def _labels(adata: AnnData, key: str, where: str) -> np.ndarray:
     column = adata.obs[key]
     if column.isna().any():
         msg = (
-            f"Expected a label of {key!r} for every cell of {where}, found {column.isna().sum()} of "
+            f"Expected a label of {key!r} for every cell of {where}, found "
+            f"{column.isna().sum()} of "
             f"{len(column)} missing. Drop these cells "
             f"(`{where} = {where}[{where}.obs[{key!r}].notna()].copy()`) or give them a label."
         )

@@ -91,7 +91,8 @@ def _plan(ot: ModuleType, x: np.ndarray, y: np.ndarray, epsilon: float) -> np.nd
         raise ValueError(msg)
     if log["err"] and log["err"][-1] > _TOLERANCE:
         logger.info(
-            "The marginals of a transport plan are off by %.1e after %d iterations. A higher epsilon= "
+            "The marginals of a transport plan are off by %.1e after %d iterations. A higher "
+            "epsilon= "
             "converges faster.",
             log["err"][-1],
             _MAX_ITERATIONS,

@@ -45,8 +45,8 @@ def patch_layout(chromosome: np.ndarray, start: np.ndarray, n_patches: int) -> P
     """Cut peaks in genomic order into patches of about equal size.
 
     A patch never crosses a chromosome. Each chromosome gets a number of patches in proportion to
-    its peaks, and at least one, so the result has `n_patches` patches or, with more chromosomes than
-    that, one for each chromosome.
+    its peaks, and at least one, so the result has `n_patches` patches or, with more chromosomes
+    than that, one for each chromosome.
 
     Parameters
     ----------

@@ -125,7 +125,8 @@ def _remedy(var: pd.DataFrame | None, owner: str) -> str | None:
     chrom, start, end = found
     return (
         f"Name them by their intervals: `v = {owner}.var; {owner}.var_names = "
-        f"v[{chrom!r}].astype(str) + ':' + v[{start!r}].astype(str) + '-' + v[{end!r}].astype(str)`."
+        f"v[{chrom!r}].astype(str) + ':' + v[{start!r}].astype(str) + '-' + "
+        f"v[{end!r}].astype(str)`."
     )
 
 
