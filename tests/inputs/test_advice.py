@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 import mudata
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from anndata import AnnData, concat
@@ -17,8 +18,10 @@ from mudata import MuData
 
 import scmomer
 from scmomer._compat import keep_obs
+from scmomer._constants import INTEGRATION_SCORES
 from scmomer.data._texts import assigned, called, display_name, layer_argument, option
 from scmomer.datasets import synthetic
+from scmomer.tl import _integration_report
 
 QUIET = {"max_epochs": 1, "enable_progress_bar": False}
 
@@ -162,8 +165,19 @@ def test_one_matrix_is_split_by_its_layer(follow, side_by_side):
     follow(call, then=again, adata=in_a_layer(side_by_side))
 
 
+@pytest.fixture
+def unscored(monkeypatch) -> None:
+    """Integration reports without scib-metrics, which takes seconds for each embedding."""
+
+    def scores(embeddings, obs, kbet, n_jobs):
+        index = pd.Index(list(embeddings), name="embedding")
+        return pd.DataFrame(dict.fromkeys(INTEGRATION_SCORES, 0.5), index=index)
+
+    monkeypatch.setattr(_integration_report, "_scores", scores)
+
+
+@pytest.mark.usefixtures("unscored")
 def test_a_modality_of_a_mudata_is_split_in_its_place(follow, side_by_side, make_unseen):
-    pytest.importorskip("scib_metrics")
     cells = make_unseen()
     mdata = MuData({"rna": side_by_side, "atac": cells["atac"].copy()}, obs=cells.obs)
     mdata.obsm["X_scmomer"] = np.random.default_rng(0).normal(size=(mdata.n_obs, 8))
@@ -230,6 +244,7 @@ def test_a_reference_is_told_from_the_query(trained, mdata, make_unseen, verb, k
 # -- columns
 
 
+@pytest.mark.usefixtures("unscored")
 @pytest.mark.parametrize("place", ["data", "modality"])
 def test_cells_without_a_value_are_dropped(follow, trained, make_unseen, place):
     reference = make_unseen()
@@ -243,7 +258,6 @@ def test_cells_without_a_value_are_dropped(follow, trained, make_unseen, place):
     follow(call, reference=reference, model=trained, query=query)
     scmomer.tl.embed(reference, trained)
     call = "scmomer.tl.integration_report(mdata, batch_key='batch', labels_key='type', methods=())"
-    pytest.importorskip("scib_metrics")
     follow(call, mdata=reference)
 
 

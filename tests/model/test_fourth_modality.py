@@ -91,7 +91,7 @@ def test_it_registers_trains_embeds_and_translates(mdata, make_model, train, see
     with seed(0):
         model = make_model(mdata)
         assert list(model.spec.features) == [*(m for m in mdata.mod if m != "Meth"), "methylation"]
-        train(model, max_epochs={"bridge": 30})
+        train(model, max_epochs={"fusion": 2, "bridge": 8}, batch_size=32)
     assert "methylation" in model.stages_ and model.stages_[-1] == "bridge"
     found = model.get_translated(mdata["rna"], "methylation")
     truth = np.log1p(mdata["Meth"].X.toarray())

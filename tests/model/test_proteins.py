@@ -14,7 +14,7 @@ from scmomer.datasets import synthetic
 SIZES = {"n_cells": 300, "n_genes": 80, "n_peaks": 200, "n_proteins": 12, "seed": 3}
 OPTIONS = {"n_latent": 16, "rna_encoder": "mlp", "atac_encoder": "mlp", "bridge_hidden": 32}
 OPTIONS |= {"bridge_n_heads": 1}
-EPOCHS = {"rna": 5, "protein": 20, "fusion": 20, "bridge": 60}
+EPOCHS = {"rna": 2, "protein": 10, "fusion": 10, "bridge": 40}
 
 
 def pick(mdata: MuData, **cells) -> MuData:
