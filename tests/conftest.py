@@ -29,7 +29,7 @@ import scmomer
 from scmomer._compat import keep_obs
 from scmomer.data import Cells
 from scmomer.datasets import synthetic
-from scmomer.model import _current
+from scmomer.model import _current_model
 from scmomer.module import SCMOMERModule, get_config
 from scmomer.nn import SparseRows
 
@@ -202,9 +202,9 @@ def heard(monkeypatch) -> None:
 def keep_current() -> Iterator[None]:
     """Gives each test the current model that it began with, and one thread, whatever others left."""
     torch.set_num_threads(1)  # sums in another order are not equal to the bit
-    before = _current._current
+    before = _current_model._current
     yield
-    _current._current = before
+    _current_model._current = before
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from scmomer.data._containers import (
     with_values,
 )
 from scmomer.data._counts import get_counts, layer_names, read_counts, warn_empty
-from scmomer.data._evidence import (
+from scmomer.data._guess_modality import (
     check_one_modality,
     describe,
     looks_like,
@@ -27,9 +27,10 @@ from scmomer.data._evidence import (
 )
 from scmomer.data._layers import Layers, layers_by_modality, reference_layers
 from scmomer.data._loader import cell_loader
+from scmomer.data._messages import assigned, called, display_name, warn
 from scmomer.data._names import FEW_MATCHES, check_unique, examples, prefix_to_drop, strip_versions
 from scmomer.data._neighbors import nearest
-from scmomer.data._parts import MuDataParts
+from scmomer.data._pickling import MuDataParts
 from scmomer.data._pseudobulk import (
     Pseudobulk,
     Values,
@@ -43,7 +44,6 @@ from scmomer.data._pseudobulk import (
 from scmomer.data._read import find_parts, keys_in, read_cells
 from scmomer.data._spec import ModelSpec
 from scmomer.data._split import SparseDataSplitter, Split, SplitRecord, split_cells
-from scmomer.data._texts import assigned, called, display_name, warn
 from scmomer.module import PeakPositions, parse_peaks, plain_chromosomes
 
 __all__ = [

@@ -10,9 +10,9 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import PROTEIN, RNA
-from scmomer.data._evidence import looks_like, modality_named
+from scmomer.data._guess_modality import looks_like, modality_named
+from scmomer.data._messages import display_name, warn
 from scmomer.data._names import check_unique, examples
-from scmomer.data._texts import display_name, warn
 from scmomer.module import MODALITY_TYPES
 
 

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
 
-from scmomer.data._texts import assigned, option, warn
+from scmomer.data._messages import assigned, option, warn
 from scmomer.module import MODALITY_TYPES
 
 _N_CELLS_PROBED: Final = 200  # when an error looks for counts in other places

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scmomer.data._texts import assigned, warn
+from scmomer.data._messages import assigned, warn
 from scmomer.module import looks_like_peaks, peaks_in_one_notation
 
 logger = logging.getLogger(__name__)

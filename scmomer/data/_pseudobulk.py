@@ -16,8 +16,8 @@ from mudata import MuData
 from scmomer._constants import ATAC
 from scmomer.data._containers import as_text, check_container, find_column, obs_column, usual_keys
 from scmomer.data._counts import layer_names
-from scmomer.data._evidence import check_one_modality, looks_like
-from scmomer.data._texts import assigned, display_name
+from scmomer.data._guess_modality import check_one_modality, looks_like
+from scmomer.data._messages import assigned, display_name
 
 #: Cells x peaks; a dense matrix may stay on disk.
 Values: TypeAlias = np.ndarray | sp.spmatrix | sp.sparray | h5py.Dataset

@@ -25,10 +25,10 @@ from scmomer.data._containers import (
     usual_keys,
 )
 from scmomer.data._counts import get_counts, warn_empty
-from scmomer.data._evidence import declared_modalities, describe, looks_like, modality_masks
+from scmomer.data._guess_modality import declared_modalities, describe, looks_like, modality_masks
+from scmomer.data._messages import display_name, layer_argument, warn
 from scmomer.data._names import advice, align_by_name, check_unique
 from scmomer.data._spec import ModelSpec
-from scmomer.data._texts import display_name, layer_argument, warn
 from scmomer.module import MODALITY_TYPES
 
 logger = logging.getLogger(__name__)

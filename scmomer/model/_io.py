@@ -10,7 +10,7 @@ from scvi.model.base import BaseModelClass
 from torch import Tensor, nn
 
 from scmomer.data import ModelSpec, SplitRecord
-from scmomer.model._current import set_current
+from scmomer.model._current_model import set_current
 from scmomer.model._folder import WEIGHTS, Folder
 from scmomer.module import ModuleConfig, config_from_dict, config_to_dict, former_state
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.model._current import get_current
+from scmomer.model._current_model import get_current
 from scmomer.model._scmomer import SCMOMER
 from scmomer.module import Encoder
 

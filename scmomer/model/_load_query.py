@@ -14,7 +14,7 @@ from mudata import MuData
 from scmomer._deprecated import warn_renamed
 from scmomer.data import Layers, called, codes, get_categories, obs_column, obs_columns, with_values
 from scmomer.inference import Inference
-from scmomer.model._current import set_current
+from scmomer.model._current_model import set_current
 from scmomer.model._results import ResultsMixin
 from scmomer.module import Decoder, SCMOMERModule
 from scmomer.train import fit_query_bias

@@ -12,7 +12,7 @@ import pandas as pd
 from scvi import settings
 
 from scmomer.data import Cells, Split, SplitRecord
-from scmomer.model._current import set_current
+from scmomer.model._current_model import set_current
 from scmomer.train import (
     Interrupted,
     RunOptions,

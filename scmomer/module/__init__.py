@@ -3,8 +3,8 @@
 from scmomer.module._bridge import Bridge
 from scmomer.module._config import BridgeConfig, ModuleConfig, StageConfig
 from scmomer.module._decoder import Decoder
-from scmomer.module._former import former_state, present_name
 from scmomer.module._module import CellEmbeddings, SCMOMERModule, average_predictions
+from scmomer.module._older_weights import former_state, present_name
 from scmomer.module._presets import config_from_dict, config_to_dict, get_config
 from scmomer.module.modalities import (
     MODALITY_TYPES,

@@ -19,7 +19,7 @@ from mudata import MuData
 import scmomer
 from scmomer._compat import keep_obs
 from scmomer._constants import INTEGRATION_SCORES
-from scmomer.data._texts import assigned, called, display_name, layer_argument, option
+from scmomer.data._messages import assigned, called, display_name, layer_argument, option
 from scmomer.datasets import synthetic
 from scmomer.tl import _integration_report
 

@@ -10,7 +10,7 @@ from mudata import MuData
 
 import scmomer
 from scmomer._compat import keep_obs
-from scmomer.data._evidence import modality_named
+from scmomer.data._guess_modality import modality_named
 
 USUAL = {
     "rna": ["rna", "RNA", "gex", "GEX", "Gene Expression", "gene_expression", "scRNA-seq"],

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import scmomer
-from scmomer.model import _folder
+from scmomer.model import _current_model, _folder
 
 META, WEIGHTS = "model.json", "weights.safetensors"
 
@@ -349,9 +349,9 @@ def test_weights_of_another_model_are_refused(folder, trained_rna, tmp_path, ref
 
 
 def test_a_failed_load_leaves_the_current_model(folder, trained):
-    from scmomer.model import _current, resolve_model
+    from scmomer.model import resolve_model
 
-    _current.set_current(trained)
+    _current_model.set_current(trained)
     (folder / META).write_text("{")
     with pytest.raises(ValueError, match="damage"):
         scmomer.load(folder)

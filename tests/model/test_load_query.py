@@ -8,7 +8,7 @@ import torch
 
 import scmomer
 from scmomer.datasets import synthetic
-from scmomer.model import _current
+from scmomer.model import _current_model
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_new_batches_follow_those_of_training(trained, adapted, query):
     assert adapted.spec.all_batches == ["batch1", "batch2", "new A", "new B"]
     assert adapted.spec.batches == trained.spec.batches == ["batch1", "batch2"]
     assert adapted is not trained and adapted.id != trained.id and adapted.is_trained
-    assert _current._current is adapted
+    assert _current_model._current is adapted
     assert trained.spec.query_batches == []
 
 

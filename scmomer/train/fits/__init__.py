@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 from scmomer.data import Cells, Split
 from scmomer.module import SCMOMERModule
+from scmomer.train.fits._bridge_state import record_co_measured, reset_bridge_fits, start_refining
 from scmomer.train.fits._depth import fit_depth_heads
-from scmomer.train.fits._encoders import cache_encoders
-from scmomer.train.fits._init import init_from_data
+from scmomer.train.fits._encoder_cache import cache_encoders
 from scmomer.train.fits._latent_basis import fit_latent_basis
-from scmomer.train.fits._pairs import record_co_measured, reset_bridge_fits, start_refining
 from scmomer.train.fits._query_bias import fit_query_bias
 from scmomer.train.fits._shrinkage import fit_shrinkage
+from scmomer.train.fits._start_values import init_from_data
 
 Fit = Callable[[SCMOMERModule, Cells, Split, int], None]
 """Changes a network in place, given cells, their split and a seed."""

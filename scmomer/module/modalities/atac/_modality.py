@@ -21,7 +21,7 @@ from scmomer.module.modalities.atac._config import PAPER_STAGE, PRESETS, STAGE, 
 from scmomer.module.modalities.atac._encoder import ViTEncoder, binarize
 from scmomer.module.modalities.atac._patches import patch_layout
 from scmomer.module.modalities.atac._peaks import parse_peaks
-from scmomer.module.modalities.atac._start import semantic_indexing
+from scmomer.module.modalities.atac._start_values import semantic_indexing
 from scmomer.nn import SparseRows, linear_bce, to_dense
 
 

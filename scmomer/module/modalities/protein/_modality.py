@@ -24,7 +24,7 @@ from scmomer.module.modalities.protein._encoder import (
     centered_log_ratio,
     protein_decoder,
 )
-from scmomer.module.modalities.protein._start import dispersions, protein_components
+from scmomer.module.modalities.protein._start_values import dispersions, protein_components
 from scmomer.nn import SparseRows, negative_binomial, to_dense, to_rows
 
 _MIN_STD = 0.1  # of a protein's centered log ratio

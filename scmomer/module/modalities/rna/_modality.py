@@ -19,7 +19,7 @@ from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
 from scmomer.module.modalities._encoders import Encoder, MLPEncoder
 from scmomer.module.modalities.rna._config import PAPER_STAGE, PRESETS, STAGE, RNAConfig
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
-from scmomer.module.modalities.rna._start import principal_components
+from scmomer.module.modalities.rna._start_values import principal_components
 from scmomer.nn import (
     SparseRows,
     log_normalize,

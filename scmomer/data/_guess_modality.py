@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scmomer._constants import ATAC, RNA, Modality
-from scmomer.data._texts import assigned
+from scmomer.data._messages import assigned
 from scmomer.module import MODALITY_TYPES, are_peaks, looks_like_peaks
 
 _COLUMNS: Final = ("feature_types", "feature_type", "modality")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 import scmomer
-from scmomer.model import _current, resolve_model
+from scmomer.model import _current_model, resolve_model
 
 
 @pytest.fixture
 def no_model(monkeypatch):
     """As in a new process."""
-    monkeypatch.setattr(_current, "_current", None)
+    monkeypatch.setattr(_current_model, "_current", None)
 
 
 def test_without_any_model_the_error_says_how_to_get_one(no_model, refuses, mdata):
