@@ -366,5 +366,5 @@ def test_former_names_work_with_a_warning(trained, classifier):
 
 
 def test_the_model_used_last_is_the_default(trained, mdata):
-    scmomer.model._current.set_current(trained)
+    scmomer.model._current_model.set_current(trained)
     assert CellTypeClassifier().model is trained
