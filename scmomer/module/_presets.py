@@ -67,6 +67,13 @@ _RENAMED = {
     "atac_depth": "atac_n_layers",
     "atac_heads": "atac_n_heads",
 }
+# Options that became something else.
+_REPLACED = {
+    "depth_share": "Pass depth_share= to translations.",
+    "depth_free_heads": "The first head has a depth term, further ones have not.",
+    "bridge_input": "Bridges read features and embedding; published: bridge_reads='features'.",
+    "bridge_input_atac": "Bridges from ATAC read its embedding; published: bridge_reads='features'.",
+}
 # Options that were off or the same in every size, and what they were.
 _REMOVED: dict[str, Any] = {
     "fusion_hidden": 0,
@@ -149,6 +156,9 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
     top_names = {f.name for f in fields(ModuleConfig)} - {*_RECORDS}
     allowed = top_names.union(*names.values())
     if unknown := sorted(set(overrides) - allowed):
+        if unknown[0] in _REPLACED:
+            msg = f"{unknown[0]} is no longer an option of the model. {_REPLACED[unknown[0]]}"
+            raise ValueError(msg)
         msg = f"Unknown model option(s) {unknown}. Choose among {sorted(allowed)}."
         raise ValueError(msg)
     for prefix, of in names.items():

@@ -306,3 +306,12 @@ def test_removed_options_raise_if_they_were_set(name):
     assert config_from_dict({**FORMER, name: only}) == get_config("small")
     with pytest.raises(ValueError, match=rf"Expected {name}={only!r}.*found 64.*train it again"):
         config_from_dict({**FORMER, name: 64 if only != 64 else 640})
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("depth_share", "to translations"), ("bridge_input", "bridge_reads='features'")],
+)
+def test_options_that_became_something_else_name_it(name, remedy):
+    with pytest.raises(ValueError, match=f"{name} is no longer an option.*{remedy}"):
+        get_config("small", **{name: 0.5})
