@@ -184,8 +184,6 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         **kwargs: Any,
     ) -> None:
         """Check and register a MuData; see :func:`scmomer.pp.setup_mudata`."""
-        # Layers of modalities that the signature does not name.
-        further = {f"{m}_layer": kwargs.pop(f"{m}_layer", None) for m in MODALITY_TYPES}
         setup_method_args = cls._get_setup_method_args(**locals())
         if not isinstance(mdata, MuData):
             msg = (
@@ -193,10 +191,10 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 "scmomer.pp.setup_anndata."
             )
             raise TypeError(msg)
-        named = {RNA: rna_layer, ATAC: atac_layer, PROTEIN: protein_layer}
-        layers = {m: named.get(m, further[f"{m}_layer"]) for m in MODALITY_TYPES}
-        setup_method_args["setup_args"] |= {f"{m}_layer": layer for m, layer in layers.items()}
-        setup_method_args["setup_args"].pop("further", None)
+        layers = {RNA: rna_layer, ATAC: atac_layer, PROTEIN: protein_layer}
+        for m in MODALITY_TYPES.keys() - layers.keys():  # that the signature does not name
+            layers[m] = kwargs.pop(f"{m}_layer", None)
+            setup_method_args["setup_args"][f"{m}_layer"] = layers[m]
         fields = mudata_fields(mdata, layers, batch_key, labels_key, modalities)
         manager = make_manager(fields, setup_method_args)
         manager.register_fields(mdata, **kwargs)

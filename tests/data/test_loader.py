@@ -66,19 +66,20 @@ def test_without_shuffling_the_order_is_fixed():
     assert [b.tolist() for b in sampler] == [b.tolist() for b in sampler]
 
 
+def with_positions(cells, indices, batch_size: int, shuffle: bool):
+    """A loader of both modalities that yields positions in `indices` too."""
+    both = ("rna", "atac")
+    return cell_loader(
+        cells, indices, modalities=both, batch_size=batch_size, shuffle=shuffle, with_position=True
+    )
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_positions_lead_back_to_cells(make_cells, shuffle):
     cells = make_cells()
     indices = np.random.default_rng(0).permutation(60)[:23]
     found = np.zeros((23, 30), np.float32)
-    loader = cell_loader(
-        cells,
-        indices,
-        modalities=("rna", "atac"),
-        batch_size=5,
-        shuffle=shuffle,
-        with_position=True,
-    )
+    loader = with_positions(cells, indices, 5, shuffle)
     for position, tensors in loader:
         assert tensors.counts["atac"].n_rows == len(position)
         rows = tensors.counts["rna"]
@@ -103,14 +104,7 @@ def test_only_what_an_encoder_reads_is_sorted(make_cells, cached):
 
     def batches(shuffle: bool) -> list[np.ndarray]:
         torch.manual_seed(0)
-        loader = cell_loader(
-            cells,
-            indices,
-            modalities=("rna", "atac"),
-            batch_size=20,
-            shuffle=shuffle,
-            with_position=True,
-        )
+        loader = with_positions(cells, indices, 20, shuffle)
         return [cells.lengths("rna")[indices[position]] for position, _ in loader]
 
     shuffled, in_order = batches(True), batches(False)
@@ -127,14 +121,7 @@ def test_cached_embeddings_are_those_of_the_cells(make_cells):
     cells = make_cells()
     cells.embeddings = {"rna": torch.arange(60.0)[:, None], "atac": torch.zeros(60, 1)}
     indices = np.array([7, 3, 50, 11, 20])
-    loader = cell_loader(
-        cells,
-        indices,
-        modalities=("rna", "atac"),
-        batch_size=2,
-        shuffle=True,
-        with_position=True,
-    )
+    loader = with_positions(cells, indices, 2, True)
     seen = []
     for position, tensors in loader:
         assert tensors.encoded["rna"][:, 0].tolist() == indices[position].tolist()

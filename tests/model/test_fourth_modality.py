@@ -34,11 +34,8 @@ class Methylation(ModalityModule):
     usual_names = "methylation|meth|dna methylation"
     registry_key = "methylation_counts"
     config_type = MethylationConfig
+    presets = {"small": (MethylationConfig(), StageConfig(min_steps=20))}
     head_reads = bridge_reads = "features"
-
-    @classmethod
-    def preset(cls, size):
-        return MethylationConfig(), StageConfig(min_steps=20)
 
     def make_encoder(self, features, config):
         return MLPEncoder(len(features), config.n_latent, self.config.hidden, 0.1, "none")

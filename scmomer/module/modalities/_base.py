@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import pandas as pd
 import scipy.sparse as sp
@@ -45,7 +45,9 @@ class ModalityModule(nn.Module, ABC):
     registry_key: ClassVar[str]
     """Key under which scvi-tools registers its counts."""
     config_type: ClassVar[type]
-    """Its configuration, a frozen dataclass."""
+    """Its configuration, a frozen dataclass with the field ``encoder``."""
+    presets: ClassVar[Mapping[str, tuple[Any, StageConfig]]]
+    """Its configuration and that of stage 1, by size; ``"small"`` for sizes that are not there."""
     has_depth: ClassVar[bool] = False
     """Whether decoders read the cell's depth."""
     depth_share: ClassVar[float] = 1.0
@@ -82,9 +84,9 @@ class ModalityModule(nn.Module, ABC):
         self.register_buffer("depth_std", torch.tensor(1.0))
 
     @classmethod
-    def preset(cls, size: Literal["small", "base", "paper"] | str) -> tuple[Any, StageConfig]:
+    def preset(cls, size: str) -> tuple[Any, StageConfig]:
         """Return the configuration of a size, and that of stage 1."""
-        return cls.config_type(), StageConfig()
+        return cls.presets.get(size, cls.presets["small"])
 
     @classmethod
     def check_names(cls, names: pd.Index, where: str, var: pd.DataFrame) -> None:

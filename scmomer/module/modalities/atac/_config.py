@@ -26,20 +26,22 @@ class ATACConfig:
     depth_term: bool = True  # decoders read the cell's depth
 
 
+_STAGE = StageConfig(min_steps=50)
 PRESETS = {
-    "small": ATACConfig(),
-    "base": ATACConfig(n_patches=128, dim=128, n_layers=4, n_heads=8, mlp_dim=512),
-    "paper": ATACConfig(
-        n_patches=128,
-        patch_weights="shared",
-        dim=512,
-        n_layers=6,
-        n_heads=8,
-        mlp_dim=2048,
-        peak_skip=False,
-        pos_weight=5.0,
-        depth_term=False,
+    "small": (ATACConfig(), _STAGE),
+    "base": (ATACConfig(n_patches=128, dim=128, n_layers=4, n_heads=8, mlp_dim=512), _STAGE),
+    "paper": (
+        ATACConfig(
+            n_patches=128,
+            patch_weights="shared",
+            dim=512,
+            n_layers=6,
+            n_heads=8,
+            mlp_dim=2048,
+            peak_skip=False,
+            pos_weight=5.0,
+            depth_term=False,
+        ),
+        StageConfig(100, 1e-4, batch_size=32, weight_decay=0.0, patience=3),
     ),
 }
-STAGE = StageConfig(min_steps=50)
-PAPER_STAGE = StageConfig(100, 1e-4, batch_size=32, weight_decay=0.0, patience=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,11 @@ from scvi import REGISTRY_KEYS
 from torch import Tensor
 
 from scmomer.module._bridge import Bridge
-from scmomer.module._config import ModuleConfig, StageConfig
+from scmomer.module._config import ModuleConfig
 from scmomer.module._decoder import Decoder
 from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
 from scmomer.module.modalities._encoders import Encoder, MLPEncoder
-from scmomer.module.modalities.atac._config import PAPER_STAGE, PRESETS, STAGE, ATACConfig
+from scmomer.module.modalities.atac._config import PRESETS, ATACConfig
 from scmomer.module.modalities.atac._encoder import ViTEncoder, binarize
 from scmomer.module.modalities.atac._patches import patch_layout
 from scmomer.module.modalities.atac._peaks import parse_peaks
@@ -33,17 +32,13 @@ class ATACModality(ModalityModule):
     usual_names = "atac|peaks?|chromatin( accessibility)?|accessibility|(sc|sn)atac( seq)?|atac seq"
     registry_key = REGISTRY_KEYS.ATAC_X_KEY
     config_type = ATACConfig
+    presets = PRESETS
     has_depth = True
     depth_share = 0.7  # RNA predicts the ATAC depth of a cell roughly: benchmarks/ablation.py
     bridge_reads = head_reads = "embedding"  # bridges that read peaks overfit
     centers_inputs = False
 
     config: ATACConfig
-
-    @classmethod
-    def preset(cls, size: str) -> tuple[Any, StageConfig]:
-        """Return the configuration of a size, and that of stage 1."""
-        return PRESETS[size], PAPER_STAGE if size == "paper" else STAGE
 
     @classmethod
     def check_names(cls, names: pd.Index, where: str, var: pd.DataFrame) -> None:

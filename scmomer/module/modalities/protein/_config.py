@@ -17,4 +17,4 @@ class ProteinConfig:
     dropout: float = 0.3
 
 
-STAGE = StageConfig(min_steps=200)
+PRESETS = {"small": (ProteinConfig(), StageConfig(min_steps=200))}

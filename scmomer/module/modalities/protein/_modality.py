@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,11 @@ from scvi import REGISTRY_KEYS
 from torch import Tensor
 
 from scmomer.module._bridge import Bridge
-from scmomer.module._config import ModuleConfig, StageConfig
+from scmomer.module._config import ModuleConfig
 from scmomer.module._decoder import Decoder
 from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
 from scmomer.module.modalities._encoders import Encoder
-from scmomer.module.modalities.protein._config import STAGE, ProteinConfig
+from scmomer.module.modalities.protein._config import PRESETS, ProteinConfig
 from scmomer.module.modalities.protein._encoder import (
     ProteinDecoder,
     ProteinEncoder,
@@ -39,14 +38,10 @@ class ProteinModality(ModalityModule):
     usual_names = "proteins?|prot|adts?|antibody capture|antibody|antibodies|surface proteins?"
     registry_key = REGISTRY_KEYS.PROTEIN_EXP_KEY
     config_type = ProteinConfig
+    presets = PRESETS
     # In antibody counts depth is mostly the cell's size, which RNA predicts well.
     has_depth = True
     published_reads = "both"  # the published code has no protein
-
-    @classmethod
-    def preset(cls, size: str) -> tuple[Any, StageConfig]:
-        """Return the configuration of a size, and that of stage 1."""
-        return ProteinConfig(), STAGE
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a perceptron on centered log ratios."""

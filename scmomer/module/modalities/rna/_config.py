@@ -39,26 +39,28 @@ class RNAConfig:
     scale_genes: bool = True  # error in units of each gene's spread; published: unscaled
 
 
+_STAGE = StageConfig(min_steps=50)
 PRESETS = {
-    "small": RNAConfig(),
-    "base": RNAConfig(dim=128, n_layers=4, n_heads=8, ff_mult=4),
-    "paper": RNAConfig(
-        tokens="all",
-        binning="log2",
-        attention="favor",
-        dim=200,
-        n_layers=6,
-        n_heads=10,
-        dim_head=64,
-        ff_mult=4,
-        value_skip=False,
-        frozen_positions=True,
-        target_sum=1e4,
-        scale_genes=False,
+    "small": (RNAConfig(), _STAGE),
+    "base": (RNAConfig(dim=128, n_layers=4, n_heads=8, ff_mult=4), _STAGE),
+    "paper": (
+        RNAConfig(
+            tokens="all",
+            binning="log2",
+            attention="favor",
+            dim=200,
+            n_layers=6,
+            n_heads=10,
+            dim_head=64,
+            ff_mult=4,
+            value_skip=False,
+            frozen_positions=True,
+            target_sum=1e4,
+            scale_genes=False,
+        ),
+        StageConfig(100, 1e-4, batch_size=3, weight_decay=0.0, patience=3),
     ),
 }
-STAGE = StageConfig(min_steps=50)
-PAPER_STAGE = StageConfig(100, 1e-4, batch_size=3, weight_decay=0.0, patience=3)
 
 
 def resolve_attention(config: ModuleConfig, n_expressed: float) -> ModuleConfig:

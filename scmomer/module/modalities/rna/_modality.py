@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,11 @@ from scvi import REGISTRY_KEYS
 from torch import Tensor
 
 from scmomer.module._bridge import Bridge
-from scmomer.module._config import ModuleConfig, StageConfig
+from scmomer.module._config import ModuleConfig
 from scmomer.module._decoder import Decoder
 from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
 from scmomer.module.modalities._encoders import Encoder, MLPEncoder
-from scmomer.module.modalities.rna._config import PAPER_STAGE, PRESETS, STAGE, RNAConfig
+from scmomer.module.modalities.rna._config import PRESETS, RNAConfig
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
 from scmomer.module.modalities.rna._start_values import principal_components
 from scmomer.nn import (
@@ -44,6 +43,7 @@ class RNAModality(ModalityModule):
     )
     registry_key = REGISTRY_KEYS.X_KEY
     config_type = RNAConfig
+    presets = PRESETS
 
     config: RNAConfig
     target_sum: Tensor
@@ -69,11 +69,6 @@ class RNAModality(ModalityModule):
         # Of log counts and log expressed genes of training cells.
         self.register_buffer("library_mean", torch.zeros(2))
         self.register_buffer("library_std", torch.ones(2))
-
-    @classmethod
-    def preset(cls, size: str) -> tuple[Any, StageConfig]:
-        """Return the configuration of a size, and that of stage 1."""
-        return PRESETS[size], PAPER_STAGE if size == "paper" else STAGE
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a Performer over genes, or a perceptron."""
