@@ -28,7 +28,7 @@ from scmomer.data._guess_modality import (
 from scmomer.data._layers import Layers, layers_by_modality, reference_layers
 from scmomer.data._loader import cell_loader
 from scmomer.data._messages import assigned, called, display_name, warn
-from scmomer.data._names import FEW_MATCHES, check_unique, examples, prefix_to_drop, strip_versions
+from scmomer.data._names import FEW_MATCHES, check_unique, examples, prefix_to_drop
 from scmomer.data._neighbors import nearest
 from scmomer.data._pickling import MuDataParts
 from scmomer.data._pseudobulk import (
@@ -49,7 +49,6 @@ from scmomer.module import PeakPositions, parse_peaks, plain_chromosomes
 __all__ = [
     "obs_column",
     "find_same_cell",
-    "strip_versions",
     "as_text",
     "prefix_to_drop",
     "obs_columns",

@@ -12,13 +12,12 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scmomer.data._messages import assigned, warn
-from scmomer.module import looks_like_peaks, peaks_in_one_notation
+from scmomer.module import looks_like_peaks, peaks_in_one_notation, strip_versions
 
 logger = logging.getLogger(__name__)
 
 FEW_MATCHES = 0.2
 _MIN_MISSPELLED = 0.05  # share of genes that deserves a warning: a few symbols differ in case
-_VERSION = r"^(ENS[A-Z]*\d+)\.\d+(?:_PAR_Y)?$"  # not of symbols such as AC012345.2
 
 
 def check_unique(names: pd.Index, where: str, remedy: str | None = None) -> None:
@@ -111,11 +110,6 @@ def _by_coordinates(
         return by_name
     logger.info("Peaks of %s are matched by coordinates: their names differ in notation.", where)
     return column
-
-
-def strip_versions(names: pd.Index) -> pd.Index:
-    """Return gene names without surrounding spaces and without versions of Ensembl ids."""
-    return names.str.strip().str.replace(_VERSION, r"\1", case=False, regex=True)
 
 
 def _warn_of_spelling(found: pd.Index, expected: pd.Index, column: np.ndarray) -> None:

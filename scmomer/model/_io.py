@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scvi.model.base import BaseModelClass
@@ -29,6 +30,8 @@ class ModelFile:
     """What training and validation cells were drawn from; None in older folders."""
     history: dict[str, pd.DataFrame]
     tensors: dict[str, Tensor]
+    origin: dict[str, Any] | None = None
+    """What the model began with, if that was another one."""
 
 
 def write_model(file: ModelFile, path: Path, overwrite: bool) -> None:
@@ -39,6 +42,7 @@ def write_model(file: ModelFile, path: Path, overwrite: bool) -> None:
         "spec": file.spec.to_dict(),
         "config": config_to_dict(file.config),
         "stages": list(file.stages),
+        "origin": file.origin,
         "split": None if file.split is None else asdict(file.split),
         "history": {s: t.reset_index().to_dict("list") for s, t in file.history.items()},
     }
@@ -72,6 +76,7 @@ def read_model(path: Path) -> ModelFile:
             None if split is None else SplitRecord.from_dict(split),
             {stage: table.set_index("epoch") for stage, table in tables.items()},
             former_state(tensors),
+            meta.get("origin"),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(_FOLDER.damage_message(path, error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from scmomer.data import (
     resolve_modalities,
 )
 from scmomer.model._copies import CopiesMixin
+from scmomer.model._current_model import set_current
+from scmomer.model._init_from import begin, plan_start, registered_features
 from scmomer.model._io import (
     ModelFile,
     damage_message,
@@ -77,6 +80,16 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         ``"small"`` trains in minutes on two CPU cores, ``"base"`` is meant for one GPU,
         ``"paper"`` is the published architecture to the layer. ``"auto"`` is ``"base"`` on a
         GPU, else ``"small"``.
+    init_from
+        A trained model, or its folder, to begin with: encoders, bridges, fusion and decoders are
+        copied, genes and proteins by name, peaks by overlap, batches by name. What is new to it
+        starts as usual, or without influence where it is read. Sizes are those of that model,
+        and so are modalities that `data` lack: they are kept. The model can be used at once, and
+        :attr:`origin_` and a log message say what was copied, and what not and why. See
+        :meth:`train` for what is trained then.
+    allow_new_sizes
+        With `init_from`, start parts anew that `size` or `options` make another size; otherwise
+        that is an error.
     options
         Fields of :class:`scmomer.module.ModuleConfig` to replace, those of the encoders as
         ``rna_<field>``, ``atac_<field>`` and ``protein_<field>``, those of the bridges as
@@ -90,7 +103,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     TypeError
         If `data` is neither AnnData nor MuData.
     ValueError
-        If `data` is not registered, or an option is unknown.
+        If `data` is not registered, or an option is unknown; or if the model to begin with is not
+        trained, has other modalities, or is of another species, assembly or size.
 
     Examples
     --------
@@ -99,9 +113,16 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
     >>> model = scmomer.SCMOMER(mdata)
     >>> model.train()
     >>> mdata.obsm["X_scmomer"] = model.get_latent_representation()
+
+    Begin with a trained model:
+
+    >>> model = scmomer.SCMOMER(mdata, init_from="atlas.scmomer")
+    >>> model.train()
     """
 
     _module_cls = SCMOMERModule
+    origin_: dict[str, Any] | None = None
+    """What the model began with, if that was another one."""
 
     def __init__(
         self,
@@ -109,6 +130,8 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         registry: dict[str, Any] | None = None,
         *,
         size: Literal["auto", "small", "base", "paper"] = "auto",
+        init_from: SCMOMER | str | Path | None = None,
+        allow_new_sizes: bool = False,
         **options: Any,
     ):
         if data is None and registry is None:
@@ -124,21 +147,43 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         self.stages_: tuple[str, ...] = ()
         if data is None:
             return
-        self.init_params_ = self._get_init_params(locals())
+        # Without the source, which would live as long as this model.
+        self.init_params_ = self._get_init_params({**locals(), "init_from": None})
         encoders = {
             m: options.pop(f"{m}_encoder")
             for m in MODALITY_TYPES
             if isinstance(options.get(f"{m}_encoder"), Encoder)
         }
         options |= {f"{m}_encoder": "custom" for m in encoders}
-        config = get_config(size, has_gpu=torch.cuda.is_available(), **options)
         spec = _read_spec(data, self.registry["setup_args"])
+        has_gpu = torch.cuda.is_available()
+        if init_from is not None:
+            source = self._source(init_from)
+            start = plan_start(source, spec, size, options, encoders, has_gpu)
+            self._build(start.spec, start.config, start.encoders)
+            begin(self, start, self._training_cells(), allow_new_sizes)
+            set_current(self)
+            return
+        config = get_config(size, has_gpu=has_gpu, **options)
         if RNA in spec.features:
             rna = replace(spec, features={RNA: spec.features[RNA]})  # without reading peaks
             with called(argument=None):
                 lengths = read_cells(data, rna, check=False).lengths(RNA)
             config = resolve_attention(config, float(np.median(lengths)))
         self._build(spec, config, encoders)
+
+    @classmethod
+    def _source(cls, init_from: SCMOMER | str | Path) -> SCMOMER:
+        """Return the model to begin with."""
+        if isinstance(init_from, str | os.PathLike):
+            return cls.load(init_from, accelerator="cpu")
+        if not isinstance(init_from, SCMOMER):
+            msg = (
+                "Expected init_from= to be a trained SCMOMER or the path of its folder, found "
+                f"{type(init_from).__name__}."
+            )
+            raise TypeError(msg)
+        return init_from
 
     def _build(
         self, spec: ModelSpec, config: ModuleConfig, encoders: Mapping[str, Encoder]
@@ -255,8 +300,9 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
                 "with data that have all of its features: `model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)
+        modality = self.registry["setup_args"].get("modality")  # None of a MuData
         with called(argument=None):
-            return read_cells(self.adata, self.spec, check=False)
+            return read_cells(self.adata, self.spec, modality=modality, check=False)
 
     @property
     def target_sum(self) -> float:
@@ -291,6 +337,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             self._split,
             self.history or {},
             self.module.state_dict(),
+            self.origin_,
         )
         write_model(file, Path(path).expanduser(), overwrite)
 
@@ -320,7 +367,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(damage_message(path, error)) from error
         model.id, model.stages_, model.history_ = file.model_id, file.stages, file.history
-        model._split = file.split
+        model._split, model.origin_ = file.split, file.origin
         load_weights(model.module, file.tensors, path)
         if adata is not None:
             model._attach(adata)
@@ -354,7 +401,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
 
     def _check_fits(self, found: ModelSpec) -> None:
         """Raise if registered data lack modalities or features of the model."""
-        for modality, names in self.spec.features.items():
+        for modality, names in registered_features(self.spec).items():
             there = found.features.get(modality, pd.Index([]))
             if not names.isin(there).all():
                 missing = names[~names.isin(there)]

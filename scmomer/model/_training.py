@@ -13,14 +13,18 @@ from scvi import settings
 
 from scmomer.data import Cells, Split, SplitRecord
 from scmomer.model._current_model import set_current
+from scmomer.module import frozen_parameters, has_point
 from scmomer.train import (
     Interrupted,
     RunOptions,
     StageProgress,
     Terminated,
+    builds_on,
     clone_state,
     configure,
     ends_on_sigterm,
+    has_cells,
+    held,
     init_from_data,
     invalidated_stages,
     n_steps,
@@ -34,6 +38,8 @@ from scmomer.train import (
 )
 
 if TYPE_CHECKING:
+    from torch.nn import Parameter
+
     from scmomer.data import ModelSpec
     from scmomer.module import ModuleConfig, SCMOMERModule, StageConfig
 
@@ -48,6 +54,7 @@ class TrainingMixin:
     spec: ModelSpec
     stages_: tuple[str, ...]
     history_: dict[str, pd.DataFrame] | None
+    origin_: dict[str, Any] | None
     is_trained_: bool
     _is_warm = False
     _split: SplitRecord | None = None
@@ -68,6 +75,7 @@ class TrainingMixin:
         batch_size: int | dict[str, int] | None = None,
         early_stopping: bool = True,
         stages: Sequence[str] | None = None,
+        freeze: str | Sequence[str] | None = None,
         resume: bool = False,
         enable_progress_bar: bool = True,
         plan_kwargs: dict[str, Any] | None = None,
@@ -104,6 +112,13 @@ class TrainingMixin:
         stages
             Run only these stages, in the usual order. Stages that build on one of them count as
             unfinished then: ``train(resume=True)`` runs these.
+        freeze
+            What training leaves as it is: ``"encoders"``, ``"none"``, ``"all_but_last"``
+            (of the encoders all but the last third of the blocks, the final norms and what reads
+            them, as published), or names of parts, such as ``("rna_encoder", "fusion")``; parts are
+            the encoders, ``"fusion"``, ``"bridges"`` and ``"decoders"``. Default: the encoders
+            that were copied with ``init_from``, otherwise nothing. Stages without anything left to
+            train are skipped and named in the log.
         resume
             Go on after an interruption: skip stages that are finished.
         enable_progress_bar
@@ -117,7 +132,8 @@ class TrainingMixin:
         Raises
         ------
         ValueError
-            If a stage is unknown or not possible with the registered modalities.
+            If a stage is unknown or not possible with the registered modalities; if `freeze` leaves
+            nothing to train; if a stage builds on one that the model in ``init_from`` never had.
         RuntimeError
             If the model was loaded without data.
         SystemExit
@@ -139,8 +155,10 @@ class TrainingMixin:
         ``finally:`` blocks run and a script ends there.
         """
         cells = self._training_cells()
+        frozen = frozen_parameters(self.module, self._freeze(freeze))
         wanted = self._wanted_stages(stages, max_epochs, batch_size)
-        done = self.stages_ if resume else ()
+        wanted = self._useful_stages(wanted, stages is not None, cells, frozen)
+        done = self._done_here() if resume else ()
         record = SplitRecord.new(train_size, validation_size, shuffle_set_split)
         if done and self._split is not None:
             record = self._split  # an unseeded draw would differ
@@ -164,7 +182,8 @@ class TrainingMixin:
         }
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
         self._start_warm(cells, split[0])
-        self._run(cells, split, configs, options, enable_progress_bar)
+        with held(frozen):
+            self._run(cells, split, configs, options, enable_progress_bar)
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
         set_current(self)  # type: ignore[arg-type]
 
@@ -184,6 +203,68 @@ class TrainingMixin:
             msg = f"Expected stages among {list(possible)}, found {unknown}."
             raise ValueError(msg)
         return [s for s in possible if stages is None or s in stages]
+
+    def _freeze(self, freeze: str | Sequence[str] | None) -> str | Sequence[str]:
+        """Return what to freeze: with a model to begin with, by default its encoders."""
+        if freeze is None:
+            known = () if self.origin_ is None else self.origin_["copied"]
+            return [f"{m}_encoder" for m in self.module.modalities if f"{m} encoder" in known]
+        return freeze
+
+    def _done_here(self) -> tuple[str, ...]:
+        """Return the stages that were finished on the registered data."""
+        if self.origin_ is None:
+            return self.stages_
+        return tuple(s for s in self.stages_ if s in (self.history_ or {}))
+
+    def _useful_stages(
+        self, wanted: list[str], named: bool, cells: Cells, frozen: list[Parameter]
+    ) -> list[str]:
+        """Return the stages that have cells and something to train; log those that have not.
+
+        Raises
+        ------
+        ValueError
+            If none is left, or a stage lacks one that it builds on.
+        """
+        skipped = {}
+        for stage in wanted:
+            if not has_cells(stage, cells, self.config.bridge.use_unpaired_rna):
+                skipped[stage] = "the data have no cells for it"
+            elif not has_point(self.module, stage, frozen):
+                skipped[stage] = "what it trains is frozen"
+            elif not named and self.origin_ is not None and self._is_past(stage):
+                skipped[stage] = "the encoder was copied, and decoders read fused embeddings"
+        left = [s for s in wanted if s not in skipped]
+        if not left:
+            reasons = "; ".join(f"{s!r}: {why}" for s, why in skipped.items())
+            msg = (
+                f"Expected a stage to train, found none: {reasons}. Freeze less, for example "
+                f"freeze='none', or name other stages among {list(possible_stages(self.module))}."
+            )
+            raise ValueError(msg)
+        if self.origin_ is not None:
+            self._check_foundations(left)
+        for stage, why in skipped.items():
+            logger.info("Stage %r is skipped: %s.", stage, why)
+        return left
+
+    def _is_past(self, stage: str) -> bool:
+        """Return whether stage 1 of an encoder would only disturb what was fused with it."""
+        return stage in self.spec.features and {stage, "fusion"} <= {*self.stages_}
+
+    def _check_foundations(self, wanted: list[str]) -> None:
+        """Raise if a stage builds on one that neither the source nor this call trains."""
+        known = {*self.stages_, *wanted}
+        for stage in wanted:
+            missing = [s for s in builds_on(stage, self.module) if s not in known]
+            if missing:
+                msg = (
+                    f"Expected a model with stages {missing} in init_from= to train {stage!r}, "
+                    f"found one with {list(self.stages_)}. Train them too: "
+                    f"stages={[*missing, *wanted]}."
+                )
+                raise ValueError(msg)
 
     def _run(
         self,
@@ -257,6 +338,8 @@ class TrainingMixin:
         seed_stage(stage)
         seed = settings.seed or 0
         run_before(stage, self.module, cells, split, seed)
-        table = run_stage(self, cells, split, stage, config, progress, options)
+        table = run_stage(
+            self, cells, split, stage, config, progress, options, improve=self.origin_ is not None
+        )
         run_after(stage, self.module, cells, split, seed)
         return table

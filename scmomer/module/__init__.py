@@ -3,9 +3,11 @@
 from scmomer.module._bridge import Bridge
 from scmomer.module._config import BridgeConfig, ModuleConfig, StageConfig
 from scmomer.module._decoder import Decoder
+from scmomer.module._freezing import FREEZE, frozen_parameters, has_point, part_names
 from scmomer.module._module import CellEmbeddings, SCMOMERModule, average_predictions
 from scmomer.module._older_weights import former_state, present_name
 from scmomer.module._presets import config_from_dict, config_to_dict, get_config
+from scmomer.module._transfer import Transfer, copy_tensors, modality_of
 from scmomer.module.modalities import (
     MODALITY_TYPES,
     Encoded,
@@ -15,15 +17,21 @@ from scmomer.module.modalities import (
 )
 from scmomer.module.modalities.atac import (
     ATACConfig,
+    IntervalPairs,
     PatchLayout,
     PeakPositions,
+    Spans,
     ViTEncoder,
     are_peaks,
+    containing_center,
     looks_like_peaks,
+    on_one_line,
+    overlapping,
     parse_peaks,
     patch_layout,
     peaks_in_one_notation,
     plain_chromosomes,
+    shared_chromosomes,
 )
 from scmomer.module.modalities.protein import ProteinConfig, ProteinDecoder, ProteinEncoder
 from scmomer.module.modalities.rna import (
@@ -31,9 +39,11 @@ from scmomer.module.modalities.rna import (
     RNAConfig,
     RNAModality,
     resolve_attention,
+    strip_versions,
 )
 
 __all__ = [
+    "FREEZE",
     "MODALITY_TYPES",
     "ATACConfig",
     "Bridge",
@@ -42,6 +52,7 @@ __all__ = [
     "Decoder",
     "Encoded",
     "Encoder",
+    "IntervalPairs",
     "MLPEncoder",
     "ModalityModule",
     "ModuleConfig",
@@ -54,19 +65,31 @@ __all__ = [
     "RNAConfig",
     "RNAModality",
     "SCMOMERModule",
+    "Spans",
     "StageConfig",
+    "Transfer",
     "ViTEncoder",
     "are_peaks",
     "average_predictions",
     "config_from_dict",
     "config_to_dict",
+    "containing_center",
+    "copy_tensors",
     "former_state",
+    "frozen_parameters",
     "get_config",
+    "has_point",
     "looks_like_peaks",
+    "modality_of",
+    "on_one_line",
+    "overlapping",
     "parse_peaks",
+    "part_names",
     "patch_layout",
     "peaks_in_one_notation",
     "plain_chromosomes",
     "present_name",
     "resolve_attention",
+    "shared_chromosomes",
+    "strip_versions",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,11 @@ class Bridge(nn.Module):
     center
         Subtract the mean of the features.
     """
+
+    feature_axes: ClassVar[dict[str, int]] = {"features": 0, "scale": 0, "shift": 0}
+    """Tensors with one entry for each feature, and the axis."""
+    input_tables: ClassVar[tuple[str, ...]] = ("features",)
+    """Those of them that features are multiplied with."""
 
     scale: Tensor
     shift: Tensor

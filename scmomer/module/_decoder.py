@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,16 @@ class Decoder(nn.Module):
     training, as differences from the average batch: predictions for other batches stay the same to
     the bit.
     """
+
+    feature_axes: ClassVar[dict[str, int]] = {
+        "linear.weight": 0,
+        "linear.bias": 0,
+        "batch_bias": 0,
+        "depth_slope": 0,
+        "scale": 0,
+        "query_bias": 0,
+    }
+    """Tensors with one entry for each feature, and the axis."""
 
     scale: Tensor | None
     query_bias: Tensor | None

@@ -122,7 +122,13 @@ def _present_names(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) -> ModuleConfig:
+def get_config(
+    size: Size = "auto",
+    *,
+    has_gpu: bool = False,
+    base: ModuleConfig | None = None,
+    **overrides: Any,
+) -> ModuleConfig:
     """Return the configuration of a size, with some fields replaced.
 
     Parameters
@@ -133,6 +139,8 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
         else ``"small"``.
     has_gpu
         Whether training will run on a GPU.
+    base
+        Replace the fields of this configuration, not those of a size.
     overrides
         Fields of :class:`ModuleConfig` by name, those of a modality or of the bridges with its
         name as prefix (``rna_dim``, ``bridge_hidden``); ``tokens`` and ``binning`` may stand
@@ -149,9 +157,10 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
         msg = f"Expected size to be one of {['auto', *_SIZES]}, found {size!r}."
         raise ValueError(msg)
     overrides = _present_names(overrides)
-    own = {m: kind.preset(size) for m, kind in MODALITY_TYPES.items()}
-    records: dict[str, Any] = {"bridge": _SIZES[size].bridge}
-    records |= {m: config for m, (config, _) in own.items()}
+    base = _preset(size) if base is None else base
+    # A modality that was added after the base was written has its usual configuration.
+    rest = {m: kind.preset(size)[0] for m, kind in MODALITY_TYPES.items()}
+    records: dict[str, Any] = {"bridge": base.bridge, **rest, **base.modalities}
     names = {prefix: _prefixed(type(record), prefix) for prefix, record in records.items()}
     top_names = {f.name for f in fields(ModuleConfig)} - {*_RECORDS}
     allowed = top_names.union(*names.values())
@@ -166,14 +175,23 @@ def get_config(size: Size = "auto", *, has_gpu: bool = False, **overrides: Any) 
         records[prefix] = replace(records[prefix], **chosen)
         _check_choices(f"{prefix}_", records[prefix])
     config = replace(
-        _SIZES[size],
+        base,
         bridge=records.pop("bridge"),
         modalities=records,
-        stages={**{m: stage for m, (_, stage) in own.items()}, **_SIZES[size].stages},
+        stages={**_first_stages(size), **base.stages},
         **{k: v for k, v in overrides.items() if k in top_names},
     )
     _check_choices("", config)
     return config
+
+
+def _preset(size: str) -> ModuleConfig:
+    own = {m: kind.preset(size)[0] for m, kind in MODALITY_TYPES.items()}
+    return replace(_SIZES[size], modalities=own)
+
+
+def _first_stages(size: str) -> dict[str, StageConfig]:
+    return {m: kind.preset(size)[1] for m, kind in MODALITY_TYPES.items()}
 
 
 def config_to_dict(config: ModuleConfig) -> dict[str, Any]:
@@ -191,11 +209,17 @@ def config_from_dict(values: Mapping[str, Any]) -> ModuleConfig:
     """
     values = dict(values if "modalities" in values else _from_flat(values))
     values["modalities"] = {
-        m: MODALITY_TYPES[m].config_type(**own) for m, own in values["modalities"].items()
+        m: MODALITY_TYPES[m].config_type(**_with_tuples(own))
+        for m, own in values["modalities"].items()
     }
     values["bridge"] = BridgeConfig(**values["bridge"])
     values["stages"] = {k: StageConfig(**v) for k, v in values["stages"].items()}
     return ModuleConfig(**values)
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the lists of JSON back into tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def _from_flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def build(
         msg = f"{source} lacks tensors of the network: {rest[:8]}."
         raise ValueError(msg)
     model.module.load_state_dict({**state, **found})
+    model.origin_ = {"publication": source, "file": Path(path).name, "untrained": list(untrained)}
     model.stages_ = ("rna", "bridge") if bridged else ("rna",)
     logger.info(
         "%s: %d tensors of %s loaded; left out: %s.",

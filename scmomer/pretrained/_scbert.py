@@ -79,7 +79,7 @@ def load_scbert(
         index,
         options={**sizes, **defaults, **options},
         bridged=False,
-        untrained=UNTRAINED,
+        untrained=("modalities.rna.encoder.pool.", *UNTRAINED),  # has no parameters here
         source=_SOURCE,
         path=path,
         accelerator=accelerator,

@@ -3,7 +3,10 @@
 from scmomer.train._callbacks import StageProgress, clone_state
 from scmomer.train._stages import (
     RunOptions,
+    builds_on,
     configure,
+    has_cells,
+    held,
     invalidated_stages,
     n_steps,
     possible_stages,
@@ -25,6 +28,9 @@ __all__ = [
     "RunOptions",
     "StageProgress",
     "Terminated",
+    "builds_on",
+    "has_cells",
+    "held",
     "configure",
     "clone_state",
     "ends_on_sigterm",

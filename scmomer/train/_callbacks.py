@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from scmomer.module import MODALITY_TYPES
+from scmomer.train._plan import StagePlan
 
 VALIDATION_LOSS = "validation_loss"
 # What the loss of a stage is of; see scmomer.train._objectives.
@@ -36,12 +37,25 @@ class KeepBest(pl.Callback):
 
     :meth:`restore` puts them back after the stage. Without validation cells nothing is remembered
     and the last weights stay.
+
+    Parameters
+    ----------
+    at_start
+        Whether the weights before the first epoch compete: those of a trained model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_start: bool = False) -> None:
+        self.at_start = at_start
         self.best_loss = float("inf")
         self.best_epoch: int | None = None
         self._weights: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights and compute their validation loss, if they compete."""
+        loss = cast(StagePlan, pl_module).validation_loss(trainer) if self.at_start else None
+        if loss is not None:
+            self.best_loss, self.best_epoch = loss, -1
+            self._weights = clone_state(_module(pl_module))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Copy the weights if the loss is the lowest so far."""

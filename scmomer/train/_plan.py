@@ -64,6 +64,25 @@ class StagePlan(pl.LightningModule):
         """Loss of a validation minibatch."""
         self._log(batch, "validation")
 
+    @torch.no_grad()
+    def validation_loss(self, trainer: pl.Trainer) -> float | None:
+        """Return the loss of the validation cells outside of an epoch; None if there are none."""
+        loader = trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+        losses, n_cells = [], []
+        mode = self.module.training
+        self.module.eval()
+        self.on_validation_epoch_start()
+        for cells in loader:
+            batch = self.transfer_batch_to_device(cells, self.device, 0)
+            losses.append(stage_loss(self.module, self.stage, batch)[0])
+            n_cells.append(batch.n_cells)
+        self.on_validation_epoch_end()
+        self.module.train(mode)
+        if not losses:
+            return None
+        weights = torch.tensor(n_cells, dtype=torch.float32, device=self.device)
+        return float((torch.stack(losses) * weights).sum() / weights.sum())
+
     def on_validation_epoch_start(self) -> None:
         """Fix what validation hides, so that its losses can be compared between epochs."""
         devices = [self.device] if self.device.type == "cuda" else []

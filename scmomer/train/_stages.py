@@ -68,6 +68,34 @@ def n_steps(stage: str, cells: Cells, split: Split, config: StageConfig, unpaire
     return config.max_epochs * int((-(-n_cells // config.batch_size)).sum())
 
 
+def has_cells(stage: str, cells: Cells, unpaired: bool) -> bool:
+    """Return whether any cell has what a stage needs."""
+    if stage in MODALITY_TYPES and stage not in cells.counts:
+        return False
+    every = np.arange(cells.n_cells)
+    return len(stage_cells(stage, cells, (every, every, every), unpaired)[0]) > 0
+
+
+def builds_on(stage: str, module: SCMOMERModule) -> tuple[str, ...]:
+    """Return the stages that come before one."""
+    if stage == "fusion":
+        return tuple(module.modalities)
+    return (*module.modalities, "fusion") if stage == "bridge" else ()
+
+
+@contextmanager
+def held(parameters: Iterable[torch.nn.Parameter]) -> Iterator[None]:
+    """Keep parameters from being trained."""
+    frozen = [p for p in parameters if p.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
 def tokens_per_cell(module: SCMOMERModule, cells: Cells) -> float:
     """Return the tokens of a typical cell in a transformer; 0 if they are always few."""
     found = (module.modality(m).encoder.n_tokens(cells.lengths(m)) for m in cells.counts)
@@ -136,10 +164,12 @@ def run_stage(
     config: StageConfig,
     progress: StageProgress,
     options: RunOptions,
+    improve: bool = False,
 ) -> pd.DataFrame:
     """Train one stage; return its history, one row for each epoch.
 
-    `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights.
+    `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights; if it
+    is to `improve` what it begins with, these weights compete.
 
     Raises
     ------
@@ -156,7 +186,7 @@ def run_stage(
     )
     n_steps = config.max_epochs * max(1, len(data.train_dataloader()))
     plan = StagePlan(model.module, stage, config, n_steps)
-    best = KeepBest()
+    best = KeepBest(at_start=improve)
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
     model.module.train()  # Lightning keeps the mode that it finds
     with freeze_except(model.module, stage), _quiet_lightning(), own_stops():
@@ -202,14 +232,8 @@ def _trainer_kwargs(
 def freeze_except(module: SCMOMERModule, stage: str) -> Iterator[None]:
     """Freeze what the stage does not train, and thaw it afterwards."""
     trained = {id(p) for p in module.stage_parameters(stage)}
-    frozen = [p for p in module.parameters() if p.requires_grad and id(p) not in trained]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    try:
+    with held(p for p in module.parameters() if id(p) not in trained):
         yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
@@ -57,6 +58,8 @@ class ModalityModule(nn.Module, ABC):
     head_reads: ClassVar[Reads] = "features"
     published_reads: ClassVar[Reads] = "features"
     """What its bridge reads with ``bridge_reads="features"``, as in the published code."""
+    feature_axes: ClassVar[dict[str, int]] = {}
+    """Own tensors with one entry for each feature, and the axis."""
     centers_inputs: ClassVar[bool] = True
     """Whether bridges may subtract the mean of its features, which makes them dense."""
 
@@ -91,6 +94,22 @@ class ModalityModule(nn.Module, ABC):
     @classmethod
     def check_names(cls, names: pd.Index, where: str, var: pd.DataFrame) -> None:
         """Raise if feature names cannot be of this modality; `where` names them in messages."""
+
+    @classmethod
+    def rows_in(cls, features: pd.Index, source: pd.Index) -> np.ndarray:
+        """Return the position of each feature among those of another model, -1 if it is new.
+
+        Parameters
+        ----------
+        features, source
+            Names of the features of both.
+        """
+        return source.get_indexer(features)
+
+    @classmethod
+    def inherited(cls, config: Any, source: ModalityModule, names: pd.Index) -> dict[str, Any]:
+        """Return fields of the configuration that a trained `source` of features `names` sets."""
+        return {}
 
     @abstractmethod
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:

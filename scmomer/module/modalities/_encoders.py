@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,14 @@ class Encoder(nn.Module, ABC):
     ``SCMOMER(mdata, rna_encoder=MyEncoder())``. Only :meth:`forward` is required.
     """
 
+    feature_axes: ClassVar[dict[str, int]] = {}
+    """Tensors with one entry for each feature, and the axis; with ``init_from=`` these are copied
+    by the names of the features, all others as they are."""
+    input_tables: ClassVar[tuple[str, ...]] = ()
+    """Those of them that features are multiplied with: zero for features that are new."""
+    order_tables: ClassVar[tuple[str, ...]] = ()
+    """Tensors that make sense for the same features in the same order only."""
+
     @abstractmethod
     def forward(self, features: SparseRows) -> Encoded:
         """Encode a minibatch."""
@@ -53,12 +61,21 @@ class Encoder(nn.Module, ABC):
         """Return what fine-tuning trains, as published: the last block and final norms."""
         return [self]
 
+    def last_layers(self) -> list[nn.Module]:
+        """Return what ``train(freeze="all_but_last")`` trains."""
+        return [self]
+
     def n_tokens(self, lengths: np.ndarray) -> np.ndarray | None:
         """Return the tokens of cells with so many stored counts; None if they are always few.
 
         Minibatches are made smaller where cells have many.
         """
         return None
+
+
+def last_third(blocks: nn.ModuleList) -> list[nn.Module]:
+    """Return the last third of the blocks, at least one: two of the published six."""
+    return list(blocks)[-max(1, len(blocks) // 3) :]
 
 
 class LatentNorm(nn.Module):
@@ -96,6 +113,9 @@ class MLPEncoder(Encoder):
         Normalization of the embedding.
     """
 
+    feature_axes: ClassVar[dict[str, int]] = {"first": 0}
+    input_tables = ("first",)
+
     def __init__(
         self,
         n_features: int,
@@ -117,5 +137,9 @@ class MLPEncoder(Encoder):
         return Encoded(self.norm(self.rest(hidden)), None)
 
     def trainable_layers(self) -> list[nn.Module]:
+        """Return all layers behind the first one."""
+        return self.last_layers()
+
+    def last_layers(self) -> list[nn.Module]:
         """Return all layers behind the first one."""
         return [self.rest, self.norm]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scmomer.data import strip_versions
+from scmomer.module import strip_versions
 from scmomer.pp.features._remap import incidence
 
 

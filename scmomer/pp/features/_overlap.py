@@ -10,7 +10,7 @@ import pandas as pd
 from scvi import settings
 
 from scmomer.data import PeakPositions, parse_peaks
-from scmomer.pp.features._intervals import (
+from scmomer.module import (
     IntervalPairs,
     Spans,
     containing_center,

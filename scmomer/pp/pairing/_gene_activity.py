@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scmomer.data import PeakPositions, examples, parse_peaks
-from scmomer.pp.features._intervals import IntervalPairs, Spans, overlapping
+from scmomer.module import IntervalPairs, Spans, overlapping
 
 _COLUMNS = ["chrom", "start", "end"]
 

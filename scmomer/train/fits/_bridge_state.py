@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from scmomer._constants import ATAC, RNA
 from scmomer.data import Cells, Split
 from scmomer.module import SCMOMERModule
 
@@ -12,7 +13,7 @@ from scmomer.module import SCMOMERModule
 def reset_bridge_fits(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
     """Drop what was fitted after an earlier stage 3: it describes a network that changes now."""
     module.basis.copy_(torch.eye(len(module.basis)))
-    if module.paired:
+    if module.paired and {RNA, ATAC} <= cells.counts.keys():  # else nothing can fit it again
         module.even_depth.zero_()
     if module.refines is not None:
         module.refines.fill_(False)
@@ -30,4 +31,5 @@ def record_co_measured(module: SCMOMERModule, cells: Cells, split: Split, seed: 
         return
     for i, one in enumerate(module.fused_modalities):
         for j, other in enumerate(module.fused_modalities):
-            module.co_measured[i, j] = bool(cells.has_all(one, other)[split[0]].any())
+            if {one, other} <= cells.counts.keys():  # else as the model that this one began with
+                module.co_measured[i, j] = bool(cells.has_all(one, other)[split[0]].any())

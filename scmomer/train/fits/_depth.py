@@ -25,6 +25,8 @@ def fit_depth_heads(module: SCMOMERModule, cells: Cells, split: Split, seed: int
     """
     train = split[0]
     for modality in module.depth_heads:
+        if not {RNA, modality} <= cells.counts.keys():
+            continue
         head = module.depth_head(modality)
         chosen = train[cells.has_all(RNA, modality)[train]]
         chosen = chosen[:: max(1, -(-len(chosen) // _MAX_FIT_CELLS))]

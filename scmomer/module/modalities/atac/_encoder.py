@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm
+from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm, last_third
 from scmomer.module.modalities.atac._config import ATACConfig
 from scmomer.module.modalities.atac._patches import PatchLayout
 from scmomer.module.modalities.atac._vit import ViT
@@ -42,6 +42,8 @@ class PatchEmbedding(nn.Module):
     def __init__(self, layout: PatchLayout, dim: int, per_peak: bool):
         super().__init__()
         self.n_patches = layout.n_patches
+        self.feature_axes = {"weight": 0} if per_peak else {}
+        self.input_tables = tuple(self.feature_axes)
         slot = layout.peak_index if per_peak else layout.slot
         n_slots = layout.n_peaks if per_peak else layout.patch_size
         self.register_buffer("slot", slot, persistent=False)
@@ -60,6 +62,10 @@ class PatchEmbedding(nn.Module):
 
 class ViTEncoder(Encoder):
     """Patches -> ViT -> trained pooler -> projection -> L2 norm -> layer norm."""
+
+    feature_axes: ClassVar[dict[str, int]] = {"peak_skip": 0}
+    input_tables = ("peak_skip",)
+    order_tables = ("decoder_pred.weight", "decoder_pred.bias")  # by place in a patch
 
     median_n_open: Tensor
 
@@ -132,6 +138,16 @@ class ViTEncoder(Encoder):
     def slow_parameters(self) -> list[nn.Parameter]:
         """Return the linear map of open peaks."""
         return [] if self.peak_skip is None else [self.peak_skip]
+
+    def last_layers(self) -> list[nn.Module]:
+        """Return the last blocks and what reads them; published without the pooler."""
+        return [
+            *last_third(self.vit.layer),
+            self.vit.layernorm,
+            self.pooler,
+            self.projection,
+            self.norm,
+        ]
 
     def trainable_layers(self) -> list[nn.Module]:
         """Return the last block, what reads its class token, and the final norms."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,12 @@ from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
 from scmomer.module.modalities._encoders import Encoder, MLPEncoder
 from scmomer.module.modalities.atac._config import PRESETS, ATACConfig
 from scmomer.module.modalities.atac._encoder import ViTEncoder, binarize
-from scmomer.module.modalities.atac._patches import patch_layout
+from scmomer.module.modalities.atac._intervals import on_one_line, overlapping
+from scmomer.module.modalities.atac._patches import (
+    inherited_layout,
+    patch_layout,
+    patch_starts,
+)
 from scmomer.module.modalities.atac._peaks import parse_peaks
 from scmomer.module.modalities.atac._start_values import semantic_indexing
 from scmomer.nn import SparseRows, linear_bce, to_dense
@@ -45,6 +51,34 @@ class ATACModality(ModalityModule):
         """Raise unless names are genomic intervals."""
         parse_peaks(names, where, var=var)
 
+    @classmethod
+    def rows_in(cls, features: pd.Index, source: pd.Index) -> np.ndarray:
+        """Match by overlap: of several peaks, the one that shares most bases."""
+        rows = source.get_indexer(features)
+        rest = np.flatnonzero(rows < 0)
+        if not len(rest):
+            return rows
+        ours, theirs = on_one_line(parse_peaks(features[rest]), parse_peaks(source))
+        query, target = overlapping(ours, theirs)
+        end = np.minimum(ours.end[query], theirs.end[target])
+        shared = end - np.maximum(ours.start[query], theirs.start[target])
+        order = np.lexsort((target, -shared, query))
+        query, target = query[order], target[order]
+        best = np.diff(query, prepend=-1) > 0
+        rows[rest[query[best]]] = target[best]
+        return rows
+
+    @classmethod
+    def inherited(
+        cls, config: ATACConfig, source: ModalityModule, names: pd.Index
+    ) -> dict[str, Any]:
+        """Keep the patches of `source`, whose position embeddings are learned."""
+        encoder = source.encoder
+        if not isinstance(encoder, ViTEncoder) or config.encoder != "vit":
+            return {}
+        known = source.config.patch_starts
+        return {"patch_starts": patch_starts(encoder.layout, parse_peaks(names), known)}
+
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a ViT over genomic patches, or a perceptron."""
         own = self.config
@@ -53,7 +87,10 @@ class ATACModality(ModalityModule):
                 len(features), config.n_latent, own.mlp_hidden, own.mlp_dropout, config.latent_norm
             )
         peaks = parse_peaks(features)
-        layout = patch_layout(peaks.chromosome, peaks.start, own.n_patches)
+        if own.patch_starts:
+            layout = inherited_layout(peaks, own.patch_starts)
+        else:
+            layout = patch_layout(peaks.chromosome, peaks.start, own.n_patches)
         return ViTEncoder(layout, own, config.n_latent, config.latent_norm)
 
     def make_decoder(self, sees_depth: bool = True) -> Decoder:

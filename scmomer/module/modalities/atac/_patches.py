@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from scmomer.module.modalities.atac._peaks import PeakPositions, plain_chromosomes
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,53 @@ def patch_layout(chromosome: np.ndarray, start: np.ndarray, n_patches: int) -> P
     patch, slot = np.empty(n_peaks, np.int64), np.empty(n_peaks, np.int64)
     patch[order], slot[order] = sorted_patch, sorted_slot
     return PatchLayout(*(torch.from_numpy(a) for a in (patch, slot, patch_sizes.astype(np.int64))))
+
+
+def patch_starts(
+    layout: PatchLayout, peaks: PeakPositions, known: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return where each patch begins, ``1:1000``, for :func:`inherited_layout`.
+
+    Parameters
+    ----------
+    layout, peaks
+        Patches, and the peaks in them.
+    known
+        Starts of the first patches, if these were inherited: a patch may be empty.
+    """
+    names = plain_chromosomes(peaks.chromosomes)
+    first = np.full(layout.n_patches, np.iinfo(np.int64).max)
+    patch = layout.patch.numpy()
+    np.minimum.at(first, patch, peaks.start)
+    chromosome = np.zeros(layout.n_patches, np.int64)
+    chromosome[patch] = peaks.chromosome
+    added = range(len(known), layout.n_patches)
+    return (*known, *(f"{names[chromosome[i]]}:{first[i]}" for i in added))
+
+
+def inherited_layout(peaks: PeakPositions, starts: Sequence[str]) -> PatchLayout:
+    """Return the patches of another model with other peaks in them.
+
+    A peak belongs to the last patch of its chromosome that begins at or before it, or else to the
+    first one. Chromosomes without a patch get one each, after the others.
+    """
+    parts = [start.rpartition(":") for start in starts]
+    names = plain_chromosomes(peaks.chromosomes)
+    new = [name for name in names if name not in {chrom for chrom, _, _ in parts}]
+    owner = np.array([*(chrom for chrom, _, _ in parts), *new], dtype=object)
+    begins = np.array([*(int(begin) for _, _, begin in parts), *(0 for _ in new)], np.int64)
+    patch = np.empty(len(peaks.start), np.int64)
+    for code, name in enumerate(names):
+        ours = np.flatnonzero(owner == name)
+        ours = ours[np.argsort(begins[ours], kind="stable")]
+        here = peaks.chromosome == code
+        place = np.searchsorted(begins[ours], peaks.start[here], "right") - 1
+        patch[here] = ours[np.maximum(place, 0)]
+    order = np.lexsort((peaks.start, patch))
+    sizes = np.bincount(patch, minlength=len(owner))
+    slot = np.empty_like(patch)
+    slot[order] = np.arange(len(patch)) - (np.cumsum(sizes) - sizes)[patch[order]]
+    return PatchLayout(*(torch.from_numpy(a) for a in (patch, slot, sizes.astype(np.int64))))
 
 
 def _apportion(sizes: np.ndarray, total: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,16 @@ def centered_log_ratio(counts: SparseRows, n_proteins: int) -> SparseRows:
 
 class ProteinEncoder(Encoder):
     """A linear map of centered log ratios, plus what a perceptron adds to it."""
+
+    feature_axes: ClassVar[dict[str, int]] = {
+        "mean": 0,
+        "std": 0,
+        "skip.weight": 1,
+        "first.weight": 1,
+        "guess.weight": 0,
+        "guess.bias": 0,
+    }
+    input_tables = ("skip.weight", "first.weight")
 
     mean: Tensor
     std: Tensor
@@ -95,6 +105,8 @@ class ProteinEncoder(Encoder):
 
 class ProteinDecoder(Decoder):
     """Log of the expected counts, and how counts of each protein scatter around them."""
+
+    feature_axes: ClassVar[dict[str, int]] = {**Decoder.feature_axes, "log_dispersion": 0}
 
     def __init__(self, n_latent: int, n_features: int, n_batches: int):
         super().__init__(n_latent, n_features, n_batches, True)

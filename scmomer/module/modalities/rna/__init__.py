@@ -3,5 +3,6 @@
 from scmomer.module.modalities.rna._config import RNAConfig, resolve_attention
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
 from scmomer.module.modalities.rna._modality import RNAModality
+from scmomer.module.modalities.rna._names import strip_versions
 
-__all__ = ["PerformerEncoder", "RNAConfig", "RNAModality", "resolve_attention"]
+__all__ = ["PerformerEncoder", "RNAConfig", "RNAModality", "resolve_attention", "strip_versions"]

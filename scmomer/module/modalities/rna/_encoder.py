@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm
+from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm, last_third
 from scmomer.module.modalities.rna._config import RNAConfig
 from scmomer.module.modalities.rna._performer import Performer
 from scmomer.module.modalities.rna._tokens import (
@@ -29,6 +29,9 @@ class GenePooling(nn.Module):
     With ``value_skip`` the number is added to the gene's own expression, so that the cell
     embedding starts as a linear map of expression and attention learns corrections to it.
     """
+
+    feature_axes: ClassVar[dict[str, int]] = {"projection": 0}
+    input_tables: ClassVar[tuple[str, ...]] = ("projection",)
 
     def __init__(self, n_genes: int, dim: int, n_latent: int, value_skip: bool):
         super().__init__()
@@ -132,6 +135,10 @@ class PerformerEncoder(Encoder):
     def trainable_layers(self) -> list[nn.Module]:
         """Return the last block and the final norms."""
         return [self.model.performer.net.layers[-1], self.model.norm, self.norm]
+
+    def last_layers(self) -> list[nn.Module]:
+        """Return the last blocks, the final norms and the pooling, as published."""
+        return [*last_third(self.model.performer.net.layers), self.model.norm, self.pool, self.norm]
 
     def n_tokens(self, lengths: np.ndarray) -> np.ndarray:
         """Return one token for each expressed gene, or for all genes."""

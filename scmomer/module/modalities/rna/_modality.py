@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
 from scmomer.module.modalities._encoders import Encoder, MLPEncoder
 from scmomer.module.modalities.rna._config import PRESETS, RNAConfig
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
+from scmomer.module.modalities.rna._names import strip_versions
 from scmomer.module.modalities.rna._start_values import principal_components
 from scmomer.nn import (
     SparseRows,
@@ -44,6 +46,7 @@ class RNAModality(ModalityModule):
     registry_key = REGISTRY_KEYS.X_KEY
     config_type = RNAConfig
     presets = PRESETS
+    feature_axes: ClassVar[dict[str, int]] = {"gene_weight": 0}
 
     config: RNAConfig
     target_sum: Tensor
@@ -69,6 +72,22 @@ class RNAModality(ModalityModule):
         # Of log counts and log expressed genes of training cells.
         self.register_buffer("library_mean", torch.zeros(2))
         self.register_buffer("library_std", torch.ones(2))
+
+    @classmethod
+    def rows_in(cls, features: pd.Index, source: pd.Index) -> np.ndarray:
+        """Match by name, then without versions of Ensembl ids."""
+        rows = source.get_indexer(features)
+        plain, theirs = strip_versions(features), strip_versions(source)
+        if not theirs.is_unique:
+            return rows
+        return np.where(rows < 0, theirs.get_indexer(plain), rows)
+
+    @classmethod
+    def inherited(
+        cls, config: RNAConfig, source: ModalityModule, names: pd.Index
+    ) -> dict[str, Any]:
+        """Keep the total to which counts are normalized."""
+        return {"target_sum": float(cast(RNAModality, source).target_sum)}
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a Performer over genes, or a perceptron."""

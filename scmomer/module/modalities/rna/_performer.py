@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -142,6 +142,9 @@ class _Stack(nn.Module):
 
 
 class _Positions(nn.Module):
+    feature_axes: ClassVar[dict[str, int]] = {"emb.weight": 0}
+    input_tables: ClassVar[tuple[str, ...]] = ("emb.weight",)
+
     def __init__(self, n_positions: int, dim: int):
         super().__init__()
         self.emb = nn.Embedding(n_positions, dim)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from scmomer.data import PeakPositions, plain_chromosomes
+from scmomer.module.modalities.atac._peaks import PeakPositions, plain_chromosomes
 
 SHIFT = 1_000_000  # base pairs; peaks shifted this far overlap only by chance
 
