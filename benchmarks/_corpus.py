@@ -6,6 +6,7 @@ seed and the number of its round alone.
 
 from __future__ import annotations
 
+import gc
 import zlib
 from dataclasses import dataclass
 
@@ -56,21 +57,24 @@ def survey_files(sources: list[Source]) -> list[Survey]:
                 f"Expected files of one {attribute}, found {found}. Train one model for each, or "
                 "bring the files together first (scmomer.pp.align_genes(..., orthologs=), liftOver)."
             )
-    return [survey(source, _sources.read_source(source)) for source in sources]
+    found = []
+    for source in sources:
+        found.append(survey(source, _sources.read_source(source)))
+        gc.collect()  # AnnData refers to itself, and would be there when the next is read
+    return found
 
 
 def make_corpus(surveys: list[Survey], rule: Rule) -> Corpus:
     """Choose common features and the files that share enough of them."""
-    features, dropped = {}, {}
+    features: dict[str, pd.Index] = {}
+    dropped: dict[str, str] = {}
     kept: dict[str, tuple[str, ...]] = {s.source.name: () for s in surveys}
     for m in MODALITIES:
         having = [s for s in surveys if m in s.features]
         if not having:
             continue
         features[m], few = choose(having, m, rule)
-        what = "genes" if m == "rna" else "peaks"
-        for name, share in few.items():
-            dropped[f"{name}, {m}"] = f"shares {share:.1%} of {len(features[m])} common {what}"
+        dropped |= {f"{name}, {m}": reason for name, reason in few.items()}
         for s in having:
             if s.source.name not in few:
                 kept[s.source.name] += (m,)
@@ -91,7 +95,7 @@ def sizes(n_cells: dict[str, int], total: int) -> dict[str, int]:
 
     What files with few cells cannot give is given by the others.
     """
-    left, drawn = dict(n_cells), {}
+    left, drawn = dict(n_cells), dict.fromkeys(n_cells, 0)
     while left:
         unit = total / sum(n**0.5 for n in left.values())
         full = {name: n for name, n in left.items() if unit * n**0.5 >= n}
@@ -101,7 +105,7 @@ def sizes(n_cells: dict[str, int], total: int) -> dict[str, int]:
         drawn |= full
         total -= sum(full.values())
         left = {name: n for name, n in left.items() if name not in full}
-    return {name: drawn[name] for name in n_cells}
+    return drawn
 
 
 def make_shard(corpus: Corpus, cells_per_round: int, number: int, seed: int) -> AnnData | MuData:
@@ -132,12 +136,14 @@ def _draw(corpus: Corpus, source: Source, n: int, number: int, seed: int) -> Par
     own = own[~own.index.duplicated()]
     if own.nunique() > MAX_BATCHES:
         own[:] = ""
-    drawn = own.index[draw_rows(own.to_numpy(), n, number, seed, source.name)]
-    batch = {b: f"{source.name}:{b}" if b else source.name for b in own.unique()}
-    chosen = {m: part[part.obs_names.isin(drawn)] for m, part in parts.items()}
+    cells = own.index[draw_rows(own.to_numpy(), n, number, seed, source.name)]
+    drawn = {m: part[part.obs_names.isin(cells)].copy() for m, part in parts.items()}
+    del found, parts  # all other cells
+    gc.collect()  # AnnData refers to itself
+    batch = own.map({b: f"{source.name}:{b}" if b else source.name for b in own.unique()})
     return {
-        m: _aligned(part, m, corpus.features[m], own.map(batch), source)
-        for m, part in chosen.items()
+        m: _aligned(part, m, corpus.features[m], batch, source.name)
+        for m, part in drawn.items()
         if part.n_obs
     }
 
@@ -159,11 +165,10 @@ def draw_rows(own: np.ndarray, n: int, number: int, seed: int, name: str) -> np.
 
 
 def _aligned(
-    part: AnnData, modality: str, features: pd.Index, batch: pd.Series, source: Source
+    part: AnnData, modality: str, features: pd.Index, batch: pd.Series, name: str
 ) -> AnnData:
-    part = part.copy()
     part.obs[BATCH] = batch.reindex(part.obs_names)
-    part.obs_names = f"{source.name}:" + part.obs_names
+    part.obs_names = f"{name}:" + part.obs_names
     if modality == "rna":
         return scmomer.pp.align_genes(part, features, gene_key=NAME)
     return scmomer.pp.align_peaks(part, features, min_share=0)

@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
+_CHUNK = 1_000_000  # values
+
 
 def recover_counts(lognorm: AnnData) -> AnnData:
     """Undo ``log(1 + counts / total * target)``; the smallest value of a cell is one count."""
@@ -31,5 +33,6 @@ def pseudocounts(log2: AnnData) -> AnnData:
 
 def are_counts(X: sp.spmatrix | np.ndarray) -> bool:
     """Return whether all values are whole and none is negative."""
-    values = X.data if sp.issparse(X) else np.asarray(X).ravel()
-    return len(values) == 0 or bool(values.min() >= 0 and (values == np.rint(values)).all())
+    values = np.asarray(X.data if sp.issparse(X) else X).ravel()
+    parts = (values[i : i + _CHUNK] for i in range(0, len(values), _CHUNK))
+    return all(part.min() >= 0 and np.array_equal(part, np.rint(part)) for part in parts)

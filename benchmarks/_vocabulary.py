@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from _sources import NAME, Parts, Source
 
 from scmomer.data import parse_peaks, plain_chromosomes, strip_versions
 
 MIN_SHARE = 0.2
+WHAT = {"rna": "genes", "atac": "peaks"}
+_CHUNK = 1_000_000  # counts
 Tables = dict[str, pd.DataFrame]  # features by file
 
 
@@ -57,13 +60,19 @@ def survey(source: Source, parts: Parts) -> Survey:
     features = {}
     for m, part in parts.items():
         names = pd.Index(part.var[NAME], dtype=object)
-        table = pd.DataFrame({"name": names, "cells": part.X.getnnz(axis=0)})
+        table = pd.DataFrame({"name": names, "cells": cells_with_counts(part.X)})
         table = table[(table["name"] != "").to_numpy()]
         keys = one_spelling(table["name"]) if m == "rna" else table["name"]
         features[m] = table.groupby(keys.to_numpy(), sort=False).agg(
             {"name": "first", "cells": "sum"}
         )
     return Survey(source, {m: p.n_obs for m, p in parts.items()}, paired, features)
+
+
+def cells_with_counts(X: sp.csr_matrix) -> np.ndarray:
+    """Return the stored counts of each feature, without a copy of all indices as int64."""
+    parts = (X.indices[i : i + _CHUNK] for i in range(0, X.nnz, _CHUNK))
+    return sum((np.bincount(p, minlength=X.shape[1]) for p in parts), np.zeros(X.shape[1], int))
 
 
 def one_spelling(names: pd.Series) -> pd.Index:
@@ -150,10 +159,10 @@ Chooser = Callable[[Tables, Rule], tuple[pd.DataFrame, dict[str, float]]]
 CHOOSERS: dict[str, Chooser] = {"rna": common_genes, "atac": common_peaks}
 
 
-def choose(surveys: list[Survey], modality: str, rule: Rule) -> tuple[pd.Index, dict[str, float]]:
-    """Return the common features of a modality, and the files left out with their share."""
+def choose(surveys: list[Survey], modality: str, rule: Rule) -> tuple[pd.Index, dict[str, str]]:
+    """Return the common features of a modality, and the files left out with the reason."""
     tables = {s.source.name: s.features[modality] for s in surveys if modality in s.features}
-    dropped: dict[str, float] = {}
+    dropped: dict[str, str] = {}
     while True:
         found, shares = CHOOSERS[modality](tables, rule)
         if found.empty:
@@ -165,12 +174,24 @@ def choose(surveys: list[Survey], modality: str, rule: Rule) -> tuple[pd.Index, 
         worst = min(shares, key=lambda name: shares[name])
         if shares[worst] >= MIN_SHARE:
             return pd.Index(found["name"].to_numpy(dtype=object)), dropped
-        dropped[worst] = shares[worst]
+        dropped[worst] = f"shared {shares[worst]:.1%} of {len(found)} common {WHAT[modality]}"
         del tables[worst]
 
 
 def shared_table(surveys: list[Survey], modality: str) -> pd.DataFrame:
-    """Return how many features each pair of files shares by name."""
-    names = {s.source.name: s.features[modality].index for s in surveys if modality in s.features}
-    rows = {a: {b: int(x.isin(y).sum()) for b, y in names.items()} for a, x in names.items()}
+    """Return how many features of each file, in rows, each other one has: genes, or overlaps."""
+    tables = {s.source.name: s.features[modality] for s in surveys if modality in s.features}
+    if modality == "rna":
+        n = {a: {b: x.index.isin(y.index) for b, y in tables.items()} for a, x in tables.items()}
+    else:
+        spans = _spans(tables)
+        n = {a: {b: _any_overlap(x, y) for b, y in spans.items()} for a, x in spans.items()}
+    rows = {a: {b: int(found.sum()) for b, found in row.items()} for a, row in n.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _any_overlap(span: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
+    """Return which peaks overlap any of the other peaks."""
+    before = np.searchsorted(other["start"].to_numpy(), span["end"].to_numpy(), side="left")
+    reach = np.r_[-1, np.maximum.accumulate(other["end"].to_numpy())]
+    return reach[before] > span["start"].to_numpy()

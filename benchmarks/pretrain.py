@@ -110,7 +110,7 @@ def show(surveys: list[Survey], corpus: Corpus, cells_per_round: int) -> None:
     print(pd.DataFrame.from_dict(rows, orient="index").to_string(na_rep="", float_format="%.0f"))
     for m, names in corpus.features.items():
         if sum(m in s.features for s in surveys) <= MAX_SHOWN:
-            print(f"\n{m}: features that two files share by name")
+            print(f"\n{m}: features of each file (rows) that another one has")
             print(shared_table(surveys, m).to_string(na_rep=""))
         print(f"\n{m}: {len(names)} common features")
     for name, reason in corpus.dropped.items():
@@ -154,7 +154,8 @@ def run(corpus: Corpus, args: Namespace, report: Report, model: Any) -> None:
         report["rounds"].append(row)
         write_report(report_path(args.out), report)  # first, so that each model has its row
         model.save(args.out, overwrite=True)
-        print(f"round {number + 1} of {args.rounds}: {n_cells} cells, {spent:.0f} s, {mb:.0f} MB")
+        done = f"round {number + 1} of {args.rounds}"
+        print(f"{done}: {n_cells} cells, {spent:.0f} s, {mb:.0f} MB", flush=True)
 
 
 def report_path(out: Path) -> Path:
