@@ -7,7 +7,10 @@ seed and the number of its round alone.
 from __future__ import annotations
 
 import gc
+import logging
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import _sources
@@ -169,9 +172,22 @@ def _aligned(
 ) -> AnnData:
     part.obs[BATCH] = batch.reindex(part.obs_names)
     part.obs_names = f"{name}:" + part.obs_names
-    if modality == "rna":
-        return scmomer.pp.align_genes(part, features, gene_key=NAME)
-    return scmomer.pp.align_peaks(part, features, min_share=0)
+    with _without_lines():
+        if modality == "rna":
+            return scmomer.pp.align_genes(part, features, gene_key=NAME)
+        return scmomer.pp.align_peaks(part, features, min_share=0)
+
+
+@contextmanager
+def _without_lines() -> Iterator[None]:
+    """Do not log a line for each file and round."""
+    logger = logging.getLogger("scmomer.pp")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _joined(parts: list[AnnData], features: pd.Index) -> AnnData:

@@ -1,7 +1,7 @@
 """One model of many files with different genes and peaks, which need not fit in memory together.
 
     python benchmarks/pretrain.py DIR_OR_FILE... --out MODEL.scmomer [--rounds N]
-        [--cells-per-round N] [--min-files N] [--leave-out NAME ...] [--resume] [--seed S]
+        [--cells-per-round N] [--alone N] [--min-files N] [--leave-out NAME ...] [--resume] [--seed S]
     python benchmarks/pretrain.py --corpus human_rna --out MODEL.scmomer
     python benchmarks/pretrain.py --corpus mouse_cortex --leave-out 09F 09H --survey
 
@@ -16,7 +16,10 @@ species, assembly, batch_key, gene_key, keep, restore, modalities describes file
    less than a fifth of the genes or peaks is left out.
 2. *Rounds.* A round draws about ``--cells-per-round`` cells, from each file in proportion to the
    square root of its cells, and trains on them: the first round a new model, later rounds the model
-   of the round before. Each cell of a file is drawn once before any is drawn again.
+   of the round before. Each cell of a file is drawn once before any is drawn again. The first
+   ``--alone`` rounds train each modality alone; once modalities are fused, further rounds train
+   fusion and bridges, which use paired cells and cells with RNA. Choose ``--alone`` above 0 if many
+   files have one modality.
 
 The model is written after every round, with a JSON file beside it. ``--resume`` goes on after the
 last finished round; cells and seeds of a round depend on ``--seed`` and its number alone. Memory is
@@ -28,7 +31,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -49,7 +51,7 @@ import scmomer
 
 Report = dict[str, Any]
 MAX_SHOWN = 30  # files in a printed table
-SETTINGS = ("seed", "cells_per_round", "min_files", "min_cells")
+SETTINGS = ("seed", "cells_per_round", "min_files", "min_cells", "alone")
 
 
 def parse(argv: list[str] | None = None) -> Namespace:
@@ -66,6 +68,7 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser.add_argument("--survey", action="store_true", help="show files and features, then end")
     parser.add_argument("--out", type=Path, help="folder of the model")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--alone", type=int, default=0, help="first rounds without fusion")
     parser.add_argument("--cells-per-round", type=int, default=20_000)
     parser.add_argument("--resume", action="store_true", help="go on after the last round")
     parser.add_argument("--seed", type=int, default=0)
@@ -121,18 +124,21 @@ def show(surveys: list[Survey], corpus: Corpus, cells_per_round: int) -> None:
 # -- rounds
 
 
-def train_round(shard: AnnData | MuData, before: Any, args: Namespace) -> Any:
+def train_round(shard: AnnData | MuData, before: Any, number: int, args: Namespace) -> Any:
     """Return the model of a round; `before` is that of the round before, or None."""
+    stages = None
     if isinstance(shard, MuData):
         scmomer.pp.setup_mudata(shard, batch_key="batch")
+        stages = [*shard.mod] if number < args.alone else None
     else:
         scmomer.pp.setup_anndata(shard, batch_key="batch")
     if before is None:
         model = scmomer.SCMOMER(shard, size=args.size, **args.options)
-        model.train(args.max_epochs, enable_progress_bar=False)
+        model.train(args.max_epochs, stages=stages, enable_progress_bar=False)
     else:
         model = scmomer.SCMOMER(shard, init_from=before)
-        model.train(args.max_epochs, enable_progress_bar=False, freeze="none")
+        more = {"freeze": "none", "enable_progress_bar": False}
+        model.train(args.max_epochs, stages=stages, **more)
     return model
 
 
@@ -145,7 +151,7 @@ def run(corpus: Corpus, args: Namespace, report: Report, model: Any) -> None:
         def one(number: int = number, kept: list[Any] = kept) -> None:
             shard = make_shard(corpus, args.cells_per_round, number, args.seed)
             scvi.settings.seed = args.seed + number
-            kept.extend([train_round(shard, kept.pop(), args), shard.n_obs])
+            kept.extend([train_round(shard, kept.pop(), number, args), shard.n_obs])
 
         mb = peak_mb(one, "cpu")
         model, n_cells = kept
@@ -211,7 +217,6 @@ def resumed(args: Namespace, fresh: Report) -> tuple[Report, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Survey the files and train."""
     args = parse(argv)
-    logging.getLogger("scmomer.pp").setLevel(logging.WARNING)  # a line per file and round
     surveys = survey_files(sources_of(args))
     corpus = make_corpus(surveys, Rule(args.min_files, args.min_cells))
     show(surveys, corpus, args.cells_per_round)

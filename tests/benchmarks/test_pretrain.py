@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import scvi
+import torch
 from anndata import AnnData
 from mudata import MuData
 
@@ -285,11 +287,17 @@ class StandIn:
         path.write_text(json.dumps(self.seen))
 
 
+@pytest.fixture(autouse=True)
+def keep_seed(monkeypatch):
+    """The script sets it."""
+    monkeypatch.setattr(scvi.settings, "_seed", scvi.settings.seed)
+
+
 @pytest.fixture
 def stand_in(scripts, monkeypatch) -> ModuleType:
     """The script with stand-ins instead of models."""
 
-    def train_round(shard, before, args):
+    def train_round(shard, before, number, args):
         return StandIn([*(before.seen if before else []), sorted(shard.obs_names)])
 
     monkeypatch.setattr(scripts.pretrain, "train_round", train_round)
@@ -304,10 +312,10 @@ def test_resuming_equals_an_uninterrupted_run(stand_in, folder, tmp_path, monkey
     stand_in.main([*options, "--out", str(whole)])
     train = stand_in.train_round
 
-    def dies(shard, before, args):
+    def dies(shard, before, number, args):
         if before is not None and len(before.seen) == 2:
             raise KeyboardInterrupt
-        return train(shard, before, args)
+        return train(shard, before, number, args)
 
     monkeypatch.setattr(stand_in, "train_round", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -354,3 +362,19 @@ def test_a_survey_shows_files_and_trains_nothing(stand_in, folder, capsys):
     shown = capsys.readouterr().out
     assert "rna: 60 common features" in shown and "left out: tiny, rna" in shown
     assert "features of each file (rows) that another one has" in shown
+
+
+@pytest.mark.benchmarks
+def test_rounds_continue_each_other(scripts, folder, tmp_path):
+    options = [str(folder), *MIN_GENES, "--cells-per-round", "200", "--max-epochs", "1"]
+    options += ["--alone", "1", "--resume"]
+    whole, part = tmp_path / "whole.scmomer", tmp_path / "part.scmomer"
+    scripts.pretrain.main([*options, "--rounds", "2", "--out", str(whole)])
+    scripts.pretrain.main([*options, "--rounds", "1", "--out", str(part)])
+    assert scmomer.load(part).stages_ == ("rna", "atac")
+    scripts.pretrain.main([*options, "--rounds", "2", "--out", str(part)])
+    one, other = (scmomer.load(path) for path in (whole, part))
+    assert one.stages_ == ("rna", "atac", "fusion", "bridge")
+    assert sorted(one.spec.batches) == sorted(N)
+    weights = other.module.state_dict()
+    assert all(torch.equal(w, weights[name]) for name, w in one.module.state_dict().items())
