@@ -3,7 +3,7 @@
 from scmomer.module.modalities.atac._config import ATACConfig
 from scmomer.module.modalities.atac._encoder import ViTEncoder
 from scmomer.module.modalities.atac._modality import ATACModality
-from scmomer.module.modalities.atac._patches import PatchLayout, patch_layout
+from scmomer.module.modalities.atac._patches import PatchLayout, file_layout, patch_layout
 from scmomer.module.modalities.atac._peaks import (
     PeakPositions,
     are_peaks,
@@ -20,6 +20,7 @@ __all__ = [
     "PeakPositions",
     "ViTEncoder",
     "are_peaks",
+    "file_layout",
     "looks_like_peaks",
     "parse_peaks",
     "patch_layout",

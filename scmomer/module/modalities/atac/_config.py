@@ -14,6 +14,8 @@ class ATACConfig:
 
     encoder: Literal["vit", "mlp", "custom"] = "vit"
     n_patches: int = 64  # at least one per chromosome
+    # "file" is what the published scripts do: consecutive columns of the data, whatever the order
+    patch_order: Literal["genome", "file"] = "genome"
     patch_weights: Literal["shared", "per_peak"] = "per_peak"  # "shared" is the published one
     dim: int = 64
     n_layers: int = 2

@@ -18,7 +18,7 @@ from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
 from scmomer.module.modalities._encoders import Encoder, MLPEncoder
 from scmomer.module.modalities.atac._config import PRESETS, ATACConfig
 from scmomer.module.modalities.atac._encoder import ViTEncoder, binarize
-from scmomer.module.modalities.atac._patches import patch_layout
+from scmomer.module.modalities.atac._patches import file_layout, patch_layout
 from scmomer.module.modalities.atac._peaks import parse_peaks
 from scmomer.module.modalities.atac._start_values import semantic_indexing
 from scmomer.nn import SparseRows, linear_bce, to_dense
@@ -46,14 +46,17 @@ class ATACModality(ModalityModule):
         parse_peaks(names, where, var=var)
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
-        """Return a ViT over genomic patches, or a perceptron."""
+        """Return a ViT over patches of peaks, or a perceptron."""
         own = self.config
         if own.encoder == "mlp":
             return MLPEncoder(
                 len(features), config.n_latent, own.mlp_hidden, own.mlp_dropout, config.latent_norm
             )
-        peaks = parse_peaks(features)
-        layout = patch_layout(peaks.chromosome, peaks.start, own.n_patches)
+        if own.patch_order == "file":
+            layout = file_layout(len(features), own.n_patches)
+        else:
+            peaks = parse_peaks(features)
+            layout = patch_layout(peaks.chromosome, peaks.start, own.n_patches)
         return ViTEncoder(layout, own, config.n_latent, config.latent_norm)
 
     def make_decoder(self, sees_depth: bool = True) -> Decoder:
