@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scmomer._constants import RNA
 from scmomer.model import SCMOMER
-from scmomer.pretrained._build import UNTRAINED, build
+from scmomer.pretrained._build import Recipe, build
 from scmomer.pretrained._checkpoint import Target, read_tensors
 from scmomer.pretrained._performer import performer_plan, performer_sizes, vocabulary
 
@@ -73,15 +74,12 @@ def load_scbert(
         "latent_norm": "none",
         "n_latent": 2 * sizes["rna_dim"],
     }
-    return build(
-        tensors,
+    recipe = Recipe(
+        _SOURCE,
         plan,
-        index,
-        options={**sizes, **defaults, **options},
-        bridged=False,
-        untrained=UNTRAINED,
-        source=_SOURCE,
-        path=path,
-        accelerator=accelerator,
-        device=device,
+        {RNA: index},
+        {**sizes, **defaults},
+        stages=("rna",),
+        untrained=("modalities.rna.decoder.",),
     )
+    return build(tensors, recipe, options, path=path, accelerator=accelerator, device=device)
