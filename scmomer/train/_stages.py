@@ -21,6 +21,7 @@ from scmomer._constants import RNA
 from scmomer.data import Cells, SparseDataSplitter, Split
 from scmomer.module import MODALITY_TYPES, SCMOMERModule, StageConfig
 from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
+from scmomer.train._memory import bytes_per_cell, free_memory, n_parts
 from scmomer.train._plan import StagePlan
 from scmomer.train._stop import own_stops, run_quietly
 
@@ -139,7 +140,9 @@ def run_stage(
 ) -> pd.DataFrame:
     """Train one stage; return its history, one row for each epoch.
 
-    `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights.
+    `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights. A
+    minibatch that does not fit into the memory of a GPU is computed in parts, whose gradients are
+    accumulated.
 
     Raises
     ------
@@ -148,15 +151,25 @@ def run_stage(
     Terminated
         On SIGTERM, likewise.
     """
+    best = KeepBest()
+    parts, modalities = 1, stage_modalities(stage, cells)
+    if stage != "bridge":  # whose encoders are frozen and cached
+        per_cell = bytes_per_cell(model.module, cells, modalities)
+        free = free_memory(options.accelerator)
+        parts = n_parts(config.batch_size, per_cell, model.module, free)
+    progress.parts = parts
     data = SparseDataSplitter(
         cells,
         stage_cells(stage, cells, split, model.module.config.bridge.use_unpaired_rna),
-        modalities=stage_modalities(stage, cells),
-        batch_size=config.batch_size,
+        modalities=modalities,
+        batch_size=-(-config.batch_size // parts),
     )
-    n_steps = config.max_epochs * max(1, len(data.train_dataloader()))
+    trainer_kwargs = _trainer_kwargs(
+        options, config, parts, [best, progress], validates=data.n_val > 0
+    )
+    steps = -(-len(data.train_dataloader()) // trainer_kwargs["accumulate_grad_batches"])
+    n_steps = config.max_epochs * max(1, steps)
     plan = StagePlan(model.module, stage, config, n_steps)
-    best = KeepBest()
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
     model.module.train()  # Lightning keeps the mode that it finds
     with freeze_except(model.module, stage), _quiet_lightning(), own_stops():
@@ -167,7 +180,7 @@ def run_stage(
             max_epochs=config.max_epochs,
             accelerator=options.accelerator,
             devices=options.devices,
-            **_trainer_kwargs(options, config, [best, progress], validates=data.n_val > 0),
+            **trainer_kwargs,
         )
         try:
             run_quietly(runner)
@@ -178,7 +191,12 @@ def run_stage(
 
 
 def _trainer_kwargs(
-    options: RunOptions, config: StageConfig, callbacks: list[Callback], *, validates: bool
+    options: RunOptions,
+    config: StageConfig,
+    parts: int,
+    callbacks: list[Callback],
+    *,
+    validates: bool,
 ) -> dict[str, Any]:
     """Return what the Trainer gets: the stage's needs, then the user's overrides."""
     overrides = dict(options.trainer_kwargs)
@@ -192,6 +210,7 @@ def _trainer_kwargs(
         "check_val_every_n_epoch": 1 if validates else None,
         "log_every_n_steps": 1,
         **overrides,
+        "accumulate_grad_batches": parts * overrides.get("accumulate_grad_batches", 1),
         "enable_progress_bar": False,
         "simple_progress_bar": False,
         "callbacks": [*callbacks, *overrides.get("callbacks", [])],

@@ -60,6 +60,10 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
+    def bytes_per_token(self) -> float:
+        """Return roughly what training stores for each token, to fit minibatches into memory."""
+        return 0.0
+
 
 class LatentNorm(nn.Module):
     """Published normalization of a cell embedding: L2, then layer norm; or none.
