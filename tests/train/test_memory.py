@@ -73,3 +73,16 @@ def test_the_estimate_is_what_training_stores(options):
     estimate = n * n_genes * module.rna.encoder.bytes_per_token()
     assert sum(stored.values()) <= estimate <= 3 * sum(stored.values())
     assert loss.isfinite()
+
+
+def test_free_memory_of_a_gpu_includes_what_torch_keeps(monkeypatch):
+    found = {
+        "is_available": True,
+        "mem_get_info": (2 * GB, 8 * GB),
+        "memory_reserved": 3 * GB,
+        "memory_allocated": GB,
+    }
+    for name, value in found.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    assert free_memory("auto") == free_memory("gpu") == 4 * GB
+    assert free_memory("cpu") is None
