@@ -105,7 +105,7 @@ def plan_start(
     records = dict(config.modalities)
     for m in rows:
         kind = source.module.modality(m)
-        own = kind.inherited(records[m], kind, theirs[m])
+        own = kind.inherited(records[m], kind, theirs[m], rows[m])
         records[m] = replace(
             records[m], **{k: v for k, v in own.items() if f"{m}_{k}" not in options}
         )

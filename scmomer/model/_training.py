@@ -105,7 +105,8 @@ class TrainingMixin:
             Draw the split at random; otherwise validation cells are the first ones.
         batch_size
             Cells in a minibatch, for every stage or for some, as `max_epochs`. The default is
-            in ``model.config.stages``, less where cells express thousands of genes.
+            in ``model.config.stages``, less where cells express thousands of genes. On a GPU, a
+            minibatch that does not fit into memory is computed in parts with accumulated gradients.
         early_stopping
             End a stage when its validation loss has not improved for some epochs (``patience``
             of ``model.config.stages``).

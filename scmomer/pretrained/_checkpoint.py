@@ -79,6 +79,14 @@ def _not_tensors(path: Path, found: str) -> ValueError:
     )
 
 
+def lacks(tensors: Mapping[str, Tensor], missing: list[str], source: str) -> ValueError:
+    """Return the error about a file without the tensors that define the network's sizes."""
+    return ValueError(
+        f"The file lacks tensors of {source}: {missing[:4]}. It has {len(tensors)} tensors, such "
+        f"as {list(tensors)[:3]}. Check that the file is of this kind."
+    )
+
+
 def translate(
     tensors: Mapping[str, Tensor], plan: Plan, expected: Mapping[str, Tensor], source: str
 ) -> dict[str, Tensor]:

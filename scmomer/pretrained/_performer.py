@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from scmomer.pretrained._checkpoint import LeftOut, Plan, Target
+from scmomer.pretrained._checkpoint import LeftOut, Target, lacks
 from scmomer.pretrained._vocabulary import panglao_genes
 
 _LAYER = (
@@ -37,13 +37,7 @@ def performer_sizes(tensors: Mapping[str, Tensor], prefix: str, source: str) -> 
     }
     missing = [name for name in names.values() if name not in tensors or tensors[name].dim() != 2]
     if missing:
-        some = list(tensors)[:3]
-        msg = (
-            f"The file lacks tensors of {source}: {missing[:4]}. It has {len(tensors)} "
-            "tensors, such "
-            f"as {some}. Check that the file is of this kind."
-        )
-        raise ValueError(msg)
+        raise lacks(tensors, missing, source)
     shapes = {key: tensors[name].shape for key, name in names.items()}
     n_tokens, dim = shapes["tokens"]
     n_features, dim_head = shapes["features"]
@@ -96,8 +90,3 @@ def vocabulary(
         )
         raise ValueError(msg)
     return index
-
-
-def left_out(tensors: Mapping[str, Tensor], plan: Plan) -> list[str]:
-    """Return the tensors of a checkpoint that are left out, with reasons, for the log."""
-    return [f"{k} ({p.reason})" for k, p in plan.items() if isinstance(p, LeftOut) and k in tensors]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scmomer._constants import RNA
 from scmomer.model import SCMOMER
-from scmomer.pretrained._build import UNTRAINED, build
+from scmomer.pretrained._build import Recipe, build
 from scmomer.pretrained._checkpoint import Target, read_tensors
 from scmomer.pretrained._performer import performer_plan, performer_sizes, vocabulary
 
@@ -73,15 +74,13 @@ def load_scbert(
         "latent_norm": "none",
         "n_latent": 2 * sizes["rna_dim"],
     }
-    return build(
-        tensors,
+    recipe = Recipe(
+        _SOURCE,
         plan,
-        index,
-        options={**sizes, **defaults, **options},
-        bridged=False,
-        untrained=("modalities.rna.encoder.pool.", *UNTRAINED),  # has no parameters here
-        source=_SOURCE,
-        path=path,
-        accelerator=accelerator,
-        device=device,
+        {RNA: index},
+        {**sizes, **defaults},
+        stages=("rna",),
+        # The pooling here has no parameters.
+        untrained=("modalities.rna.decoder.", "modalities.rna.encoder.pool."),
     )
+    return build(tensors, recipe, options, path=path, accelerator=accelerator, device=device)

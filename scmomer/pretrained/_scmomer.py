@@ -1,4 +1,4 @@
-"""scMomer's released weights as a model of RNA with a bridge to ATAC embeddings."""
+"""Published files of scMomer as models."""
 
 from __future__ import annotations
 
@@ -7,32 +7,44 @@ from pathlib import Path
 from typing import Any
 
 from scmomer.model import SCMOMER
-from scmomer.pretrained._build import UNTRAINED, build
-from scmomer.pretrained._checkpoint import LeftOut, Target, read_tensors
-from scmomer.pretrained._performer import performer_plan, performer_sizes, vocabulary
-
-_SOURCE = "scMomer's pretrained_scmomer.pth"
-_PREFIX = "rna_model.model."
-_KINDS = ("weight", "bias")
+from scmomer.pretrained._build import build
+from scmomer.pretrained._checkpoint import read_tensors
+from scmomer.pretrained._released import released
+from scmomer.pretrained._stage_files import (
+    is_stage_one_atac,
+    is_stage_two,
+    stage_one_atac,
+    stage_two,
+)
 
 
 def load_scmomer(
     path: str | Path,
     *,
     genes: Sequence[str] | None = None,
+    peaks: Sequence[str] | None = None,
     accelerator: str = "auto",
     device: int | str = "auto",
     **options: Any,
 ) -> SCMOMER:
-    """Build a model from scMomer's released weights (bioRxiv 2025.08.04.668374).
+    """Build a model from a file of scMomer (bioRxiv 2025.08.04.668374).
 
-    The release (``pretrained_scmomer.pth``) has the RNA encoder, the bridge that predicts the ATAC
-    embedding, and the fusion: it gives multi-omic embeddings from RNA alone. It has **neither the
-    ATAC encoder nor decoders**, so this model can neither embed ATAC nor translate. It is read with
-    ``weights_only=True``.
+    The kind of file is recognized by its tensors. All are read with ``weights_only=True``.
+
+    - The released weights (``pretrained_scmomer.pth``): RNA encoder, the bridge that predicts the
+      ATAC embedding, and fusion. The model gives multi-omic embeddings from RNA alone. The file has
+      **neither the ATAC encoder nor decoders**, so the model can neither embed ATAC nor translate.
+    - What the published script of stage 2 writes (``s2_multimodal.pth``), with `peaks`: both
+      encoders, fusion, discriminator and decoders. The model embeds paired cells; cells with one
+      modality, and translation, need stage 3, which is not in the file.
+    - What that of stage 1 writes for ATAC (``s1_atac.pth``), with `peaks`: the ATAC encoder. The
+      embedding is the output of its pooler, which stage 1 leaves at its random start values.
+
+    That of stage 1 for RNA (``s1_rna.pth``) is read by :func:`load_scbert`.
 
     Expression is log2 counts per 10,000; bins are rounded. (In pretraining, the published scripts
-    take the logarithm a second time if the input comes from their own preprocessing.)
+    take the logarithm a second time if the input comes from their own preprocessing.) Patches of
+    peaks are consecutive in `peaks`, as published.
 
     Parameters
     ----------
@@ -40,6 +52,9 @@ def load_scmomer(
         The checkpoint.
     genes
         Genes of the checkpoint in order; None for the published vocabulary (:func:`panglao_genes`).
+    peaks
+        Peaks of the data that the checkpoint was trained on, in order; only for files with an ATAC
+        encoder. No file has their names.
     accelerator, device
         Device of the model, as in :func:`scmomer.load`.
     options
@@ -50,60 +65,30 @@ def load_scmomer(
     Returns
     -------
     SCMOMER
-        A model of RNA whose :meth:`~scmomer.SCMOMER.get_latent_representation` gives the fused
-        embedding (``modality="joint"``), the encoder's (``"rna"``) and the bridge's (``"atac"``).
+        Of the released weights, a model of RNA whose
+        :meth:`~scmomer.SCMOMER.get_latent_representation` gives the fused embedding
+        (``modality="joint"``), the encoder's (``"rna"``) and the bridge's (``"atac"``). Of other
+        files, a model of RNA and ATAC, or of ATAC. ``model.stages_`` lists what is trained.
 
     Raises
     ------
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If the file is not such a checkpoint; the message lists the tensors that do not match.
+        If the file is not such a checkpoint; the message lists the tensors that do not match. If
+        `peaks` are missing, or their number does not fit.
     """
     tensors = read_tensors(path)
-    sizes = performer_sizes(tensors, _PREFIX, _SOURCE)
-    index = vocabulary(genes, tensors, f"{_PREFIX}pos_emb.emb.weight", _SOURCE)
-    projection, hidden = tensors.get("rna_projection.weight"), tensors.get("encoder.encoder.0.bias")
-    if projection is not None and hidden is not None:  # otherwise reported as missing later
-        sizes |= {"n_latent": len(projection), "bridge_hidden": len(hidden)}
-    return build(
-        tensors,
-        _plan(sizes["rna_n_layers"]),
-        index,
-        options={**sizes, **options},
-        bridged=True,
-        untrained=(
-            "modalities.rna.encoder.model.to_out.",  # of masked modeling; not released
-            "bridges.rna.0.scale",
-            "bridges.rna.0.shift",
-            *UNTRAINED,
-        ),
-        source=_SOURCE,
-        path=path,
-        accelerator=accelerator,
-        device=device,
-    )
-
-
-def _plan(depth: int) -> dict[str, Target | LeftOut]:
-    """Return the use of each published tensor."""
-    plan = performer_plan(_PREFIX, depth)
-    plan |= {
-        # A 2D convolution with one filter as wide as a token is a linear map.
-        f"{_PREFIX}to_out.conv1.weight": Target(
-            "modalities.rna.encoder.pool.conv1.weight", lambda w: w[:, 0, 0]
-        ),
-        f"{_PREFIX}to_out.conv1.bias": Target("modalities.rna.encoder.pool.conv1.bias"),
-        "rna_projection.weight": Target("modalities.rna.encoder.pool.projection", lambda w: w.T),
-        "encoder.encoder.0.weight": Target("bridges.rna.0.features", lambda w: w.T),
-        "encoder.encoder.0.bias": Target("bridges.rna.0.bias"),
-    }
-    for kind in _KINDS:
-        plan |= {
-            f"rna_ln.{kind}": Target(f"modalities.rna.encoder.norm.ln.{kind}"),
-            f"encoder.encoder.1.{kind}": Target(f"bridges.rna.0.rest.0.{kind}"),
-            f"encoder.encoder.4.{kind}": Target(f"bridges.rna.0.rest.3.{kind}"),
-            f"to_out.{kind}": Target(f"fusion.to_out.{kind}"),
-            f"atac_ln.{kind}": LeftOut("normalizes the embedding of an ATAC encoder not released"),
-        }
-    return plan
+    if is_stage_two(tensors):
+        recipe = stage_two(tensors, genes, peaks)
+    elif is_stage_one_atac(tensors):
+        recipe = stage_one_atac(tensors, peaks)
+    else:
+        recipe = released(tensors, genes)
+        if peaks is not None:
+            msg = (
+                f"Expected no peaks= for {recipe.source}, which has no ATAC encoder, found "
+                f"{len(peaks)}. Leave out peaks=."
+            )
+            raise ValueError(msg)
+    return build(tensors, recipe, options, path=path, accelerator=accelerator, device=device)

@@ -110,6 +110,7 @@ class StageProgress(pl.Callback):
             mininterval=0.5 if sys.stdout.isatty() else 10,
         )
         self._prefix, self._loss, self._lowest = "", "", float("inf")
+        self.parts = 1  # in which a minibatch is computed
 
     def start(self, stage: str) -> None:
         """Name the stage that begins."""
@@ -123,8 +124,8 @@ class StageProgress(pl.Callback):
         self._bar.set_description_str(f"{self._prefix}, {epoch}", refresh=False)
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Move by one step."""
-        self._bar.update(1)
+        """Move by one step, or its part."""
+        self._bar.update(1 / self.parts)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the validation loss."""

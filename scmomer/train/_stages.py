@@ -21,6 +21,7 @@ from scmomer._constants import RNA
 from scmomer.data import Cells, SparseDataSplitter, Split
 from scmomer.module import MODALITY_TYPES, SCMOMERModule, StageConfig
 from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
+from scmomer.train._memory import bytes_per_cell, free_memory, n_parts
 from scmomer.train._plan import StagePlan
 from scmomer.train._stop import own_stops, run_quietly
 
@@ -169,7 +170,8 @@ def run_stage(
     """Train one stage; return its history, one row for each epoch.
 
     `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights; if it
-    is to `improve` what it begins with, these weights compete.
+    is to `improve` what it begins with, these weights compete. A minibatch that does not fit into
+    the memory of a GPU is computed in parts, whose gradients are accumulated.
 
     Raises
     ------
@@ -178,15 +180,25 @@ def run_stage(
     Terminated
         On SIGTERM, likewise.
     """
+    best = KeepBest(at_start=improve)
+    parts, modalities = 1, stage_modalities(stage, cells)
+    if stage != "bridge":  # whose encoders are frozen and cached
+        per_cell = bytes_per_cell(model.module, cells, modalities)
+        free = free_memory(options.accelerator)
+        parts = n_parts(config.batch_size, per_cell, model.module, free)
+    progress.parts = parts
     data = SparseDataSplitter(
         cells,
         stage_cells(stage, cells, split, model.module.config.bridge.use_unpaired_rna),
-        modalities=stage_modalities(stage, cells),
-        batch_size=config.batch_size,
+        modalities=modalities,
+        batch_size=-(-config.batch_size // parts),
     )
-    n_steps = config.max_epochs * max(1, len(data.train_dataloader()))
+    trainer_kwargs = _trainer_kwargs(
+        options, config, parts, [best, progress], validates=data.n_val > 0
+    )
+    steps = -(-len(data.train_dataloader()) // trainer_kwargs["accumulate_grad_batches"])
+    n_steps = config.max_epochs * max(1, steps)
     plan = StagePlan(model.module, stage, config, n_steps)
-    best = KeepBest(at_start=improve)
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
     model.module.train()  # Lightning keeps the mode that it finds
     with freeze_except(model.module, stage), _quiet_lightning(), own_stops():
@@ -197,7 +209,7 @@ def run_stage(
             max_epochs=config.max_epochs,
             accelerator=options.accelerator,
             devices=options.devices,
-            **_trainer_kwargs(options, config, [best, progress], validates=data.n_val > 0),
+            **trainer_kwargs,
         )
         try:
             run_quietly(runner)
@@ -208,7 +220,12 @@ def run_stage(
 
 
 def _trainer_kwargs(
-    options: RunOptions, config: StageConfig, callbacks: list[Callback], *, validates: bool
+    options: RunOptions,
+    config: StageConfig,
+    parts: int,
+    callbacks: list[Callback],
+    *,
+    validates: bool,
 ) -> dict[str, Any]:
     """Return what the Trainer gets: the stage's needs, then the user's overrides."""
     overrides = dict(options.trainer_kwargs)
@@ -222,6 +239,7 @@ def _trainer_kwargs(
         "check_val_every_n_epoch": 1 if validates else None,
         "log_every_n_steps": 1,
         **overrides,
+        "accumulate_grad_batches": parts * overrides.get("accumulate_grad_batches", 1),
         "enable_progress_bar": False,
         "simple_progress_bar": False,
         "callbacks": [*callbacks, *overrides.get("callbacks", [])],

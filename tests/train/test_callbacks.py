@@ -83,6 +83,10 @@ def test_one_bar_for_all_stages(capsys):
     for _ in range(2):
         progress.on_train_batch_end()
     assert progress._bar.n == 2
+    progress.parts = 2  # a minibatch in two parts
+    for _ in range(2):
+        progress.on_train_batch_end()
+    assert progress._bar.n == 3
     progress.on_validation_epoch_end(trainer_at(0.1234), None)
     progress._bar.refresh()
     progress.finish("rna")  # stopped early

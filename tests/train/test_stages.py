@@ -239,6 +239,34 @@ def test_without_validation_cells_all_epochs_run(make_module, make_cells):
     assert len(history) == 3 and VALIDATION_LOSS not in history
 
 
+class _Batches(pl.Callback):
+    """Notes the cells of each training batch, and the learning rates."""
+
+    def __init__(self) -> None:
+        self.n_cells, self.steps, self.lr = [], 0, []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.n_cells.append(batch.n_cells)
+        self.steps = trainer.global_step
+        self.lr.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+def test_what_does_not_fit_is_accumulated(make_module, make_cells, monkeypatch):
+    """A minibatch in two parts takes the same steps."""
+    split = split_cells(60, 32 / 60)
+    ends = []
+    for parts in (1, 2):
+        monkeypatch.setattr("scmomer.train._stages.n_parts", lambda *args, n=parts: n)
+        module = make_module(input_dropout=0.0, discriminator_weight=0.0)
+        batches = _Batches()
+        options = {"split": split, "batch_size": 32, "max_epochs": 3, "callbacks": [batches]}
+        history = run(module, make_cells(), "fusion", **options)
+        assert batches.n_cells == [32 // parts] * 3 * parts and batches.steps == 3
+        ends.append((history["train_loss"], batches.lr[-1]))
+    np.testing.assert_allclose(ends[1][0], ends[0][0], rtol=1e-4)
+    assert ends[0][1] == ends[1][1]
+
+
 def test_a_run_repeats(make_module, make_cells):
     ends = []
     for _ in range(2):

@@ -107,8 +107,25 @@ class ModalityModule(nn.Module, ABC):
         return source.get_indexer(features)
 
     @classmethod
-    def inherited(cls, config: Any, source: ModalityModule, names: pd.Index) -> dict[str, Any]:
-        """Return fields of the configuration that a trained `source` of features `names` sets."""
+    def inherited(
+        cls, config: Any, source: ModalityModule, names: pd.Index, rows: np.ndarray
+    ) -> dict[str, Any]:
+        """Return fields of the configuration that a trained model sets.
+
+        Parameters
+        ----------
+        config
+            Of a new model.
+        source, names
+            The trained modality, and its features.
+        rows
+            Position of each feature of the new model among them, -1 if it is new.
+
+        Raises
+        ------
+        ValueError
+            If what was learned cannot be used for these features.
+        """
         return {}
 
     @abstractmethod

@@ -72,6 +72,10 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
+    def bytes_per_token(self) -> float:
+        """Return roughly what training stores for each token, to fit minibatches into memory."""
+        return 0.0
+
 
 def last_third(blocks: nn.ModuleList) -> list[nn.Module]:
     """Return the last third of the blocks, at least one: two of the published six."""

@@ -3,8 +3,8 @@
 The feature maps of a sequence are 50 times larger than the sequence. Only those of one tile exist
 at a time, in the cache. Keys come first: tiles are summed to ``phi(k)^T [v, 1]`` under a running
 maximum. Then follow queries, attention and the feed-forward layer of each tile. The backward pass
-keeps the block's input, the middle of its residual stream and the output of attention, and
-recomputes the rest. Results equal :class:`scmomer.nn.favor._attention.FavorAttention`.
+keeps the block's input and the sums over keys, and recomputes the rest, tile by tile: training
+stores one residual stream for each block. Results equal :class:`scmomer.nn.favor._attention.FavorAttention`.
 """
 
 from __future__ import annotations
@@ -31,19 +31,18 @@ class _BlockFunction(torch.autograd.Function):
     ) -> Tensor:
         block = Streamed(x, valid, projection, BlockWeights(*weights), setting)
         keys = block.keys(x)
-        middle, out = torch.empty_like(x), torch.empty_like(x)
-        attended = x.new_empty(len(x), setting.heads, block.d + 1, x.shape[1])
-        block.queries(x, keys, out, middle, attended)
+        out = torch.empty_like(x)
+        block.queries(x, keys, out)
         ctx.setting, ctx.valid = setting, valid
-        ctx.save_for_backward(x, middle, attended, *keys, projection, *weights)
+        ctx.save_for_backward(x, *keys, projection, *weights)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, middle, attended, top, context, projection, *weights = ctx.saved_tensors
+        x, top, context, projection, *weights = ctx.saved_tensors
         block = StreamedBackward(x, ctx.valid, projection, BlockWeights(*weights), ctx.setting)
-        dx, *dweights = block.gradients(x, middle, Keys(top, context), attended, dy.contiguous())
+        dx, *dweights = block.gradients(x, Keys(top, context), dy.contiguous())
         return dx, None, None, None, *dweights
 
 
@@ -73,5 +72,5 @@ def favor_block(
             return _BlockFunction.apply(x, valid, projection, setting, *weights)
         with torch.no_grad():
             block = Streamed(x, valid, projection, weights, setting)
-            block.queries(x, block.keys(x), out=x, middle=x)
+            block.queries(x, block.keys(x), out=x)
         return x

@@ -63,6 +63,16 @@ class Keys(NamedTuple):
     context: Tensor  # [v, 1]^T (phi(k) + eps): (n, heads, d + 1, m)
 
 
+class Attention(NamedTuple):
+    """Attention of the queries of a tile."""
+
+    h: Tensor  # normed input: (t, dim)
+    q: Tensor  # (b, d, l)
+    phi: Tensor  # features of queries, without the constant: (b, m, l)
+    attended: Tensor  # output of the heads: (b, d, l)
+    denominator: Tensor  # (b, 1, l)
+
+
 class Streamed:
     """Forward pass over one minibatch, ``(n, length, dim)``.
 
@@ -135,11 +145,6 @@ class Streamed:
         """Return a tile's part of ``(n, heads, ...)`` as a view, ``(b, ...)``."""
         return keys[tile[0]].flatten(0, 1)
 
-    def _saved(self, saved: Tensor, tile: Tile) -> Tensor:
-        """Return a tile's part of ``(n, heads, ..., length)`` as a view, ``(b, ..., l)``."""
-        cells, tokens = tile
-        return saved[cells, ..., tokens].flatten(0, 1)
-
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Project ``(b, d, l)`` on the features, ``(b, m, l)``; also return half squared norms.
 
@@ -196,34 +201,36 @@ class Streamed:
         projected, norm = self._project(q)
         return projected.sub_(norm.add_(projected.amax(-2, keepdim=True))).exp2_()
 
-    def _attend(self, q: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the output of attention ``(b, d, l)`` and its denominator ``(b, 1, l)``."""
-        phi = self._narrow(self._query_features(q))
-        summed = self._wide("summed", context, phi)  # (b, d + 1, l)
+    def _attend(self, residual: Tensor, keys: Keys, tile: Tile) -> Attention:
+        """Return the attention of a tile's queries; most of it is in shared buffers."""
+        w = self.weights
+        h = self._narrow(self._norm(residual, w.norm1, w.norm1_bias)[0])
+        q = self._split(self._linear("q", self.q, h), tile)
+        phi = self._query_features(q)
+        context = self._narrow(self._part(keys.context, tile))
+        summed = self._wide("summed", context, self._narrow(phi))  # (b, d + 1, l)
         summed += context.sum(-1, keepdim=True, dtype=summed.dtype).mul_(EPS)
         denominator = summed[:, self.d :]
         if self.valid is not None:
             denominator = denominator.clamp_min(1e-30)  # a cell without tokens
         attended = self.work.take("attended", len(q), self.d, q.shape[-1])
-        return torch.div(summed[:, : self.d], denominator, out=attended), denominator
+        torch.div(summed[:, : self.d], denominator, out=attended)
+        return Attention(h, q, phi, attended, denominator)
 
-    def queries(
-        self, x: Tensor, keys: Keys, out: Tensor, middle: Tensor, saved: Tensor | None = None
-    ) -> None:
-        """Write the residual after attention and the block's output; both may be `x`.
+    def _add_attended(self, residual: Tensor, attended: Tensor, tile: Tile, out: Tensor) -> Tensor:
+        """Write the residual stream after attention, ``(t, dim)``, to `out`, and return it."""
+        torch.add(residual, self.weights.out_bias, out=out)
+        add_product(out, self._narrow(self._join(attended, tile)).T, self.out.T)
+        return out
 
-        `saved`, ``(n, heads, d + 1, length)``, receives attention's output and its denominator.
-        """
+    def queries(self, x: Tensor, keys: Keys, out: Tensor) -> None:
+        """Write the block's output, which may be `x`."""
         w = self.weights
         for tile in self.tiles:
             residual = tile_tokens(x, tile)
-            h = self._narrow(self._norm(residual, w.norm1, w.norm1_bias)[0])
-            q = self._split(self._linear("q", self.q, h), tile)
-            attended, denominator = self._attend(q, self._narrow(self._part(keys.context, tile)))
-            if saved is not None:
-                torch.cat([attended, denominator], -2, out=self._saved(saved, tile))
-            y = torch.add(residual, w.out_bias, out=tile_tokens(middle, tile))  # (t, dim)
-            add_product(y, self._narrow(self._join(attended, tile)).T, self.out.T)
+            attended = self._attend(residual, keys, tile).attended
+            middle = self.work.take("middle", *residual.shape)
+            y = self._add_attended(residual, attended, tile, middle)
             h = self._narrow(self._norm(y, w.norm2, w.norm2_bias)[0])
             hidden = self._wide("hidden", self.w1, h.T).add_(w.b1[:, None])  # (dim * ff_mult, t)
             hidden = self._narrow(torch.ops.aten.gelu_(hidden))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scmomer.nn.favor._attention import EPS
-from scmomer.nn.favor._streamed import BlockWeights, Keys, Streamed
+from scmomer.nn.favor._streamed import Attention, BlockWeights, Keys, Streamed
 from scmomer.nn.favor._tiles import Tile, add_product, tile_tokens, wide_product
 
 
@@ -20,15 +20,10 @@ class KeySums(NamedTuple):
 
 
 class StreamedBackward(Streamed):
-    """Gradients of a block from its input and the middle of its residual stream."""
+    """Gradients of a block from its input and the sums over keys."""
 
-    def gradients(
-        self, x: Tensor, middle: Tensor, keys: Keys, attended: Tensor, dy: Tensor
-    ) -> list[Tensor]:
-        """Return the gradients of `x` and of the parameters, given that of the output.
-
-        `middle` and `attended` were written by :meth:`queries`.
-        """
+    def gradients(self, x: Tensor, keys: Keys, dy: Tensor) -> list[Tensor]:
+        """Return the gradients of `x` and of the parameters, given that of the output."""
         grads = BlockWeights(*(torch.zeros_like(w) for w in self.weights))
         dx = torch.empty_like(x)
         dh = torch.empty_like(x)  # of the input of queries, keys and values
@@ -38,11 +33,12 @@ class StreamedBackward(Streamed):
         sums = KeySums(context[..., : self.d].contiguous(), context[..., self.d :])
         grad = KeySums(x.new_zeros(*shape, self.d), x.new_zeros(*shape, 1))
         for tile in self.tiles:
+            residual = tile_tokens(x, tile)
+            found = self._attend(residual, keys, tile)
+            middle = self.work.take("middle", *residual.shape)
+            self._add_attended(residual, found.attended, tile, middle)
             dmiddle = self._feed_forward_backward(middle, dy, tile, grads, tile_tokens(dx, tile))
-            saved = self._saved(attended, tile)
-            self._queries_backward(
-                x, sums, saved, dmiddle, tile, grads, grad, tile_tokens(dh, tile)
-            )
+            self._queries_backward(found, sums, dmiddle, tile, grads, grad, tile_tokens(dh, tile))
         dkv = torch.zeros_like(self.kv, dtype=x.dtype)
         narrow = self._narrow(grad.context)
         transposed = narrow.mT.contiguous()
@@ -56,10 +52,10 @@ class StreamedBackward(Streamed):
         return [dx, *grads]
 
     def _feed_forward_backward(
-        self, middle: Tensor, dy: Tensor, tile: Tile, grads: BlockWeights, dx: Tensor
+        self, residual: Tensor, dy: Tensor, tile: Tile, grads: BlockWeights, dx: Tensor
     ) -> Tensor:
-        """Write the gradient of the middle of the residual stream, ``(t, dim)``, to `dx`."""
-        w, residual, dy = self.weights, tile_tokens(middle, tile), tile_tokens(dy, tile)
+        """Write the gradient of the residual stream after attention, ``(t, dim)``, to `dx`."""
+        w, dy = self.weights, tile_tokens(dy, tile)
         h, *moments = self._norm(residual, w.norm2, w.norm2_bias)
         h, d = self._narrow(h), self._narrow(dy)
         before = self._wide("before", self.w1, h.T).add_(w.b1[:, None])  # (dim * ff_mult, t)
@@ -101,20 +97,15 @@ class StreamedBackward(Streamed):
 
     def _queries_backward(
         self,
-        x: Tensor,
+        found: Attention,
         sums: KeySums,
-        saved: Tensor,
         dmiddle: Tensor,
         tile: Tile,
         grads: BlockWeights,
         grad: KeySums,
         dh: Tensor,
     ) -> None:
-        w = self.weights
-        attended, denominator = saved[:, : self.d], saved[:, self.d :]
-        h = self._narrow(self._norm(tile_tokens(x, tile), w.norm1, w.norm1_bias)[0])
-        q = self._split(self._linear("q", self.q, h), tile)
-        phi = self._query_features(q)
+        h, q, phi, attended, denominator = found
         d = self._narrow(dmiddle)
         add_product(grads.out, d.T, self._narrow(self._join(attended, tile)).T)
         grads.out_bias.add_(dmiddle.sum(0))

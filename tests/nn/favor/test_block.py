@@ -66,6 +66,22 @@ def test_equals_the_plain_formula_and_its_gradients(tile, valid, over_heads):
         torch.testing.assert_close(mine, theirs, **close)
 
 
+@pytest.mark.parametrize("valid", [None, PADDED], ids=["full", "padded"])
+def test_training_stores_one_residual_stream_and_the_sums_over_keys(valid):
+    x, projection, weights = draw()
+    stored = []
+
+    def note(tensor):
+        stored.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        favor_block(x, valid, projection, weights, setting())
+    given = {t.data_ptr() for t in (projection, *weights)}
+    found = sum(t.numel() for t in stored if t.data_ptr() not in given)
+    assert found == x.numel() + N * HEADS * (M * (DIM_HEAD + 1) + 1)
+
+
 def test_gradients_are_those_of_finite_differences():
     x, projection, weights = draw()
     some = x[:1, :5].detach().requires_grad_()

@@ -11,7 +11,7 @@ from scmomer.module.modalities.atac._intervals import (
     shared_chromosomes,
 )
 from scmomer.module.modalities.atac._modality import ATACModality
-from scmomer.module.modalities.atac._patches import PatchLayout, patch_layout
+from scmomer.module.modalities.atac._patches import PatchLayout, file_layout, patch_layout
 from scmomer.module.modalities.atac._peaks import (
     PeakPositions,
     are_peaks,
@@ -31,6 +31,7 @@ __all__ = [
     "ViTEncoder",
     "are_peaks",
     "containing_center",
+    "file_layout",
     "looks_like_peaks",
     "on_one_line",
     "overlapping",

@@ -16,6 +16,8 @@ class ATACConfig:
     n_patches: int = 64  # at least one per chromosome
     # First base of each patch, "chr1:1000", for the patches of another model; empty: cut anew.
     patch_starts: tuple[str, ...] = ()
+    # "file" is what the published scripts do: consecutive columns of the data, whatever the order
+    patch_order: Literal["genome", "file"] = "genome"
     patch_weights: Literal["shared", "per_peak"] = "per_peak"  # "shared" is the published one
     dim: int = 64
     n_layers: int = 2

@@ -21,6 +21,7 @@ from scmomer.module.modalities.atac._config import PRESETS, ATACConfig
 from scmomer.module.modalities.atac._encoder import ViTEncoder, binarize
 from scmomer.module.modalities.atac._intervals import on_one_line, overlapping
 from scmomer.module.modalities.atac._patches import (
+    file_layout,
     inherited_layout,
     patch_layout,
     patch_starts,
@@ -70,26 +71,38 @@ class ATACModality(ModalityModule):
 
     @classmethod
     def inherited(
-        cls, config: ATACConfig, source: ModalityModule, names: pd.Index
+        cls, config: ATACConfig, source: ModalityModule, names: pd.Index, rows: np.ndarray
     ) -> dict[str, Any]:
         """Keep the patches of `source`, whose position embeddings are learned."""
         encoder = source.encoder
         if not isinstance(encoder, ViTEncoder) or config.encoder != "vit":
             return {}
+        same = len(rows) == len(names) and bool((rows == np.arange(len(names))).all())
+        if source.config.patch_weights == "shared" and not same:
+            msg = (
+                f"Expected the {len(names)} peaks of the model in init_from= in their order, "
+                f"because its patches share weights (patch_weights='shared'), found {len(rows)} "
+                "others. Map the data first: `atac = scmomer.pp.align_peaks(atac, model)`."
+            )
+            raise ValueError(msg)
+        if source.config.patch_order == "file":
+            return {"patch_order": "file"}
         known = source.config.patch_starts
         return {"patch_starts": patch_starts(encoder.layout, parse_peaks(names), known)}
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
-        """Return a ViT over genomic patches, or a perceptron."""
+        """Return a ViT over patches of peaks, or a perceptron."""
         own = self.config
         if own.encoder == "mlp":
             return MLPEncoder(
                 len(features), config.n_latent, own.mlp_hidden, own.mlp_dropout, config.latent_norm
             )
-        peaks = parse_peaks(features)
-        if own.patch_starts:
-            layout = inherited_layout(peaks, own.patch_starts)
+        if own.patch_order == "file":
+            layout = file_layout(len(features), own.n_patches)
+        elif own.patch_starts:
+            layout = inherited_layout(parse_peaks(features), own.patch_starts)
         else:
+            peaks = parse_peaks(features)
             layout = patch_layout(peaks.chromosome, peaks.start, own.n_patches)
         return ViTEncoder(layout, own, config.n_latent, config.latent_norm)
 

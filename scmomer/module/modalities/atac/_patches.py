@@ -1,4 +1,4 @@
-"""Genomic patches: runs of neighboring peaks of one chromosome."""
+"""Patches: runs of neighboring peaks of one chromosome, or of consecutive peaks as published."""
 
 from __future__ import annotations
 
@@ -120,6 +120,18 @@ def inherited_layout(peaks: PeakPositions, starts: Sequence[str]) -> PatchLayout
     slot = np.empty_like(patch)
     slot[order] = np.arange(len(patch)) - (np.cumsum(sizes) - sizes)[patch[order]]
     return PatchLayout(*(torch.from_numpy(a) for a in (patch, slot, sizes.astype(np.int64))))
+
+
+def file_layout(n_peaks: int, n_patches: int) -> PatchLayout:
+    """Cut peaks in the order of their file into patches of equal size, as the published scripts.
+
+    These pad the peaks at the end to a multiple of `n_patches`. So the last patches can have fewer
+    peaks than the others, or none, and a patch may cross chromosomes.
+    """
+    index = torch.arange(n_peaks)
+    patch_size = max(1, -(-n_peaks // n_patches))
+    patch = index // patch_size
+    return PatchLayout(patch, index % patch_size, torch.bincount(patch, minlength=n_patches))
 
 
 def _apportion(sizes: np.ndarray, total: int) -> np.ndarray:

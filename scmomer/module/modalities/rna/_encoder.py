@@ -22,6 +22,8 @@ from scmomer.module.modalities.rna._tokens import (
 )
 from scmomer.nn import SparseRows
 
+_OTHER_STREAMS = 5  # copies of the residual stream in training besides that of each block
+
 
 class GenePooling(nn.Module):
     """Published pooling: each gene's embedding to a number, then a linear map over genes.
@@ -143,3 +145,15 @@ class PerformerEncoder(Encoder):
     def n_tokens(self, lengths: np.ndarray) -> np.ndarray:
         """Return one token for each expressed gene, or for all genes."""
         return np.full_like(lengths, self.n_genes) if self.config.tokens == "all" else lengths
+
+    def bytes_per_token(self) -> float:
+        """Return residual streams: one for each block, and those of embedding, head and gradients.
+
+        Softmax attention stores its intermediates and those of the feed-forward layer too.
+        """
+        c = self.config
+        floats = (c.n_layers + _OTHER_STREAMS) * c.dim
+        if c.attention == "softmax":
+            inner = 5 * c.n_heads * c.dim_head  # queries, keys, values, output in two layouts
+            floats += c.n_layers * (inner + (3 + 2 * c.ff_mult) * c.dim)
+        return 4.0 * floats

@@ -84,7 +84,7 @@ class RNAModality(ModalityModule):
 
     @classmethod
     def inherited(
-        cls, config: RNAConfig, source: ModalityModule, names: pd.Index
+        cls, config: RNAConfig, source: ModalityModule, names: pd.Index, rows: np.ndarray
     ) -> dict[str, Any]:
         """Keep the total to which counts are normalized."""
         return {"target_sum": float(cast(RNAModality, source).target_sum)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 
 from scmomer.module import ATACConfig, PatchLayout, ViTEncoder, get_config, patch_layout
+from scmomer.module.modalities.atac import ATACModality
 from scmomer.module.modalities.atac._encoder import PatchEmbedding, binarize, normalize_depth
 from scmomer.nn import to_dense
 
@@ -33,6 +35,20 @@ def test_shared_patches_are_the_published_linear_map(counts, sparse):
     torch.nn.init.normal_(embedding.bias)
     table = (counts(7, 24, empty=(0, 3, 6)) > 0).float()
     expected = F.linear(table.view(7, 6, 4), embedding.weight.T, embedding.bias)
+    torch.testing.assert_close(embedding(sparse(table)), expected)
+
+
+@pytest.mark.parametrize("n_peaks", [3, 24, 26, 31])
+def test_patches_in_file_order_are_the_published_ones(counts, sparse, n_peaks):
+    """Whatever the positions of the peaks: pad at the end, view, linear."""
+    features = pd.Index([f"chr{i % 3}:{1000 - i}-{1001 - i}" for i in range(n_peaks)])
+    options = {"atac_n_patches": 6, "atac_patch_order": "file", "atac_patch_weights": "shared"}
+    embedding = ATACModality(features, 1, get_config(**options)).encoder.patch_embedding
+    torch.nn.init.normal_(embedding.bias)
+    table = (counts(7, n_peaks, empty=(0, 3, 6)) > 0).float()
+    size = -(-n_peaks // 6)
+    padded = F.pad(table, (0, 6 * size - n_peaks)).view(7, 6, size)
+    expected = F.linear(padded, embedding.weight.T, embedding.bias)
     torch.testing.assert_close(embedding(sparse(table)), expected)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scmomer.module import patch_layout
+from scmomer.module import file_layout, patch_layout
 
 CASES = {
     "even": ([40, 40, 40], 12),
@@ -91,3 +91,12 @@ def test_codes_of_chromosomes_may_have_gaps():
     chromosome, start = draw([20, 10, 5])
     layout, gaps = patch_layout(chromosome, start, 7), patch_layout(3 * chromosome + 2, start, 7)
     assert torch.equal(layout.patch, gaps.patch) and torch.equal(layout.slot, gaps.slot)
+
+
+@pytest.mark.parametrize(("n_peaks", "n_patches"), [(24, 6), (31, 6), (26, 6), (5, 8), (1, 3)])
+def test_patches_in_file_order(n_peaks, n_patches):
+    layout = file_layout(n_peaks, n_patches)
+    size = -(-n_peaks // n_patches)
+    assert (layout.n_patches, layout.patch_size, layout.n_peaks) == (n_patches, size, n_peaks)
+    assert torch.equal(layout.patch * size + layout.slot, torch.arange(n_peaks))
+    assert torch.equal(torch.bincount(layout.patch, minlength=n_patches), layout.sizes)
