@@ -144,6 +144,7 @@ def train_round(shard: AnnData | MuData, before: Any, number: int, args: Namespa
 
 def run(corpus: Corpus, args: Namespace, report: Report, model: Any) -> None:
     """Train the rounds that are not finished; write model and report after each."""
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     for number in range(len(report["rounds"]), args.rounds):
         kept: list[Any] = [model]
         started = time.perf_counter()

@@ -205,16 +205,21 @@ class TrainingMixin:
             raise ValueError(msg)
         return [s for s in possible if stages is None or s in stages]
 
+    @property
+    def _began_with_model(self) -> bool:
+        """Whether ``init_from`` gave the start values."""
+        return "copied" in (self.origin_ or {})
+
     def _freeze(self, freeze: str | Sequence[str] | None) -> str | Sequence[str]:
         """Return what to freeze: with a model to begin with, by default its encoders."""
         if freeze is None:
-            known = () if self.origin_ is None else self.origin_["copied"]
+            known = (self.origin_ or {}).get("copied", ())
             return [f"{m}_encoder" for m in self.module.modalities if f"{m} encoder" in known]
         return freeze
 
     def _done_here(self) -> tuple[str, ...]:
         """Return the stages that were finished on the registered data."""
-        if self.origin_ is None:
+        if not self._began_with_model:
             return self.stages_
         return tuple(s for s in self.stages_ if s in (self.history_ or {}))
 
@@ -234,7 +239,7 @@ class TrainingMixin:
                 skipped[stage] = "the data have no cells for it"
             elif not has_point(self.module, stage, frozen):
                 skipped[stage] = "what it trains is frozen"
-            elif not named and self.origin_ is not None and self._is_past(stage):
+            elif not named and self._began_with_model and self._is_past(stage):
                 skipped[stage] = "the encoder was copied, and decoders read fused embeddings"
         left = [s for s in wanted if s not in skipped]
         if not left:
@@ -244,7 +249,7 @@ class TrainingMixin:
                 f"freeze='none', or name other stages among {list(possible_stages(self.module))}."
             )
             raise ValueError(msg)
-        if self.origin_ is not None:
+        if self._began_with_model:
             self._check_foundations(left)
         for stage, why in skipped.items():
             logger.info("Stage %r is skipped: %s.", stage, why)
@@ -340,7 +345,7 @@ class TrainingMixin:
         seed = settings.seed or 0
         run_before(stage, self.module, cells, split, seed)
         table = run_stage(
-            self, cells, split, stage, config, progress, options, improve=self.origin_ is not None
+            self, cells, split, stage, config, progress, options, improve=self._began_with_model
         )
         run_after(stage, self.module, cells, split, seed)
         return table
