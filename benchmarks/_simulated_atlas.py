@@ -18,8 +18,8 @@ import scmomer
 from scmomer._compat import keep_obs
 
 N_PROGRAMS = 40
-N_GENES, N_PEAKS = 800, 3_000
-RNA_DEPTH, ATAC_DEPTH = 400.0, 150.0
+N_GENES, N_PEAKS = 600, 2_000
+RNA_DEPTH, ATAC_DEPTH = 150.0, 100.0
 BATCH_EFFECT = 0.3  # standard deviation of the log fold change of each feature in a batch
 IN_TYPE = 4.0  # precision of a cell's mixture around that of its type, times the number of programs
 PER_TYPE = 4  # programs of a type

@@ -146,6 +146,6 @@ PRETRAININGS: dict[str, Pretraining] = {
         _human("kang", "xin", "wang", "mosaic", "bmmc_cite"), _ONE_ROUND
     ),
     "atlas": Pretraining(
-        atlas_files, ("--rounds", "6", "--cells-per-round", "50000", "--max-epochs", "1")
+        atlas_files, ("--rounds", "3", "--cells-per-round", "50000", "--max-epochs", "1")
     ),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scvi import settings
 
 from scmomer.data import Cells, Split, SplitRecord
 from scmomer.model._current_model import set_current
+from scmomer.model._init_from import part_of
 from scmomer.module import frozen_parameters, has_point
 from scmomer.train import (
     Interrupted,
@@ -118,7 +119,9 @@ class TrainingMixin:
             (of the encoders all but the last third of the blocks, the final norms and what reads
             them, as published), or names of parts, such as ``("rna_encoder", "fusion")``; parts are
             the encoders, ``"fusion"``, ``"bridges"`` and ``"decoders"``. Default: the encoders
-            that were copied with ``init_from``, otherwise nothing. Stages without anything left to
+            that were copied with ``init_from``, in models of several modalities; otherwise
+            nothing. What was copied and is not frozen moves at a tenth of the learning rate,
+            except with ``"none"``: for pretraining that goes on. Stages without anything left to
             train are skipped and named in the log.
         resume
             Go on after an interruption: skip stages that are finished.
@@ -181,7 +184,8 @@ class TrainingMixin:
             for stage in wanted
             if stage not in done
         }
-        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
+        learned = () if freeze == "none" else tuple(self._learned())
+        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs, learned)
         self._start_warm(cells, split[0])
         with held(frozen):
             self._run(cells, split, configs, options, enable_progress_bar)
@@ -211,11 +215,21 @@ class TrainingMixin:
         return "copied" in (self.origin_ or {})
 
     def _freeze(self, freeze: str | Sequence[str] | None) -> str | Sequence[str]:
-        """Return what to freeze: with a model to begin with, by default its encoders."""
+        """Return what to freeze: with a model to begin with, by default its encoders.
+
+        A single encoder is all that there is to train.
+        """
         if freeze is None:
-            known = (self.origin_ or {}).get("copied", ())
+            known = (self.origin_ or {}).get("copied", ()) if self.module.paired else ()
             return [f"{m}_encoder" for m in self.module.modalities if f"{m} encoder" in known]
         return freeze
+
+    def _learned(self) -> Iterator[Parameter]:
+        """Yield the parameters of the parts that were copied."""
+        known = (self.origin_ or {}).get("copied", ())
+        for name, parameter in self.module.named_parameters():
+            if part_of(name) in known:
+                yield parameter
 
     def _done_here(self) -> tuple[str, ...]:
         """Return the stages that were finished on the registered data."""

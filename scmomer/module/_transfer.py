@@ -14,7 +14,8 @@ from scmomer._constants import RNA
 from scmomer.module._decoder import Decoder
 from scmomer.module._module import SCMOMERModule
 
-_LOSS_UNITS = ("baseline", "count_baseline")  # follow from the training cells
+# Follow from the training cells, or from the configuration.
+_OWN = (".baseline", ".count_baseline", ".target_sum")
 _BATCH_TABLES = (".batch_bias", ".query_bias")
 _POSITIONS = ".position_embeddings"  # of inherited patches, then of new chromosomes
 _WEIGHTS = "modalities.rna.gene_weight"
@@ -69,7 +70,7 @@ def copy_tensors(
     done = Transfer()
     for name, tensor in target.state_dict().items():
         m = modality_of(name)
-        own = name.endswith(_LOSS_UNITS) and m in measured
+        own = name.endswith(_OWN) and m in measured
         if name.endswith(_BATCH_TABLES) or own:
             continue
         fits = same_fusion or (m in rows and _reads_no_fusion(name, m))

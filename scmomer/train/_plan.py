@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,6 +16,7 @@ from scmomer.nn import CellBatch
 from scmomer.train._objectives import stage_loss
 
 _WARM_LR = 0.05  # learning rate of warm-started maps, relative to the rest
+_LEARNED_LR = 0.1  # likewise of what another model has learned: benchmarks/transfer.py
 _VALIDATION_SEED = 0  # the same genes and patches are hidden in every validation epoch
 
 
@@ -40,10 +42,20 @@ class StagePlan(pl.LightningModule):
         Learning rate, weight decay, warm-up.
     n_steps
         Steps of a full run, for the schedule.
+    learned
+        Parameters that another model has learned; they move slowly.
     """
 
-    def __init__(self, module: SCMOMERModule, stage: str, config: StageConfig, n_steps: int):
+    def __init__(
+        self,
+        module: SCMOMERModule,
+        stage: str,
+        config: StageConfig,
+        n_steps: int,
+        learned: Collection[nn.Parameter] = (),
+    ):
         super().__init__()
+        self._learned = {id(p) for p in learned}
         self.module, self.stage, self.stage_config = module, stage, config
         self.n_steps = n_steps
         self._validation = ExitStack()
@@ -110,16 +122,18 @@ class StagePlan(pl.LightningModule):
 
     def _groups(self) -> list[dict[str, Any]]:
         """Matrices decay, other parameters do not; warm-started maps move slowly up to stage 3."""
-        slow = set() if self.stage == "bridge" else set(map(id, self.module.slow_parameters()))
-        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        warm = set() if self.stage == "bridge" else set(map(id, self.module.slow_parameters()))
+        groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
         for p in self.module.stage_parameters(self.stage):
-            groups.setdefault((p.ndim >= 2, id(p) in slow), []).append(p)
+            rate = _LEARNED_LR if id(p) in self._learned else 1.0
+            rate *= _WARM_LR if id(p) in warm else 1.0
+            groups.setdefault((p.ndim >= 2, rate), []).append(p)
         config = self.stage_config
         return [
             {
                 "params": parameters,
                 "weight_decay": config.weight_decay if decays else 0.0,
-                "lr": config.lr * (_WARM_LR if is_slow else 1.0),
+                "lr": config.lr * rate,
             }
-            for (decays, is_slow), parameters in groups.items()
+            for (decays, rate), parameters in groups.items()
         ]

@@ -39,6 +39,8 @@ class RunOptions:
     devices: int | list[int] | str = "auto"
     early_stopping: bool = True
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
+    learned: tuple[torch.nn.Parameter, ...] = ()
+    """Of a model that this one began with: they move slowly."""
 
 
 def stage_modalities(stage: str, cells: Cells) -> tuple[str, ...]:
@@ -198,7 +200,7 @@ def run_stage(
     )
     steps = -(-len(data.train_dataloader()) // trainer_kwargs["accumulate_grad_batches"])
     n_steps = config.max_epochs * max(1, steps)
-    plan = StagePlan(model.module, stage, config, n_steps)
+    plan = StagePlan(model.module, stage, config, n_steps, options.learned)
     model.is_trained_, model.history_ = False, None  # a stage's history starts empty
     model.module.train()  # Lightning keeps the mode that it finds
     with freeze_except(model.module, stage), _quiet_lightning(), own_stops():

@@ -86,8 +86,21 @@ class RNAModality(ModalityModule):
     def inherited(
         cls, config: RNAConfig, source: ModalityModule, names: pd.Index, rows: np.ndarray
     ) -> dict[str, Any]:
-        """Keep the total to which counts are normalized."""
-        return {"target_sum": float(cast(RNAModality, source).target_sum)}
+        """Keep the total to which counts are normalized, less what genes that are gone had."""
+        rna = cast(RNAModality, source)
+        known = rna.mean_expression()
+        share = known[np.unique(rows[rows >= 0])].sum() / known.sum()
+        return {"target_sum": float(rna.target_sum * share)}
+
+    @torch.no_grad()
+    def mean_expression(self) -> Tensor:
+        """Return about the mean normalized counts of each gene, ``(n_genes,)``, from the decoder."""
+        decoder = self.decoder
+        bias = decoder.linear.bias
+        if decoder.n_batches:
+            bias = bias + decoder.batch_bias.mean(1)
+        scale = 1.0 if decoder.scale is None else decoder.scale[:, 0]
+        return torch.exp2((bias * scale).clamp_min(0)) - 1
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a Performer over genes, or a perceptron."""
