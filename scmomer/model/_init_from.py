@@ -148,6 +148,8 @@ def begin(model: Model, start: Start, cells: Cells, allow_new_sizes: bool) -> No
     copied_encoders = [
         m for m in start.rows if not f"modalities.{m}.encoder".startswith(start.untrained)
     ]
+    for m in {*copied_encoders} & {*start.measured}:
+        module.modality(m).adapt(cells.counts[m], start.rows[m])
     init_from_data(module, cells, np.arange(cells.n_cells), copied_encoders)
     names = source.spec.batches
     batches = [names.index(b) if b in names else -1 for b in start.spec.batches]

@@ -58,27 +58,50 @@ def test_the_same_data_give_the_same_results(trained, make_unseen, same):
     assert model.id != trained.id and model.history_ is None
 
 
+def at_total_of(model, source):
+    """The source, normalizing counts to another total."""
+    other = deepcopy(source)
+    other.module.rna.target_sum.copy_(model.module.rna.target_sum)
+    return other
+
+
+def test_the_total_follows_the_shared_genes(trained, mdata, target, make_unseen):
+    total = mdata["rna"].X.sum(1)
+    some = trained.spec.features["rna"].isin(target["rna"].var_names)
+    share = float((mdata["rna"].X[:, some].sum(1) / total).mean())
+    model = begin(target, trained, {"batch_key": "batch"})
+    assert model.target_sum == pytest.approx(trained.target_sum * share, rel=0.05)
+    assert 0.7 < share < 0.95
+    wider = make_unseen()["rna"].copy()
+    wider.var_names = [n if i % 3 else f"New{i}" for i, n in enumerate(wider.var_names)]
+    new = np.array([n.startswith("New") for n in wider.var_names])
+    share = float((mdata["rna"].X[:, ~new].sum(1) / total).mean())
+    of_data = float(wider.X[:, ~new].sum() / wider.X.sum())
+    model = begin(wider, trained)
+    assert model.target_sum == pytest.approx(trained.target_sum * share / of_data, rel=0.05)
+
+
 def test_shared_features_give_the_same_results(trained, target, same):
     model = begin(target, trained, {"batch_key": "batch"})
     assert model.module.modalities.atac.encoder.layout.n_patches == (
         trained.module.modalities.atac.encoder.layout.n_patches
     )
+    theirs = at_total_of(model, trained)
     for m in ("rna", "atac"):
-        cells = (
-            read_cells(target[m], x.spec, modality=m).select_modality(m) for x in (trained, model)
-        )
-        pair = zip((trained, model), cells, strict=True)
-        same(*(Inference(x.module, c).encode(m) for x, c in pair), atol=3e-6)
+        cells = (read_cells(target[m], x.spec, modality=m) for x in (theirs, model))
+        pair = zip((theirs, model), cells, strict=True)
+        found = [Inference(x.module, c.select_modality(m)).encode(m) for x, c in pair]
+        same(*found, atol=3e-6)
     pair = (x.get_latent_representation(target["atac"]) for x in (trained, model))
     same(*pair, atol=1e-6)
-    theirs = trained.get_translated(target["atac"], "rna", features=target["rna"].var_names)
-    same(model.get_translated(target["atac"], "rna"), theirs, atol=1e-5)
+    expected = trained.get_translated(target["atac"], "rna", features=target["rna"].var_names)
+    same(model.get_translated(target["atac"], "rna"), expected, atol=1e-5)
 
 
 def test_a_gene_that_is_not_in_the_data_counts_as_average(trained, target, same):
     model = begin(target, trained, {"batch_key": "batch"})
     out = ~trained.spec.features["rna"].isin(target["rna"].var_names)
-    theirs = deepcopy(trained)
+    theirs = at_total_of(model, trained)
     for bridge in theirs.module.bridges_from("rna"):
         bridge.shift[torch.from_numpy(out)] = 0  # of no influence where it is not expressed
     peaks = target["atac"].var_names
@@ -104,7 +127,8 @@ def test_new_features_begin_without_influence(trained, make_unseen, same):
         var=rna.var,
         obs=rna.obs,
     )
-    same(model.get_latent_representation(known), trained.get_latent_representation(data["rna"]))
+    theirs = at_total_of(model, trained)
+    same(model.get_latent_representation(known), theirs.get_latent_representation(data["rna"]))
     means = model.module.rna.decoder.linear.bias.detach() * model.module.rna.decoder.scale[:, 0]
     assert (means[:5] > 1).all()  # two counts in each cell
     for name in ("pos_emb.emb.weight",):

@@ -128,6 +128,17 @@ class ModalityModule(nn.Module, ABC):
         """
         return {}
 
+    def adapt(self, counts: sp.csr_matrix, rows: np.ndarray) -> None:
+        """Adapt statistics of a trained model to cells with features that are new to it, in place.
+
+        Parameters
+        ----------
+        counts
+            Of the cells, ``(n_cells, n_features)``.
+        rows
+            As in :meth:`inherited`.
+        """
+
     @abstractmethod
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return an untrained encoder."""

@@ -92,11 +92,18 @@ class RNAModality(ModalityModule):
         share = known[np.unique(rows[rows >= 0])].sum() / known.sum()
         return {"target_sum": float(rna.target_sum * share)}
 
+    def adapt(self, counts: sp.csr_matrix, rows: np.ndarray) -> None:
+        """Let counts of new genes not take from the total of the others."""
+        per_gene = np.asarray(counts.sum(0, dtype=np.float64)).ravel()
+        known = per_gene[rows >= 0].sum()
+        if known:
+            self.target_sum.mul_(float(per_gene.sum() / known))
+
     @torch.no_grad()
     def mean_expression(self) -> Tensor:
         """Return about the mean normalized counts of each gene, ``(n_genes,)``, from the decoder."""
         decoder = self.decoder
-        bias = decoder.linear.bias
+        bias: Tensor = decoder.linear.bias
         if decoder.n_batches:
             bias = bias + decoder.batch_bias.mean(1)
         scale = 1.0 if decoder.scale is None else decoder.scale[:, 0]
