@@ -26,7 +26,7 @@ from scmomer.module import (
 from scmomer.train import init_from_data
 
 logger = logging.getLogger(__name__)
-_SHARED_PARTS = ("depth_heads", "discriminator")  # others belong to the fusion
+_STATISTICS = ("basis", "even_depth", "refines", "co_measured")
 
 
 class Model(Protocol):
@@ -176,7 +176,9 @@ def part_of(name: str) -> str:
         return f"{rest[0]} {rest[1] if rest[1] in ('encoder', 'decoder') else 'statistics'}"
     if first == "bridges":
         return f"bridges from {rest[0]}"
-    return first.replace("_", " ") if first in _SHARED_PARTS else "fusion"
+    if first in _STATISTICS:
+        return "fused statistics"
+    return "fusion" if first == "absent" else first.replace("_", " ")
 
 
 def _changed_parts(done: Transfer, start: Start) -> dict[str, list[str]]:

@@ -80,7 +80,11 @@ def load_scbert(
         {RNA: index},
         {**sizes, **defaults},
         stages=("rna",),
-        # The pooling here has no parameters.
-        untrained=("modalities.rna.decoder.", "modalities.rna.encoder.pool."),
+        # Not in scBERT: it has no cell embedding.
+        untrained=(
+            "modalities.rna.decoder.",
+            "modalities.rna.encoder.pool.",
+            "modalities.rna.encoder.norm.",
+        ),
     )
     return build(tensors, recipe, options, path=path, accelerator=accelerator, device=device)
