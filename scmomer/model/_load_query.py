@@ -128,6 +128,7 @@ class LoadQueryMixin(ResultsMixin):
         model.module.add_query_batches(len(names))
         model.module.eval()
         model.stages_, model.is_trained_ = this.stages_, True
+        model.origin_ = this.origin_
         model.history_ = {stage: table.copy() for stage, table in (this.history_ or {}).items()}
         return model
 

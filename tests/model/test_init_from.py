@@ -311,3 +311,32 @@ def test_copied_bounds_of_gene_weights(trained, target):
     model = begin(target, trained)
     rows = pd.Index(trained.spec.features["rna"]).get_indexer(target["rna"].var_names)
     assert (model.module.rna.gene_weight <= trained.module.rna.gene_weight[rows] + 1e-6).all()
+
+
+@pytest.fixture
+def begun(trained, target):
+    return begin(target, trained, {"batch_key": "batch", "labels_key": "cell_type"})
+
+
+def test_a_reference_of_such_a_model(begun, target, make_unseen):
+    query = make_unseen(seed=11)["rna"].copy()
+    scmomer.tl.map_to_reference(query, target, begun, labels_key="cell_type")
+    assert query.obs["reference_label"].notna().all()
+
+
+def test_labels_by_such_a_model(begun, target, seed):
+    query = target["rna"].copy()
+    with seed(0):
+        classifier = scmomer.CellTypeClassifier(begun, n_members=2, max_epochs=20)
+        classifier.fit(target["rna"], target.obs["cell_type"])
+    scmomer.tl.annotate(query, classifier)
+    assert (query.obs["scmomer_label"] == query.obs["cell_type"]).mean() > 0.5
+
+
+def test_query_batches_of_such_a_model(begun, make_unseen):
+    query = make_unseen(seed=11)
+    query.obs["batch"] = "new"
+    adapted = begun.load_query_data(query)
+    assert adapted.spec.all_batches[-1] == "new" and adapted.origin_ == begun.origin_
+    z = begun.get_latent_representation(query)
+    assert np.array_equal(adapted.get_latent_representation(query), z)
