@@ -46,7 +46,7 @@ class Survey:
 class Rule:
     """Where a feature must occur."""
 
-    min_files: int = 2
+    min_files: int = 1
     min_cells: int = 10
 
     def in_enough(self, files: pd.Series | np.ndarray, n_files: int) -> pd.Series | np.ndarray:
