@@ -189,6 +189,8 @@ class TrainingMixin:
         self._start_warm(cells, split[0])
         with held(frozen):
             self._run(cells, split, configs, options, enable_progress_bar)
+        if self.origin_ is not None:  # what published weights lacked is trained now
+            self.origin_ = {k: v for k, v in self.origin_.items() if k != "untrained"}
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
         set_current(self)  # type: ignore[arg-type]
 

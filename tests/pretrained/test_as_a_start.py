@@ -75,6 +75,17 @@ def test_stage_two_goes_on(stage_two, genes, peaks, paired):
     assert model.get_translated(paired["rna"]).shape == (5, len(peaks))
 
 
+def test_what_was_trained_since_is_copied_too(stage_two, genes, peaks, paired, tmp_path):
+    load_scmomer(stage_two[0], genes=genes, peaks=peaks, accelerator="cpu").save(tmp_path / "two")
+    source = scmomer.load(tmp_path / "two", paired)
+    source.train(1, batch_size=3, train_size=0.8, resume=True, enable_progress_bar=False)
+    assert source.stages_[-1] == "bridge"
+    again = paired.copy()
+    scmomer.pp.setup_mudata(again)
+    model = scmomer.SCMOMER(again, init_from=source)
+    assert copied(model, source, "bridges.") and model.stages_ == source.stages_
+
+
 def test_other_peaks_for_shared_patches_are_refused(stage_two, genes, peaks, paired, refuses):
     source = load_scmomer(stage_two[0], genes=genes, peaks=peaks, accelerator="cpu")
     paired.mod["atac"] = paired["atac"][:, ::-1].copy()
