@@ -14,6 +14,7 @@ from scvi.data._manager import AnnDataManagerValidationCheck
 
 from scmomer._constants import FIELDS, Modality
 from scmomer.data import (
+    ModelSpec,
     assigned,
     check_container,
     check_no_missing,
@@ -23,6 +24,7 @@ from scmomer.data import (
     display_name,
     find_column,
     find_same_cell,
+    get_categories,
     get_counts,
     looks_like,
     read_column,
@@ -198,4 +200,31 @@ def make_manager(fields_: list[Any], setup_method_args: dict[str, Any]) -> AnnDa
         fields=fields_,
         setup_method_args=setup_method_args,
         validation_checks=AnnDataManagerValidationCheck(check_fully_paired_mudata=False),
+    )
+
+
+def read_spec(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
+    """Return features, batches and labels of registered data."""
+    if isinstance(data, MuData):
+        keys = resolve_modalities(data, setup_args["modalities"])
+        layers = {m: setup_args.get(f"{m}_layer") for m in keys}
+        features = {m: pd.Index(data[key].var_names.astype(str)) for m, key in keys.items()}
+    else:
+        keys, modality = {}, setup_args["modality"]
+        layers = {modality: setup_args["layer"]}
+        features = {modality: pd.Index(data.var_names.astype(str))}
+    names = {}
+    for name in ("batch_key", "labels_key"):
+        key = setup_args[name]
+        if key is not None:
+            column = read_column(data, key, find_column(data, key, keys))
+            names[name] = get_categories(column)
+    return ModelSpec(
+        features=features,
+        modality_keys=keys,
+        layers=layers,
+        batch_key=setup_args["batch_key"],
+        labels_key=setup_args["labels_key"],
+        batches=names.get("batch_key", []),
+        labels=names.get("labels_key", []),
     )

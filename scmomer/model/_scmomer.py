@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
@@ -24,27 +23,21 @@ from scmomer.data import (
     called,
     check_container,
     display_name,
-    examples,
-    find_column,
-    get_categories,
     read_cells,
-    read_column,
-    resolve_modalities,
 )
 from scmomer.model._copies import CopiesMixin
 from scmomer.model._current_model import set_current
-from scmomer.model._init_from import begin, plan_start, registered_features
-from scmomer.model._io import (
-    ModelFile,
-    damage_message,
-    load_weights,
-    make_ready,
-    read_model,
-    write_model,
-)
+from scmomer.model._files import FilesMixin
+from scmomer.model._init_from import begin, plan_start
 from scmomer.model._load_query import LoadQueryMixin
 from scmomer.model._pretraining import PretrainingMixin
-from scmomer.model._registration import anndata_fields, detect_modality, make_manager, mudata_fields
+from scmomer.model._registration import (
+    anndata_fields,
+    detect_modality,
+    make_manager,
+    mudata_fields,
+    read_spec,
+)
 from scmomer.model._results import ResultsMixin
 from scmomer.module import (
     MODALITY_TYPES,
@@ -62,7 +55,9 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 }
 
 
-class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass):
+class SCMOMER(
+    CopiesMixin, FilesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass
+):
     """Multi-omics embeddings and translation when a modality is missing.
 
     Implements scMomer (bioRxiv 2025.08.04.668374) on scvi-tools'
@@ -155,7 +150,7 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             if isinstance(options.get(f"{m}_encoder"), Encoder)
         }
         options |= {f"{m}_encoder": "custom" for m in encoders}
-        spec = _read_spec(data, self.registry["setup_args"])
+        spec = read_spec(data, self.registry["setup_args"])
         has_gpu = torch.cuda.is_available()
         if init_from is not None:
             source = self._source(init_from)
@@ -311,133 +306,3 @@ class SCMOMER(CopiesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseM
             msg = f"The model has no RNA, only {list(self.spec.modalities)}."
             raise ValueError(msg)
         return float(self.module.rna.target_sum)
-
-    # -- saving
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write weights (safetensors) and everything else (JSON) into a folder.
-
-        Parameters
-        ----------
-        path
-            The folder, for example ``"cortex.scmomer"``.
-        overwrite
-            Replace an existing model folder; anything else is never replaced.
-
-        Raises
-        ------
-        FileExistsError
-            If the folder exists and `overwrite` is false, or it is not a model folder.
-        """
-        file = ModelFile(
-            self.id,
-            self.spec,
-            self.config,
-            self.stages_,
-            self._split,
-            self.history or {},
-            self.module.state_dict(),
-            self.origin_,
-        )
-        write_model(file, Path(path).expanduser(), overwrite)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        adata: AnnData | MuData | None = None,
-        *,
-        encoders: Mapping[str, Encoder] = MappingProxyType({}),
-        accelerator: str = "auto",
-        device: int | str = "auto",
-    ) -> SCMOMER:
-        """Load a model folder; the same as :func:`scmomer.load`."""
-        path = Path(path).expanduser()
-        file = read_model(path)
-        own = {m for m, c in file.config.modalities.items() if c.encoder == "custom"}
-        if missing := sorted(own - encoders.keys()):
-            msg = (
-                f"The model was trained with an encoder of your own for {missing}. Pass one "
-                "of that "
-                f"kind: scmomer.load(path, encoders={{{missing[0]!r}: MyEncoder()}})."
-            )
-            raise TypeError(msg)
-        try:
-            model = cls._from_spec(file.spec, file.config, encoders)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(damage_message(path, error)) from error
-        model.id, model.stages_, model.history_ = file.model_id, file.stages, file.history
-        model._split, model.origin_ = file.split, file.origin
-        load_weights(model.module, file.tensors, path)
-        if adata is not None:
-            model._attach(adata)
-        make_ready(model, accelerator, device)
-        return model
-
-    def _attach(self, data: AnnData | MuData) -> None:
-        """Register data if necessary, and store them as the model's training data.
-
-        Raises
-        ------
-        ValueError
-            If the data lack a modality of the model.
-        """
-        if type(self)._get_most_recent_anndata_manager(data) is None:
-            keys = {"batch_key": self.spec.batch_key, "labels_key": self.spec.labels_key}
-            if isinstance(data, MuData):
-                layers = {f"{m}_layer": layer for m, layer in self.spec.layers.items()}
-                known = {m: k for m, k in self.spec.modality_keys.items() if k in data.mod}
-                self.setup_mudata(data, modalities=known, **layers, **keys)  # type: ignore[arg-type]
-            else:
-                modality = next(iter(self.spec.features))
-                layer = self.spec.layers[modality]
-                self.setup_anndata(data, modality=modality, layer=layer, **keys)  # type: ignore[arg-type]
-        manager = self._get_most_recent_anndata_manager(data, required=True)
-        found = _read_spec(data, manager.registry["setup_args"])
-        self._check_fits(found)
-        self._adata, self._adata_manager = data, manager
-        self._register_manager_for_instance(manager)
-        self.registry_ = manager.registry
-
-    def _check_fits(self, found: ModelSpec) -> None:
-        """Raise if registered data lack modalities or features of the model."""
-        for modality, names in registered_features(self.spec).items():
-            there = found.features.get(modality, pd.Index([]))
-            if not names.isin(there).all():
-                missing = names[~names.isin(there)]
-                msg = (
-                    f"Expected data with all {len(names)} "
-                    f"{MODALITY_TYPES[modality].feature_name} of the model to "
-                    f"load it with, found {len(missing)} missing, such as "
-                    f"{examples(missing)}. Load "
-                    "the model without data, and pass the data to its methods, where missing "
-                    "features count as zero."
-                )
-                raise ValueError(msg)
-
-
-def _read_spec(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
-    """Return features, batches and labels of registered data."""
-    if isinstance(data, MuData):
-        keys = resolve_modalities(data, setup_args["modalities"])
-        layers = {m: setup_args.get(f"{m}_layer") for m in keys}
-        features = {m: pd.Index(data[key].var_names.astype(str)) for m, key in keys.items()}
-    else:
-        keys, modality = {}, setup_args["modality"]
-        layers = {modality: setup_args["layer"]}
-        features = {modality: pd.Index(data.var_names.astype(str))}
-    names = {}
-    for name in ("batch_key", "labels_key"):
-        key = setup_args[name]
-        if key is not None:
-            column = read_column(data, key, find_column(data, key, keys))
-            names[name] = get_categories(column)
-    return ModelSpec(
-        features=features,
-        modality_keys=keys,
-        layers=layers,
-        batch_key=setup_args["batch_key"],
-        labels_key=setup_args["labels_key"],
-        batches=names.get("batch_key", []),
-        labels=names.get("labels_key", []),
-    )
