@@ -117,6 +117,11 @@ def score_embedding(
     }
 
 
+def several(labels: np.ndarray) -> np.ndarray:
+    """Return which cells have a type with at least two cells; classifiers validate on one."""
+    return pd.Series(labels).map(pd.Series(labels).value_counts()).to_numpy() > 1
+
+
 def score_annotation(found: pd.DataFrame, truth: np.ndarray) -> Scores:
     """Score probabilities of types."""
     best = found.columns.to_numpy()[found.to_numpy().argmax(1)]
@@ -146,7 +151,8 @@ def score_model(model: Any, target: Target, known: Data, test: Data, seed: int) 
     labels, truth = (d.obs[LABEL].astype(str).to_numpy() for d in (known, test))
     embed = model.get_latent_representation
     found = score_embedding(embed(rna), labels, embed(query), truth)
-    found |= score_annotation(ours(model)(rna, labels, query, seed), truth)
+    kept = several(labels)
+    found |= score_annotation(ours(model)(rna[kept].copy(), labels[kept], query, seed), truth)
     can = target.to is not None and "bridge" in model.stages_
     if can and target.to in model.spec.features:
         found |= score_translation(test, target.to, model.get_translated(query, target.to))
