@@ -40,7 +40,7 @@ tutorials: $(VENV)/.installed-docs
 	$(BIN)/jupyter execute --inplace tutorials/*.ipynb
 
 clean:
-	rm -rf demo docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo tutorials/*.scmomer docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/.installed: pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; ok = sys.version_info >= (3, 11); ok or sys.exit("scmomer needs Python >= 3.11, $(PYTHON) is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
