@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from scmomer._constants import ATAC, RNA
 from scmomer.data import Cells, ModelSpec
 from scmomer.model._source_features import check_features
 from scmomer.module import (
@@ -26,6 +27,7 @@ from scmomer.module import (
 from scmomer.train import init_from_data
 
 logger = logging.getLogger(__name__)
+_OTHER_FUSION = "the source fuses other modalities"
 _STATISTICS = ("basis", "even_depth", "refines", "co_measured")
 
 
@@ -151,7 +153,7 @@ def begin(model: Model, start: Start, cells: Cells, allow_new_sizes: bool) -> No
     for m in {*copied_encoders} & {*start.measured}:
         module.modality(m).adapt(cells.counts[m], start.rows[m])
     init_from_data(module, cells, np.arange(cells.n_cells), copied_encoders)
-    names = source.spec.batches
+    names = source.spec.all_batches
     batches = [names.index(b) if b in names else -1 for b in start.spec.batches]
     done = copy_tensors(module, source.module, start.rows, batches, start.measured, start.untrained)
     changed = _changed_parts(done, start)
@@ -189,8 +191,9 @@ def _changed_parts(done: Transfer, start: Start) -> dict[str, list[str]]:
     added = [n for n in new if part_of(n) in encoders and not _is_optional(n)]
     found: dict[str, list[str]] = {}
     for name in dict.fromkeys([*done.resized, *lost, *added]):
-        if not name.startswith(untrained) and not _is_optional(name):
-            found.setdefault(part_of(name), []).append(name)
+        part = part_of(name)
+        if not (name.startswith(untrained) or _is_optional(name) or part.endswith("statistics")):
+            found.setdefault(part, []).append(name)
     return found
 
 
@@ -217,17 +220,15 @@ def _record(start: Start, done: Transfer, changed: Mapping[str, list[str]]) -> d
     """Return what a model was made of, for the report and for its file."""
     copied = dict.fromkeys(map(part_of, done.copied))
     why = dict.fromkeys(changed, "other sizes")
+    within = [n for n in (*done.new, *done.resized) if part_of(n) in copied]
     for name in done.new:
-        part, m = part_of(name), modality_of(name)
-        if part in copied or part in why or part.endswith("statistics"):
+        part = part_of(name)
+        if part.endswith("statistics") or part in changed:
             continue
-        if name.startswith(start.untrained):
-            why[part] = "not trained in the source"
-        elif m and m not in start.rows:
-            why[part] = f"the source has no {m}"
-        else:
-            why[part] = "the source fuses other modalities"
-    batches = [b for b in start.spec.batches if b in start.source.spec.batches]
+        if part in copied:  # a layer of it, such as the pooling of an encoder
+            part = f"{part}, {'.'.join(name.split('.')[3:4]) or name}"
+        why[part] = _reason(name, start, copied)
+    batches = [b for b in start.spec.batches if b in start.source.spec.all_batches]
     return {
         "model_id": start.source.id,
         "stages": list(start.source.stages_),
@@ -241,10 +242,29 @@ def _record(start: Start, done: Transfer, changed: Mapping[str, list[str]]) -> d
             for m, rows in start.rows.items()
         },
         "copied": [p for p in copied if p not in changed and not p.endswith("statistics")],
+        "new_tensors": within,
         "new": why,
         "batches": batches,
         "kept": [m for m in start.rows if m not in start.measured],
     }
+
+
+def _reason(name: str, start: Start, copied: Collection[str]) -> str:
+    """Return why a tensor starts anew."""
+    m = modality_of(name)
+    if name.startswith(start.untrained):
+        return "not trained in the source"
+    if m and m not in start.rows:
+        return f"the source has no {m}"
+    if name in start.source.module.state_dict():
+        of_order = start.source.module.fused_modalities == _fused(start)
+        return "it belongs to the features of the source" if of_order else _OTHER_FUSION
+    return "not in the source" if "fusion" in copied else _OTHER_FUSION
+
+
+def _fused(start: Start) -> tuple[str, ...]:
+    """Return what the new model fuses."""
+    return tuple(start.spec.features) if not start.spec.bridged else (RNA, ATAC)
 
 
 def _report(record: Mapping[str, Any]) -> str:

@@ -78,7 +78,8 @@ class SCMOMER(
     init_from
         A trained model, or its folder, to begin with: encoders, bridges, fusion and decoders are
         copied, genes and proteins by name, peaks by overlap, batches by name. What is new to it
-        starts as usual, or without influence where it is read. Sizes are those of that model,
+        starts as usual; new genes and peaks begin with weights of zero where they are read. Sizes
+        are those of that model,
         and so are modalities that `data` lack: they are kept. The model can be used at once, and
         :attr:`origin_` and a log message say what was copied, and what not and why. See
         :meth:`train` for what is trained then.

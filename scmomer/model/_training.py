@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from scvi import settings
 from scmomer.data import Cells, Split, SplitRecord
 from scmomer.model._current_model import set_current
 from scmomer.model._init_from import part_of
-from scmomer.module import frozen_parameters, has_point
+from scmomer.module import frozen_parameters, has_point, part_names
 from scmomer.train import (
     Interrupted,
     RunOptions,
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from scmomer.module import ModuleConfig, SCMOMERModule, StageConfig
 
 logger = logging.getLogger(__name__)
+_FROZEN = "what it trains is frozen"
+_PAST = "the encoder was copied, and decoders read fused embeddings"
 
 
 class TrainingMixin:
@@ -122,7 +124,8 @@ class TrainingMixin:
             that were copied with ``init_from``, in models of several modalities; otherwise
             nothing. What was copied and is not frozen moves at a tenth of the learning rate,
             except with ``"none"``: for pretraining that goes on. Stages without anything left to
-            train are skipped and named in the log.
+            train are skipped and named in the log. A stage keeps the weights that it began with if
+            the validation loss does not fall.
         resume
             Go on after an interruption: skip stages that are finished.
         enable_progress_bar
@@ -159,7 +162,7 @@ class TrainingMixin:
         ``finally:`` blocks run and a script ends there.
         """
         cells = self._training_cells()
-        frozen = frozen_parameters(self.module, self._freeze(freeze))
+        frozen = self._frozen(freeze)
         wanted = self._wanted_stages(stages, max_epochs, batch_size)
         wanted = self._useful_stages(wanted, stages is not None, cells, frozen)
         done = self._done_here() if resume else ()
@@ -184,13 +187,12 @@ class TrainingMixin:
             for stage in wanted
             if stage not in done
         }
-        learned = () if freeze == "none" else tuple(self._learned())
+        learned = () if freeze == "none" else tuple(self._learned().values())
         options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs, learned)
         self._start_warm(cells, split[0])
         with held(frozen):
             self._run(cells, split, configs, options, enable_progress_bar)
-        if self.origin_ is not None:  # what published weights lacked is trained now
-            self.origin_ = {k: v for k, v in self.origin_.items() if k != "untrained"}
+        self._note_trained(configs, frozen)
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
         set_current(self)  # type: ignore[arg-type]
 
@@ -216,22 +218,36 @@ class TrainingMixin:
         """Whether ``init_from`` gave the start values."""
         return "copied" in (self.origin_ or {})
 
-    def _freeze(self, freeze: str | Sequence[str] | None) -> str | Sequence[str]:
+    def _frozen(self, freeze: str | Sequence[str] | None) -> list[Parameter]:
         """Return what to freeze: with a model to begin with, by default its encoders.
 
         A single encoder is all that there is to train.
         """
-        if freeze is None:
-            known = (self.origin_ or {}).get("copied", ()) if self.module.paired else ()
-            return [f"{m}_encoder" for m in self.module.modalities if f"{m} encoder" in known]
-        return freeze
+        if freeze is not None:
+            return frozen_parameters(self.module, freeze)
+        if not self.module.paired:
+            return []
+        return [p for name, p in self._learned().items() if part_of(name).endswith("encoder")]
 
-    def _learned(self) -> Iterator[Parameter]:
-        """Yield the parameters of the parts that were copied."""
-        known = (self.origin_ or {}).get("copied", ())
-        for name, parameter in self.module.named_parameters():
-            if part_of(name) in known:
-                yield parameter
+    def _learned(self) -> dict[str, Parameter]:
+        """Return the parameters that were copied, by name."""
+        record = self.origin_ or {}
+        known, new = record.get("copied", ()), record.get("new_tensors", ())
+        every = self.module.named_parameters()
+        return {name: p for name, p in every if part_of(name) in known and name not in new}
+
+    def _note_trained(self, stages: Iterable[str], frozen: list[Parameter]) -> None:
+        """Forget what published weights lacked, once it is trained."""
+        if not (self.origin_ or {}).get("untrained"):
+            return
+        out = {id(p) for p in frozen}
+        some = {id(p) for stage in stages for p in self.module.stage_parameters(stage)} - out
+        names = [name for name, p in self.module.named_parameters() if id(p) in some]
+        record = dict(self.origin_ or {})
+        record["untrained"] = [
+            prefix for prefix in record["untrained"] if not any(n.startswith(prefix) for n in names)
+        ]
+        self.origin_ = record
 
     def _done_here(self) -> tuple[str, ...]:
         """Return the stages that were finished on the registered data."""
@@ -254,19 +270,24 @@ class TrainingMixin:
             if not has_cells(stage, cells, self.config.bridge.use_unpaired_rna):
                 skipped[stage] = "the data have no cells for it"
             elif not has_point(self.module, stage, frozen):
-                skipped[stage] = "what it trains is frozen"
+                skipped[stage] = _FROZEN
             elif not named and self._began_with_model and self._is_past(stage):
-                skipped[stage] = "the encoder was copied, and decoders read fused embeddings"
+                skipped[stage] = _PAST
         left = [s for s in wanted if s not in skipped]
         if not left:
             reasons = "; ".join(f"{s!r}: {why}" for s, why in skipped.items())
-            msg = (
-                f"Expected a stage to train, found none: {reasons}. Freeze less, for example "
-                f"freeze='none', or name other stages among {list(possible_stages(self.module))}."
-            )
+            past = [s for s, why in skipped.items() if why == _PAST]
+            remedy = "Register data with the modalities that these stages need"
+            if _FROZEN in skipped.values():
+                remedy = "Freeze less, for example freeze='none'"
+            elif past:
+                remedy = (
+                    f"Name what to train all the same, stages={past}; what follows is undone then"
+                )
+            msg = f"Expected a stage to train, found none: {reasons}. {remedy}."
             raise ValueError(msg)
         if self._began_with_model:
-            self._check_foundations(left)
+            self._check_foundations(left, [s for s, why in skipped.items() if why == _FROZEN])
         for stage, why in skipped.items():
             logger.info("Stage %r is skipped: %s.", stage, why)
         return left
@@ -275,11 +296,18 @@ class TrainingMixin:
         """Return whether stage 1 of an encoder would only disturb what was fused with it."""
         return stage in self.spec.features and {stage, "fusion"} <= {*self.stages_}
 
-    def _check_foundations(self, wanted: list[str]) -> None:
+    def _check_foundations(self, wanted: list[str], frozen: list[str]) -> None:
         """Raise if a stage builds on one that neither the source nor this call trains."""
         known = {*self.stages_, *wanted}
         for stage in wanted:
             missing = [s for s in builds_on(stage, self.module) if s not in known]
+            if still := [s for s in missing if s in frozen]:
+                msg = (
+                    f"Expected trained parts in freeze=, found the encoder of {still[0]!r}, which "
+                    "was not copied and is new. Leave freeze= out, or name parts in it: "
+                    f"{part_names(self.module)}."
+                )
+                raise ValueError(msg)
             if missing:
                 msg = (
                     f"Expected a model with stages {missing} in init_from= to train {stage!r}, "

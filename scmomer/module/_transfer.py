@@ -57,7 +57,7 @@ def copy_tensors(
         For each modality of both the position of each feature of `target` in `source`, -1 if it
         is new.
     batches
-        For each training batch of `target` its position in `source`, -1 if it is new.
+        For each training batch of `target` its position among all of `source`, -1 if it is new.
     measured
         Modalities that the training cells of `target` have.
     untrained
@@ -173,13 +173,17 @@ def _copy(
 def _copy_batches(
     decoder: Decoder, source: Decoder, rows: np.ndarray, batches: Sequence[int]
 ) -> None:
-    """Copy biases of the batches of both; the average batch predicts what it did in the source."""
-    if not source.n_batches:
-        return
+    """Copy biases of the batches of both; a new batch begins as the average one of the source."""
     known, there = np.flatnonzero(rows >= 0), rows[rows >= 0]
-    mean = source.batch_bias.mean(1)  # (n_features,)
-    decoder.linear.bias[known] += mean[there].to(decoder.linear.bias)
+    offsets: Tensor = source.batch_bias  # (n_features, n_batches)
+    if source.n_batches:
+        mean = offsets.mean(1)
+        decoder.linear.bias[known] += mean[there].to(decoder.linear.bias)
+        offsets = offsets - mean[:, None]
+    else:  # a single batch is the average one
+        offsets = torch.zeros_like(source.linear.bias)[:, None].expand(-1, source.n_train_batches)
+    if source.query_bias is not None:
+        offsets = torch.cat([offsets, source.query_bias], 1)
     for k, j in enumerate(batches):
         if j >= 0 and k < decoder.n_batches:
-            offset = (source.batch_bias[:, j] - mean)[there]
-            decoder.batch_bias[known, k] = offset.to(decoder.batch_bias)
+            decoder.batch_bias[known, k] = offsets[there, j].to(decoder.batch_bias)

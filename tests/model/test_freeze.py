@@ -103,8 +103,14 @@ def test_atac_alone_leaves_no_stage(trained, make_unseen, train, refuses):
     atac = make_unseen()["atac"].copy()
     scmomer.pp.setup_anndata(atac)
     model = scmomer.SCMOMER(atac, init_from=trained)
-    with refuses(ValueError, "'bridge': the data have no cells for it"):
+    with refuses(ValueError, "'bridge': the data have no cells for it", "freeze='none'"):
         train(model)
+    with refuses(ValueError, "decoders read fused embeddings", "stages=['atac']"):
+        train(model, freeze="none")
+    with refuses(ValueError, "'bridge': the data have no cells for it", "Register data with"):
+        train(model, stages=["bridge"])
+    train(model, freeze="none", stages=["atac"])
+    assert model.stages_ == ("rna", "atac")
 
 
 def test_what_it_began_with_competes(model, train):

@@ -212,6 +212,8 @@ def test_an_encoder_for_a_model_of_two_modalities(trained_rna, make_unseen, same
     assert record["new"]["fusion"] == "the source fuses other modalities"
     with refuses(ValueError, "'fusion'", "['atac']", "stages=['atac', 'fusion']"):
         train(model, stages=["fusion"], freeze="none")
+    with refuses(ValueError, "the encoder of 'atac'", "Leave freeze= out", "'rna_encoder'"):
+        train(model, freeze="encoders")
     before = {k: v.clone() for k, v in model.module.rna.encoder.state_dict().items()}
     train(model)
     assert model.stages_ == ("rna", "atac", "fusion", "bridge")
@@ -340,3 +342,16 @@ def test_query_batches_of_such_a_model(begun, make_unseen):
     assert adapted.spec.all_batches[-1] == "new" and adapted.origin_ == begun.origin_
     z = begun.get_latent_representation(query)
     assert np.array_equal(adapted.get_latent_representation(query), z)
+
+
+def test_batches_of_queries_are_copied_too(trained, make_unseen, same):
+    query = make_unseen(seed=11)
+    query.obs["batch"] = "new"
+    adapted = trained.load_query_data(query)
+    data = make_unseen()
+    data.obs["batch"] = np.where(np.arange(data.n_obs) % 2, "new", "batch1")
+    model = begin(data, adapted, {"batch_key": "batch"})
+    assert model.origin_["batches"] == ["batch1", "new"]
+    for batch in ("batch1", "new"):
+        pair = (m.get_translated(data["rna"], batch=batch) for m in (adapted, model))
+        same(*pair, atol=1e-6)

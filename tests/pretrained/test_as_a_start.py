@@ -37,10 +37,13 @@ def test_scbert_gives_the_rna_encoder_of_two_modalities(scbert, genes, paired):
     assert copied(model, source, "modalities.rna.encoder.model.")
     assert model.target_sum == 1e4 and model.stages_ == ("rna",)
     assert model.origin_["copied"] == ["rna encoder"]
+    assert model.origin_["new"]["rna encoder, pool"] == "not trained in the source"
+    pooling = model.module.rna.encoder.pool.projection.detach().clone()
     assert model.origin_["source"] == "scBERT's panglao_pretrain.pth"
     train(model)
     assert model.stages_ == ("rna", "atac", "fusion", "bridge")
     assert copied(model, source, "modalities.rna.encoder.model.")  # frozen by default
+    assert not torch.equal(model.module.rna.encoder.pool.projection, pooling)  # scBERT has none
     assert model.get_translated(paired["rna"]).shape == (5, paired["atac"].n_vars)
 
 
