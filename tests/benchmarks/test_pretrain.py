@@ -358,7 +358,7 @@ def test_a_kill_before_the_model_is_written(stand_in, folder, tmp_path, monkeypa
 
 
 def test_a_survey_shows_files_and_trains_nothing(stand_in, folder, capsys):
-    stand_in.main([str(folder), *MIN_GENES, "--survey"])
+    stand_in.main([str(folder), *MIN_GENES, "--min-files", "2", "--survey"])
     shown = capsys.readouterr().out
     assert "rna: 60 common features" in shown and "left out: tiny, rna" in shown
     assert "features of each file (rows) that another one has" in shown
