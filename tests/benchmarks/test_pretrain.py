@@ -331,7 +331,7 @@ def test_resuming_equals_an_uninterrupted_run(stand_in, folder, tmp_path, monkey
     assert len(seen) == 3 and seen[0] != seen[1] != seen[2]
     report = json.loads(part.with_suffix(".json").read_text())
     assert [r["model"] for r in report["rounds"]] == ["after 1", "after 2", "after 3"]
-    assert report["features"] == {"rna": 60, "atac": 200}
+    assert report["features"] == {"rna": 120, "atac": 200}
     assert report["dropped"].keys() == {"tiny, rna"}
     assert sum(f["cells_per_round"] for f in report["files"].values()) == len(seen[0])
 
