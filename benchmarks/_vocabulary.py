@@ -17,12 +17,11 @@ import pandas as pd
 import scipy.sparse as sp
 from _sources import NAME, Parts, Source
 
-from scmomer.data import parse_peaks, plain_chromosomes
+from scmomer.module import parse_peaks, plain_chromosomes, strip_versions
 
 MIN_SHARE = 0.2
 WHAT = {"rna": "genes", "atac": "peaks"}
 _CHUNK = 1_000_000  # counts
-_VERSION = r"^(ENS[A-Z]*\d+)\.\d+(?:_PAR_Y)?$"  # not of symbols such as AC012345.2
 Tables = dict[str, pd.DataFrame]  # features by file
 
 
@@ -78,8 +77,7 @@ def cells_with_counts(X: sp.csr_matrix) -> np.ndarray:
 
 def one_spelling(names: pd.Series) -> pd.Index:
     """Return genes in upper case without Ensembl versions, as ``pp.align_genes`` matches them."""
-    plain = pd.Index(names, dtype=object).str.strip().str.upper()
-    return plain.str.replace(_VERSION, r"\1", regex=True)
+    return strip_versions(pd.Index(names, dtype=object)).str.upper()
 
 
 # -- genes

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scvi import settings
 
-from scmomer._constants import ATAC
+from scmomer._constants import ATAC, RNA
 from scmomer.data import FEW_MATCHES, examples
 from scmomer.module import MODALITY_TYPES, on_one_line, overlapping, parse_peaks
 
@@ -37,7 +37,7 @@ def check_features(modality: str, features: pd.Index, source: pd.Index, rows: np
         _check_peaks(features, source, share, found)
     elif share < FEW_MATCHES:
         msg = f"Expected data of the same species and names as the model in init_from=, found {found}."
-        if modality in ("rna",):
+        if modality == RNA:
             msg += (
                 " Map genes to the model first: `rna = scmomer.pp.align_genes(rna, model, "
                 "orthologs=table)` for another species, or gene_key= for other names."

@@ -3,7 +3,7 @@
 from scmomer.module._bridge import Bridge
 from scmomer.module._config import BridgeConfig, ModuleConfig, StageConfig
 from scmomer.module._decoder import Decoder
-from scmomer.module._freezing import FREEZE, frozen_parameters, has_point, part_names
+from scmomer.module._freezing import frozen_parameters, has_point, part_names
 from scmomer.module._module import CellEmbeddings, SCMOMERModule, average_predictions
 from scmomer.module._older_weights import former_state, present_name
 from scmomer.module._presets import config_from_dict, config_to_dict, get_config
@@ -44,7 +44,6 @@ from scmomer.module.modalities.rna import (
 )
 
 __all__ = [
-    "FREEZE",
     "MODALITY_TYPES",
     "ATACConfig",
     "Bridge",

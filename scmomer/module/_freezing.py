@@ -9,7 +9,7 @@ from torch import nn
 from scmomer.module._module import SCMOMERModule
 from scmomer.module.modalities import MODALITY_TYPES
 
-FREEZE = ("none", "encoders", "all_but_last")
+_GROUPS = ("none", "encoders", "all_but_last")
 """Names that stand for several parts."""
 _PARTS: dict[str, Callable[[SCMOMERModule], Iterable[nn.Module]]] = {
     "fusion": lambda module: [module.fusion] if module.fused else [],
@@ -39,7 +39,7 @@ def frozen_parameters(module: SCMOMERModule, freeze: str | Sequence[str]) -> lis
         If a name is unknown.
     """
     names = [freeze] if isinstance(freeze, str) else list(freeze)
-    known = [*FREEZE, *part_names(module)]
+    known = [*_GROUPS, *part_names(module)]
     if unknown := [name for name in names if name not in known]:
         msg = f"Expected freeze to be among {known}, found {unknown}."
         raise ValueError(msg)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from scmomer._constants import RNA
 from scmomer.module._decoder import Decoder
 from scmomer.module._module import SCMOMERModule
+from scmomer.module.modalities import are_same
 
 # Follow from the training cells, or from the configuration.
 _OWN = (".baseline", ".count_baseline", ".target_sum")
@@ -67,6 +67,7 @@ def copy_tensors(
     inputs, ordered = _named(target, "input_tables"), _named(target, "order_tables")
     weights = _gene_weights(target)
     same_fusion = target.fused_modalities == source.fused_modalities
+    same = {m for m in rows if are_same(rows[m], source.modality(m).n_features)}
     done = Transfer()
     for name, tensor in target.state_dict().items():
         m = modality_of(name)
@@ -74,10 +75,9 @@ def copy_tensors(
         if name.endswith(_BATCH_TABLES) or own:
             continue
         fits = same_fusion or (m in rows and _reads_no_fusion(name, m))
-        same = m in rows and _are_same(rows[m], source.modality(m).n_features)
         if name not in theirs or not fits or name.startswith(tuple(untrained)):
             done.new.append(name)
-        elif name in ordered and not same:
+        elif name in ordered and m not in same:
             done.new.append(name)
         elif name.endswith(_POSITIONS) and tensor.shape[1] > theirs[name].shape[1]:
             tensor[:, : theirs[name].shape[1]] = theirs[name]
@@ -86,9 +86,10 @@ def copy_tensors(
             done.copied.append(name)
         else:
             done.resized.append(name)
+    decoders = _decoders(source)
     for name, decoder in _decoders(target).items():
         if f"{name}.linear.bias" in done.copied:
-            _copy_batches(decoder, _decoders(source)[name], rows[modality_of(name)], batches)
+            _copy_batches(decoder, decoders[name], rows[modality_of(name)], batches)
     if weights is not None and _WEIGHTS in done.copied:
         # A gene that hardly varied in either must not outweigh all others now that it does.
         target.rna.gene_weight.copy_(torch.minimum(target.rna.gene_weight, weights))
@@ -112,7 +113,7 @@ def feature_axes(module: SCMOMERModule) -> dict[str, int]:
     return {
         f"{prefix}.{name}": axis
         for prefix, part in module.named_modules()
-        for name, axis in _of(part, "feature_axes", {}).items()
+        for name, axis in getattr(part, "feature_axes", {}).items()
     }
 
 
@@ -121,17 +122,8 @@ def _named(module: SCMOMERModule, attribute: str) -> set[str]:
     return {
         f"{prefix}.{name}"
         for prefix, part in module.named_modules()
-        for name in _of(part, attribute, ())
+        for name in getattr(part, attribute, ())
     }
-
-
-def _are_same(rows: np.ndarray, n_source: int) -> bool:
-    """Return whether two networks have the same features in the same order."""
-    return len(rows) == n_source and bool((rows == np.arange(n_source)).all())
-
-
-def _of(part: Any, name: str, default: Any) -> Any:
-    return getattr(part, name, default)
 
 
 def _reads_no_fusion(name: str, modality: str) -> bool:

@@ -22,6 +22,11 @@ MIN_BASELINE: Final = 1e-6
 _MIN_DEPTH_STD = 1e-3  # of log depth
 
 
+def are_same(rows: np.ndarray, n_source: int) -> bool:
+    """Return whether features are those of a source in the same order; see `rows_in`."""
+    return len(rows) == n_source and bool((rows == np.arange(n_source)).all())
+
+
 class ModalityModule(nn.Module, ABC):
     """One kind of measurement: encoder, decoder, normalization, loss and statistics.
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from scmomer.module._bridge import Bridge
 from scmomer.module._config import ModuleConfig
 from scmomer.module._decoder import Decoder
-from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule
+from scmomer.module.modalities._base import MIN_BASELINE, ModalityModule, are_same
 from scmomer.module.modalities._encoders import Encoder, MLPEncoder
 from scmomer.module.modalities.atac._config import PRESETS, ATACConfig
 from scmomer.module.modalities.atac._encoder import ViTEncoder, binarize
@@ -77,8 +77,7 @@ class ATACModality(ModalityModule):
         encoder = source.encoder
         if not isinstance(encoder, ViTEncoder) or config.encoder != "vit":
             return {}
-        same = len(rows) == len(names) and bool((rows == np.arange(len(names))).all())
-        if source.config.patch_weights == "shared" and not same:
+        if source.config.patch_weights == "shared" and not are_same(rows, len(names)):
             msg = (
                 f"Expected the {len(names)} peaks of the model in init_from= in their order, "
                 f"because its patches share weights (patch_weights='shared'), found {len(rows)} "
