@@ -274,7 +274,7 @@ class TrainingMixin:
             elif not named and self._began_with_model and self._is_past(stage):
                 skipped[stage] = _PAST
         left = [s for s in wanted if s not in skipped]
-        if not left:
+        if wanted and not left:
             reasons = "; ".join(f"{s!r}: {why}" for s, why in skipped.items())
             past = [s for s, why in skipped.items() if why == _PAST]
             remedy = "Register data with the modalities that these stages need"
