@@ -93,7 +93,7 @@ class Inference:
         """Where the network is."""
         return self.module.device
 
-    def _batches(
+    def batches(
         self, indices: np.ndarray, modalities: tuple[str, ...]
     ) -> Iterable[tuple[np.ndarray, CellBatch]]:
         """Yield positions in `indices` and the minibatch of these cells."""
@@ -134,9 +134,9 @@ class Inference:
         }
         for available, members in cells_by_pattern(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
-            for position, cells in self._batches(self.indices[members], chosen):
+            for position, cells in self.batches(self.indices[members], chosen):
                 rows = members[position]
-                counts = self._counts(cells)
+                counts = self.counts(cells)
                 encoded = {m: known.to(self.device) for m, known in cells.encoded.items()}
                 found = self.module.embed(counts, encoded, tuple(heads))
                 z[rows] = _to_numpy(found.z)
@@ -152,12 +152,12 @@ class Inference:
         """Return what the encoder of one modality gives, ``(n, n_latent)``."""
         kind = self.module.modality(modality)
         out = np.zeros((len(self.indices), self.module.config.n_latent), np.float32)
-        for position, cells in self._batches(self.indices, (modality,)):
-            features = kind.normalize(self._counts(cells)[modality])
+        for position, cells in self.batches(self.indices, (modality,)):
+            features = kind.normalize(self.counts(cells)[modality])
             out[position] = _to_numpy(kind.encoder(features).cell)
         return out
 
-    def _counts(self, cells: CellBatch) -> dict[str, SparseRows]:
+    def counts(self, cells: CellBatch) -> dict[str, SparseRows]:
         """Return the counts of a minibatch on the device."""
         return {m: to_device(rows, self.device) for m, rows in cells.counts.items()}
 

@@ -28,6 +28,7 @@ from scmomer.data import (
 from scmomer.model._copies import CopiesMixin
 from scmomer.model._current_model import set_current
 from scmomer.model._files import FilesMixin
+from scmomer.model._gene_embeddings import GeneEmbeddingsMixin
 from scmomer.model._init_from import begin, plan_start
 from scmomer.model._load_query import LoadQueryMixin
 from scmomer.model._pretraining import PretrainingMixin
@@ -56,7 +57,13 @@ _NO_DATA_REGISTRY: dict[str, Any] = {
 
 
 class SCMOMER(
-    CopiesMixin, FilesMixin, PretrainingMixin, LoadQueryMixin, ResultsMixin, BaseModelClass
+    CopiesMixin,
+    FilesMixin,
+    PretrainingMixin,
+    LoadQueryMixin,
+    GeneEmbeddingsMixin,
+    ResultsMixin,
+    BaseModelClass,
 ):
     """Multi-omics embeddings and translation when a modality is missing.
 

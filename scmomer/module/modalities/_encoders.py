@@ -22,6 +22,17 @@ class Encoded(NamedTuple):
     """Contextual token embeddings (genes, patches), ``(n, length, dim)``; None without tokens."""
 
 
+class FeatureTokens(NamedTuple):
+    """Contextual embeddings of the features that the cells of a minibatch have."""
+
+    cells: Tensor
+    """Cell of each token, ``(n_tokens,)``, int64."""
+    genes: Tensor
+    """Feature of each token, ``(n_tokens,)``, int64."""
+    vectors: Tensor
+    """Its embedding, ``(n_tokens, dim)``."""
+
+
 class Encoder(nn.Module, ABC):
     """Maps a minibatch of normalized features to cell and token embeddings.
 
@@ -37,6 +48,8 @@ class Encoder(nn.Module, ABC):
     """Those of them that features are multiplied with: zero for features that are new."""
     order_tables: ClassVar[tuple[str, ...]] = ()
     """Tensors that make sense for the same features in the same order only."""
+    has_gene_tokens: ClassVar[bool] = False
+    """Whether :meth:`gene_tokens` returns any."""
 
     @abstractmethod
     def forward(self, features: SparseRows) -> Encoded:
@@ -52,6 +65,14 @@ class Encoder(nn.Module, ABC):
 
     def init_linear(self, weights: Tensor, bias: Tensor | None = None) -> None:
         """Begin near a linear map from features, ``(n_features, k)`` and ``(k,)``, if possible."""
+
+    def gene_tokens(self, features: SparseRows) -> FeatureTokens | None:
+        """Return the contextual embedding of each expressed gene; None without such tokens."""
+        return None
+
+    def feature_table(self) -> Tensor | None:
+        """Return a learned vector for each feature, ``(n_features, dim)``; None without one."""
+        return None
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Return parameters that :meth:`init_linear` sets; they move slowly up to stage 3."""
@@ -139,6 +160,10 @@ class MLPEncoder(Encoder):
         """Encode normalized rows."""
         hidden = sparse_linear(features, self.first)  # (n, hidden)
         return Encoded(self.norm(self.rest(hidden)), None)
+
+    def feature_table(self) -> Tensor:
+        """Return the input weights, ``(n_features, hidden)``."""
+        return self.first
 
     def trainable_layers(self) -> list[nn.Module]:
         """Return all layers behind the first one."""

@@ -9,7 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm, last_third
+from scmomer.module.modalities._encoders import (
+    Encoded,
+    Encoder,
+    FeatureTokens,
+    LatentNorm,
+    last_third,
+)
 from scmomer.module.modalities.rna._config import RNAConfig
 from scmomer.module.modalities.rna._performer import Performer
 from scmomer.module.modalities.rna._tokens import (
@@ -22,6 +28,9 @@ from scmomer.module.modalities.rna._tokens import (
 )
 from scmomer.nn import SparseRows
 
+_NOISE = (
+    0.2  # of the random start values beside profiles of genes: rare genes differ by little else
+)
 _OTHER_STREAMS = 5  # copies of the residual stream in training besides that of each block
 
 
@@ -74,6 +83,8 @@ class MeanMaxPooling(nn.Module):
 class PerformerEncoder(Encoder):
     """Tokens -> Performer -> pooling -> L2 norm -> layer norm."""
 
+    has_gene_tokens = True
+
     def __init__(
         self,
         n_genes: int,
@@ -116,6 +127,14 @@ class PerformerEncoder(Encoder):
             if bias is not None and self.pool.bias is not None:
                 self.pool.bias[:k] = bias
 
+    @torch.no_grad()
+    def init_genes(self, profiles: Tensor) -> None:
+        """Start the table of genes at profiles, ``(n_genes, up to dim)``, of the same spread."""
+        table = self.model.pos_emb.emb.weight[: self.n_genes, : profiles.shape[1]]
+        if profiles.any():
+            spread = table.std()
+            table.mul_(_NOISE).add_(profiles * (spread / profiles.std()))
+
     def forward(self, expression: SparseRows) -> Encoded:
         """Encode log-normalized expression."""
         return self._encode(self.tokenize(expression))
@@ -127,6 +146,17 @@ class PerformerEncoder(Encoder):
         encoded = self._encode(shown)
         hidden = torch.as_tensor(encoded.tokens)
         return encoded, self.model.bin_loss(hidden, tokens.bins, chosen)
+
+    def gene_tokens(self, features: SparseRows) -> FeatureTokens:
+        """Return the last block's output for each expressed gene, after the final layer norm."""
+        tokens = self.tokenize(features)
+        expressed = tokens.valid & (tokens.values > 0)  # "all" has tokens of other genes too
+        cells, places = expressed.nonzero(as_tuple=True)
+        return FeatureTokens(cells, tokens.genes[cells, places], self.model(tokens)[cells, places])
+
+    def feature_table(self) -> Tensor:
+        """Return the table of gene embeddings that tokens begin with, ``(n_genes, dim)``."""
+        return self.model.pos_emb.emb.weight[: self.n_genes]
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Return the linear map over genes."""

@@ -20,7 +20,7 @@ from scmomer.module.modalities._encoders import Encoder, MLPEncoder
 from scmomer.module.modalities.rna._config import PRESETS, RNAConfig
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
 from scmomer.module.modalities.rna._names import strip_versions
-from scmomer.module.modalities.rna._start_values import principal_components
+from scmomer.module.modalities.rna._start_values import gene_profiles, principal_components
 from scmomer.nn import (
     SparseRows,
     log_normalize,
@@ -191,6 +191,8 @@ class RNAModality(ModalityModule):
             if self.config.scale_genes:
                 bridge.standardize(torch.from_numpy(mean), torch.from_numpy(std))
         if warm_start:
-            self.encoder.init_linear(
-                *principal_components(expression, mean, std, self.n_latent // 2)
-            )
+            weights, bias = principal_components(expression, mean, std, self.n_latent // 2)
+            self.encoder.init_linear(weights, bias)
+            if isinstance(self.encoder, PerformerEncoder):
+                components = expression @ weights.numpy()
+                self.encoder.init_genes(gene_profiles(counts, components, self.config.dim))
