@@ -28,6 +28,7 @@ class _Keys(NamedTuple):
     LAYER: str = "scmomer"
     STD_LAYER: str = "scmomer_std"
     UNS: str = "scmomer"
+    GENES_UNS: str = "scmomer_gene_embeddings"
 
 
 FIELDS: Final = _RegistryKeys()

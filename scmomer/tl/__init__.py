@@ -1,7 +1,9 @@
-"""Tools: embed, translate, annotate and compare cells."""
+"""Tools: embed, translate, annotate and compare cells; embed genes."""
 
 from scmomer.tl._annotate import annotate
 from scmomer.tl._embed import embed
+from scmomer.tl._gene_embeddings import gene_embeddings
+from scmomer.tl._gene_variability import gene_variability
 from scmomer.tl._integration_report import integration_report
 from scmomer.tl._map_to_reference import map_to_reference
 from scmomer.tl._rank_peaks import rank_peaks
@@ -10,6 +12,8 @@ from scmomer.tl._translate import translate_atac, translate_protein, translate_r
 __all__ = [
     "annotate",
     "embed",
+    "gene_embeddings",
+    "gene_variability",
     "integration_report",
     "map_to_reference",
     "rank_peaks",

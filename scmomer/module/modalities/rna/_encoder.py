@@ -28,9 +28,6 @@ from scmomer.module.modalities.rna._tokens import (
 )
 from scmomer.nn import SparseRows
 
-_NOISE = (
-    0.2  # of the random start values beside profiles of genes: rare genes differ by little else
-)
 _OTHER_STREAMS = 5  # copies of the residual stream in training besides that of each block
 
 
@@ -129,11 +126,10 @@ class PerformerEncoder(Encoder):
 
     @torch.no_grad()
     def init_genes(self, profiles: Tensor) -> None:
-        """Start the table of genes at profiles, ``(n_genes, up to dim)``, of the same spread."""
+        """Start the table of genes at profiles, ``(n_genes, up to dim)``, in its own spread."""
         table = self.model.pos_emb.emb.weight[: self.n_genes, : profiles.shape[1]]
         if profiles.any():
-            spread = table.std()
-            table.mul_(_NOISE).add_(profiles * (spread / profiles.std()))
+            table.copy_(profiles * (table.std() / profiles.std()))
 
     def forward(self, expression: SparseRows) -> Encoded:
         """Encode log-normalized expression."""
