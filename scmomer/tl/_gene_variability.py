@@ -81,7 +81,8 @@ def gene_variability(
             DataFrame, a row for each gene: ``variability``; ``se``, its standard error over batches
             (NaN without `batch_key` or with one batch); ``share`` of the variance between cells that
             lies between groups, at most 1; ``n_groups`` in which the gene was seen often enough
-            (mean over batches) and ``n_batches``. NaN with fewer than 2 groups.
+            (mean over batches); ``n_batches``; and ``detection``, the share of the drawn cells that
+            express it. ``variability`` is NaN with fewer than 2 groups.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def gene_variability(
     draws = equal_cells(groups, batches, 2 * min_cells, max_cells, seed)
     if not draws:
         _raise_few(column, groupby, batch_key, min_cells)
-    parts = []
+    parts, detection = [], []
     for cells in draws:
         labels = pd.Categorical.from_codes(groups[cells], names)
         found = model.get_gene_embeddings(
@@ -130,9 +131,11 @@ def gene_variability(
             np.asarray(found.obsm[key]) for key in ("groups", "variance", "n_cells")
         )
         parts.append(variability(mean, variance, n_cells, min_cells))
+        detection.append(found.obs["detection"])
     table = combine(parts, found.obs_names)
+    table["detection"] = np.mean(detection, axis=0)
     known = table["variability"].notna()
-    rho = spearmanr(table["variability"][known], found.obs["detection"][known]).statistic
+    rho = spearmanr(table["variability"][known], table["detection"][known]).statistic
     logger.info(
         "%d of %d genes were seen in at least 2 groups; Spearman correlation of their variability "
         "with detection: %.2f.",

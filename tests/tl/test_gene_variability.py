@@ -1,0 +1,107 @@
+"""``tl.gene_variability`` and its plot."""
+
+from __future__ import annotations
+
+import logging
+
+import anndata as ad
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from scmomer import pl
+from scmomer.tl import gene_variability
+
+mpl.use("Agg")
+QUIET = {"enable_progress_bar": False}
+
+
+@pytest.fixture
+def rna(make_unseen):
+    return make_unseen()["rna"].copy()
+
+
+def test_markers_move_and_other_genes_do_not(mdata, make_model, train, caplog):
+    adata = mdata["rna"].copy()
+    model = make_model(adata)
+    train(model, max_epochs=3)
+    with caplog.at_level(logging.INFO, logger="scmomer"):
+        gene_variability(adata, "cell_type", model, **QUIET)
+    table = adata.varm["gene_variability"]
+    markers = adata.var["marker_of"].isin(["type1", "type2", "type3", "type4"])
+    assert table["variability"][markers].median() > 5 * abs(table["variability"][~markers].median())
+    assert (table["share"].dropna() <= 1).all()
+    assert "Spearman correlation of their variability with detection" in caplog.text
+
+
+def test_labels_at_random_give_none(trained, rna):
+    rna.obs["random"] = np.random.default_rng(0).permutation(np.arange(120) % 4).astype(str)
+    gene_variability(rna, "random", trained, **QUIET)
+    gene_variability(rna, "cell_type", trained, key_added="true", **QUIET)
+    chance, true = (rna.varm[k]["variability"] for k in ("gene_variability", "true"))
+    assert abs(chance.mean()) < 0.2 * true.mean()
+
+
+def test_batches_give_a_standard_error(trained, rna):
+    gene_variability(rna, "cell_type", trained, batch_key="batch", min_cells=2, **QUIET)
+    table = rna.varm["gene_variability"]
+    assert (table["n_batches"] == 2).sum() > 30
+    assert table["se"][table["n_batches"] == 2].notna().all()
+    assert table["se"][table["n_batches"] < 2].isna().all()
+    parts = []
+    for batch in ("batch1", "batch2"):
+        part = rna[rna.obs["batch"] == batch].copy()
+        gene_variability(part, "cell_type", trained, min_cells=2, **QUIET)
+        parts.append(part.varm["gene_variability"])
+    both = table["n_batches"] == 2
+    assert parts[0]["n_groups"][both].min() >= 2 and parts[1]["n_groups"][both].min() >= 2
+
+
+def test_the_draw_repeats(trained, rna):
+    for key, seed in (("a", 0), ("b", 0), ("c", 1)):
+        gene_variability(rna, "cell_type", trained, max_cells=12, seed=seed, key_added=key, **QUIET)
+    assert rna.varm["a"].equals(rna.varm["b"]) and not rna.varm["a"].equals(rna.varm["c"])
+
+
+def test_a_copy_that_goes_to_disk(trained, rna, tmp_path):
+    copied = gene_variability(rna, "cell_type", trained, copy=True, **QUIET)
+    assert not len(rna.varm)
+    copied.write_h5ad(tmp_path / "a.h5ad")
+    again = ad.read_h5ad(tmp_path / "a.h5ad").varm["gene_variability"]
+    assert list(again.columns) == [
+        *("variability", "se", "share", "n_groups", "n_batches", "detection")
+    ]
+
+
+def test_genes_that_the_model_lacks_are_nan(trained, rna):
+    more = rna.copy()
+    more.var_names = ["unknown", *more.var_names[1:]]
+    gene_variability(more, "cell_type", trained, **QUIET)
+    table = more.varm["gene_variability"]
+    assert table.loc["unknown"].isna().all() and table["variability"].notna().sum() > 30
+
+
+def test_wrong_input(trained, rna, refuses):
+    with refuses(ValueError, "2 groups of 200 cells in 'cell_type'", "Lower min_cells="):
+        gene_variability(rna, "cell_type", trained, min_cells=100)
+    with refuses(ValueError, "within a batch of 'batch'", "leave out batch_key="):
+        gene_variability(rna, "cell_type", trained, batch_key="batch", min_cells=50)
+    with refuses(ValueError, "min_cells of at least 2"):
+        gene_variability(rna, "cell_type", trained, min_cells=1)
+    with refuses(KeyError, "'nothing'"):
+        gene_variability(rna, "nothing", trained)
+
+
+def test_the_plot_names_genes(trained, rna, refuses):
+    gene_variability(rna, "cell_type", trained, **QUIET)
+    other = rna.var_names[7]
+    ax = pl.gene_variability(rna, n_genes=3, genes=[other], show=False)
+    table = rna.varm["gene_variability"]
+    top = table["variability"].sort_values(ascending=False).index[:3]
+    assert {t.get_text() for t in ax.texts} == {*top, other}
+    points = ax.collections[0].get_offsets()
+    assert len(points) == table["variability"].notna().sum()
+    with refuses(KeyError, "'other'", "gene_variability", "scmomer.tl.gene_variability"):
+        pl.gene_variability(rna, key="other")
+    with refuses(KeyError, "genes of the data", "['GATA1']"):
+        pl.gene_variability(rna, genes=["GATA1"])
