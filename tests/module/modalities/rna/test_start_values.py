@@ -11,6 +11,7 @@ from torch import nn
 
 from scmomer.module import SCMOMERModule
 from scmomer.module.modalities.rna._modality import _MIN_STD
+from scmomer.module.modalities.rna._start_values import gene_profiles
 from scmomer.nn import to_rows
 
 
@@ -109,3 +110,76 @@ def test_published_statistics_stay(make_module, make_cells):
     assert float(module.rna.target_sum) == 1e4
     assert (module.rna.gene_weight == 1).all()
     assert all((bridge.scale == 1).all() for bridge in module.bridges_from("rna"))
+
+
+# -- profiles of genes
+
+
+def _clusters(
+    n_cells: int = 300, n_genes: int = 40
+) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
+    """Counts of three kinds of cells; genes 0, 1, 2 are eightfold in one of them each."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(n_cells) % 3
+    rate = np.ones((3, n_genes))
+    rate[[0, 1, 2], [0, 1, 2]] = 8
+    rate[:, 3] = [0.8, 0.1, 0.1]  # a rare marker of the first kind
+    counts = rng.poisson(rate[kind])
+    counts[:, 4] = 0
+    return (
+        sp.csr_matrix(counts.astype(np.float32)),
+        kind,
+        np.eye(3)[kind] + 0.01 * rng.normal(size=(n_cells, 3)),
+    )
+
+
+def test_profiles_are_log_ratios_to_the_mean_cell():
+    counts, kind, components = _clusters()
+    profiles = gene_profiles(counts, components, 3).numpy()
+    assert profiles.shape == (40, 3)
+    order = [int(np.argmax(profiles[k])) for k in range(3)]  # k-means numbers groups as it likes
+    assert sorted(order) == [0, 1, 2]
+    dense = counts.toarray().astype(float)
+    dense = np.vstack(
+        [dense, np.median(dense.sum(1)) * np.tile(dense.mean(0) / dense.mean(0).sum(), (10, 1))]
+    )
+    in_group = np.r_[kind, [-1] * 10]
+    for k in range(3):  # with ten mean cells in each group
+        part = dense[(in_group == k) | (in_group == -1)].sum(0)
+        known = dense.sum(0) > 0
+        expected = np.log(part / part.sum() / (counts.sum(0).A1 / counts.sum()))[known]
+        np.testing.assert_allclose(profiles[known, order[k]], expected, atol=1e-4)
+
+
+def test_a_rare_marker_is_nearly_as_clear_as_a_common_one():
+    counts, _, components = _clusters()
+    profiles = gene_profiles(counts, components, 3).numpy()
+    cosine = profiles[0] @ profiles[3] / np.linalg.norm(profiles[0]) / np.linalg.norm(profiles[3])
+    assert cosine > 0.9
+
+
+def test_genes_without_counts_and_few_cells():
+    counts, _, components = _clusters()
+    assert not gene_profiles(counts, components, 3)[4].any()
+    assert gene_profiles(counts[:12], components[:12], 64).shape == (40, 2)
+    assert gene_profiles(counts[:3], components[:3], 64).shape == (40, 0)
+    assert gene_profiles(counts * 0, components, 3).shape == (40, 0)
+
+
+def test_the_table_of_genes_starts_at_profiles(mdata, make_model):
+    model = make_model(mdata["rna"].copy())
+    model.train(stages=[], enable_progress_bar=False)
+    table = model.module.rna.encoder.feature_table()
+    markers = mdata["rna"].var["marker_of"]
+    vectors = table.detach().numpy()
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    similar = vectors @ vectors.T
+    first, second = ((markers == m).to_numpy() for m in ("type1", "type2"))
+    assert similar[np.ix_(first, first)].mean() > similar[np.ix_(first, second)].mean() + 0.3
+
+
+def test_without_a_warm_start_the_table_is_random(mdata, make_model):
+    model = make_model(mdata["rna"].copy(), warm_start=False)
+    before = model.module.rna.encoder.feature_table().detach().clone()
+    model.train(stages=[], enable_progress_bar=False)
+    assert model.module.rna.encoder.feature_table().equal(before)
