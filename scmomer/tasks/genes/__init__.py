@@ -1,0 +1,38 @@
+"""What the embeddings of genes tell about them."""
+
+from scmomer.tasks.genes._classifiers import Classifier
+from scmomer.tasks.genes._families import read_groups
+from scmomer.tasks.genes._gene_sets import GeneSets, read_gene_sets
+from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
+from scmomer.tasks.genes._labels import Background, Labels, enough, read_tasks
+from scmomer.tasks.genes._names import NameTables, match_names
+from scmomer.tasks.genes._opponents import shared_genes
+from scmomer.tasks.genes._property import (
+    GeneProperty,
+    Protocol,
+    control_features,
+    fit_all,
+    score_task,
+)
+
+__all__ = [
+    "Background",
+    "Classifier",
+    "Embeddings",
+    "GeneProperty",
+    "GeneSets",
+    "GeneVectors",
+    "Labels",
+    "NameTables",
+    "Protocol",
+    "control_features",
+    "enough",
+    "fit_all",
+    "match_names",
+    "read_embeddings",
+    "read_gene_sets",
+    "read_groups",
+    "read_tasks",
+    "score_task",
+    "shared_genes",
+]
