@@ -2,6 +2,7 @@
 
 from scmomer.tl._annotate import annotate
 from scmomer.tl._embed import embed
+from scmomer.tl._gene_interactions import gene_interactions
 from scmomer.tl._gene_property import gene_property
 from scmomer.tl._integration_report import integration_report
 from scmomer.tl._map_to_reference import map_to_reference
@@ -11,6 +12,7 @@ from scmomer.tl._translate import translate_atac, translate_protein, translate_r
 __all__ = [
     "annotate",
     "embed",
+    "gene_interactions",
     "gene_property",
     "integration_report",
     "map_to_reference",
