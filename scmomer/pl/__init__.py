@@ -1,7 +1,8 @@
-"""Plots of translated ATAC, annotated cells and integration; each returns axes."""
+"""Plots of translated ATAC, annotated cells, integration and genes; each returns axes."""
 
 from scmomer.pl._annotation_umap import annotation_umap
 from scmomer.pl._confusion import confusion
+from scmomer.pl._gene_property import gene_property
 from scmomer.pl._integration import integration
 from scmomer.pl._marker_peaks import marker_peaks
 from scmomer.pl._marker_recovery import marker_recovery
@@ -11,6 +12,7 @@ from scmomer.pl._rank_peaks import rank_peaks
 __all__ = [
     "annotation_umap",
     "confusion",
+    "gene_property",
     "integration",
     "marker_peaks",
     "marker_recovery",

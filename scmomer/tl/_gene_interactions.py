@@ -120,8 +120,9 @@ def gene_interactions(
         same head; ``"additive"``, the embedding with the head ``"concatenated"``; ``"degree"``,
         the number of training partners of both genes; and ``"gene_score"``, the share of positive
         pairs of both genes among the *other test pairs*. The last is no predictor, but tells how
-        much the labels are a matter of single genes. ``folds`` describes the splits,
-        ``predict(pairs)`` gives probabilities for other pairs.
+        much the labels are a matter of single genes; with degree-preserving negative pairs it has
+        no meaning and is left out, and "additive" is near 0.5 by construction. ``folds`` describes
+        the splits, ``predict(pairs)`` gives probabilities for other pairs.
 
     Raises
     ------

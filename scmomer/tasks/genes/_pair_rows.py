@@ -116,7 +116,8 @@ def predict_split(
         found["additive"] = additive(x, test.genes)
         degree = np.bincount(train.genes[train.positive].ravel(), minlength=len(x))
         found["degree"] = degree[test.genes].sum(axis=1).astype(float)
-        found["gene_score"] = _gene_score(test, len(x), rng)
+        if how.negatives != "degree":  # there a gene is as often negative as positive
+            found["gene_score"] = _gene_score(test, len(x), rng)
     return found
 
 
