@@ -21,8 +21,9 @@ from scmomer.tasks.genes import (
     Labels,
     NameTables,
     Protocol,
-    control_features,
+    SetCounts,
     enough,
+    expression_features,
     fit_all,
     match_names,
     read_embeddings,
@@ -87,7 +88,8 @@ def gene_property(
         Negative genes of a term: ``"terms"``, the embedded genes of any other term (those in no
         term are less studied, which is easy to predict); ``"embedding"``, all others; or a list.
     gene_sets
-        GMT file or dict, for the control "number of sets that a gene is in" (bias of annotation).
+        GMT file or dict, for the control "number of sets that a gene is in" (bias of annotation). A
+        set with the name of a task is not counted there.
     controls
         Whether to score the control rows.
     opponents
@@ -158,9 +160,13 @@ def gene_property(
     tasks = enough([task.within(new >= 0) for task in tasks])
     tasks = [type(task)(task.name, new[task.genes], task.positive) for task in tasks]
     _check_cv(how.cv, tasks)
-    others = vectors | control_features(shared, _n_sets(gene_sets, shared, tables), controls)
+    others = vectors | (expression_features(shared) if controls else {})
+    sets = _n_sets(gene_sets, shared, tables) if controls else None
     in_group = read_groups(groups, shared, tables)
-    parts = [score_task(task, shared, others, in_group, how) for task in tasks]
+    parts = []
+    for task in tasks:
+        annotation = {} if sets is None else {"gene_sets": sets.for_task(task)}
+        parts.append(score_task(task, shared, others | annotation, in_group, how))
     return GeneProperty(
         table=pd.concat([table for table, _ in parts], ignore_index=True),
         folds=pd.concat([folds for _, folds in parts], ignore_index=True),
@@ -198,10 +204,7 @@ def _check_cv(cv: int, tasks: Sequence[object]) -> None:
         raise ValueError(msg)
 
 
-def _n_sets(
-    gene_sets: GeneSets | None, genes: GeneVectors, tables: NameTables
-) -> np.ndarray | None:
-    """Return the number of sets that each gene is in, ``(n_genes,)``."""
+def _n_sets(gene_sets: GeneSets | None, genes: GeneVectors, tables: NameTables) -> SetCounts | None:
     if gene_sets is None:
         return None
     sets = read_gene_sets(gene_sets, "gene_sets")
@@ -210,4 +213,5 @@ def _n_sets(
     )
     counts = members.value_counts()
     rows, columns = match_names(pd.Index(counts.index), genes, tables, "gene_sets", strict=False)
-    return np.bincount(columns, counts.to_numpy()[rows], minlength=len(genes.names))
+    number = np.bincount(columns, counts.to_numpy()[rows], minlength=len(genes.names))
+    return SetCounts(number.astype(int), frozenset(sets))

@@ -1,6 +1,7 @@
 """What the embeddings of genes tell about them."""
 
 from scmomer.tasks.genes._classifiers import Classifier
+from scmomer.tasks.genes._controls import SetCounts, expression_features
 from scmomer.tasks.genes._families import read_groups
 from scmomer.tasks.genes._gene_sets import GeneSets, read_gene_sets
 from scmomer.tasks.genes._heads import Head
@@ -16,7 +17,6 @@ from scmomer.tasks.genes._pairs import GenePairs, read_pairs
 from scmomer.tasks.genes._property import (
     GeneProperty,
     Protocol,
-    control_features,
     fit_all,
     score_task,
 )
@@ -37,7 +37,8 @@ __all__ = [
     "PairProtocol",
     "PairSplit",
     "Protocol",
-    "control_features",
+    "SetCounts",
+    "expression_features",
     "enough",
     "fit_all",
     "fit_all_pairs",

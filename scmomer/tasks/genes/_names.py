@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
-from scmomer.data import GeneMatch, GeneTable, examples, gene_pairs, match_genes, match_through
+from scmomer.data import GeneTable, examples, gene_pairs, incidence, match_genes, match_through
 from scmomer.tasks.genes._inputs import GeneVectors
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,8 @@ def match_names(
     ValueError
         If one side has Ensembl ids and the other has not, or too many names are unknown.
     """
-    match = _match(found, genes.names, tables)
-    known = np.diff(match.matrix.indptr) > 0
+    matrix = _match(found, genes.names, tables)
+    known = np.diff(matrix.indptr) > 0
     n_unknown = int((~known).sum())
     few = not known.any() or (strict and n_unknown > _MAX_UNKNOWN * len(found))
     if few:
@@ -76,30 +77,52 @@ def match_names(
             what,
             examples(found[~known]),
         )
-    rows, columns = match.matrix.nonzero()
+    rows, columns = matrix.nonzero()
     return rows, columns
 
 
-def _match(found: pd.Index, names: pd.Index, tables: NameTables) -> GeneMatch:
+def _match(found: pd.Index, names: pd.Index, tables: NameTables) -> sp.csr_matrix:
+    """Return True where a name is that of a gene, ``(n_found, n_names)``."""
     if tables.orthologs is None:
-        match, through = match_genes(found, names), None
+        matrix, through = _match_all(found, names), None
     else:
         theirs = "genes of the embedding"
         through = gene_pairs(tables.orthologs, "orthologs", "the named genes", theirs)
-        match = match_through(found, names, through)
+        matrix = _match_all(found, names, through)
     if tables.aliases is None:
-        return match
+        return matrix
     one = gene_pairs(tables.aliases, "aliases", "old names", "new names")
     other = one.iloc[:, ::-1].set_axis(one.columns, axis=1)
     both = pd.concat([one, other], ignore_index=True)
     targets = names if through is None else pd.Index(through.iloc[:, 0].unique())
-    renamed = match_through(found, targets, both).matrix
+    renamed = _match_all(found, targets, both)
     if through is not None:
-        renamed = renamed @ match_through(targets, names, through).matrix
+        renamed = renamed @ _match_all(targets, names, through)
     # A name that is known keeps its meaning.
-    unknown = np.diff(match.matrix.indptr) == 0
-    matrix = match.matrix + renamed.multiply(unknown[:, None]).tocsr().astype(bool)
-    return GeneMatch(matrix.tocsr(), match.unclear)
+    unknown = sp.csr_matrix((np.diff(matrix.indptr) == 0)[:, None])
+    return (matrix + renamed.multiply(unknown)).astype(bool).tocsr()
+
+
+def _match_all(
+    found: pd.Index, names: pd.Index, table: pd.DataFrame | None = None
+) -> sp.csr_matrix:
+    """Match names, each as if it were alone: GAD1 and Gad1 are both GAD1.
+
+    One match takes no further names of a gene at a later step, as counts are summed; labels are
+    not. So names that are left are matched again.
+    """
+    total = sp.csr_matrix((len(found), len(names)), dtype=bool)
+    left = np.arange(len(found))
+    while len(left):
+        some = found[left]
+        match = match_genes(some, names) if table is None else match_through(some, names, table)
+        new = np.flatnonzero(np.diff(match.matrix.indptr))
+        if not len(new):
+            break
+        rows, columns = match.matrix.nonzero()
+        total = total + incidence(left[rows], columns, total.shape)
+        left = np.delete(left, new)
+    return total.tocsr()
 
 
 def _too_few(

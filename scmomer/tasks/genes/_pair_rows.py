@@ -15,6 +15,7 @@ from scmomer.tasks.genes._inputs import GeneVectors
 from scmomer.tasks.genes._negatives import Negatives, sample_negatives
 from scmomer.tasks.genes._pair_splits import PairSplit, n_seen, nearest_kind, split_pairs
 from scmomer.tasks.genes._pairs import GenePairs, codes_of
+from scmomer.tasks.genes._controls import expression_features
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +103,7 @@ def predict_split(
     inner = inner_splits(chosen, kind, how.seed)
     features = {"embedding": genes.vectors, **opponents}
     if how.controls:
-        if genes.mean is not None and genes.detection is not None:
-            expression = np.stack([genes.mean, genes.detection], axis=1)
-            features["expression"] = np.nan_to_num(expression).astype(np.float32)
+        features |= expression_features(genes)
         features["random"] = rng.standard_normal(genes.vectors.shape, dtype=np.float32)
     found = {}
     for name, x in features.items():

@@ -144,29 +144,6 @@ def _choose(name: str, value: str | None, known: list[str], need: bool = False) 
     return value
 
 
-def control_features(
-    genes: GeneVectors, n_sets: np.ndarray | None, controls: bool
-) -> dict[str, np.ndarray]:
-    """Return features of genes that need no embedding, except random ones and names.
-
-    Parameters
-    ----------
-    genes
-        The genes of the comparison.
-    n_sets
-        Number of gene sets that each is in, ``(n_genes,)``.
-    controls
-        Whether there should be any.
-    """
-    found: dict[str, np.ndarray] = {}
-    if controls and genes.mean is not None and genes.detection is not None:
-        expression = np.stack([genes.mean, genes.detection], axis=1)
-        found["expression"] = np.nan_to_num(expression).astype(np.float32)
-    if controls and n_sets is not None:
-        found["gene_sets"] = np.log1p(n_sets)[:, None].astype(np.float32)
-    return found
-
-
 @dataclass(frozen=True)
 class Protocol:
     """How features are scored."""
