@@ -174,9 +174,8 @@ def gene_interactions(
         label_key=label_key,
         fold_key=fold_key if split == "given" else None,
     )
-    if negatives == "given":
-        _check_both_classes(found, label_key)
-    else:
+    _check_classes(found, label_key, negatives)
+    if negatives != "given":
         found = found.subset(np.flatnonzero(found.positive))
     table, folds = score_pairs(found, shared, vectors, how)
     predictor = fit_all_pairs(
@@ -199,11 +198,16 @@ def _check_choices(how: PairProtocol) -> None:
         raise ValueError(msg)
 
 
-def _check_both_classes(pairs: GenePairs, label_key: str) -> None:
-    if pairs.positive.all() or not pairs.positive.any():
-        kind = "positive" if pairs.positive.all() else "negative"
+def _check_classes(pairs: GenePairs, label_key: str, negatives: Negatives) -> None:
+    if not pairs.positive.any():
+        msg = (
+            f"Expected positive pairs, found none of {len(pairs.positive)} with 1 in {label_key!r}. "
+            "Pass label_key=, or pairs that interact."
+        )
+        raise ValueError(msg)
+    if negatives == "given" and pairs.positive.all():
         msg = (
             f"Expected pairs labeled 0 and 1 in {label_key!r} for negatives='given', found only "
-            f"{kind} pairs. Pass negatives='degree', or labels of both kinds."
+            "positive pairs. Pass negatives='degree', or labels of both kinds."
         )
         raise ValueError(msg)

@@ -63,7 +63,7 @@ def test_an_interaction_is_found_in_every_split(embeddings, pairs, split, head):
 
 def test_degree_gives_a_published_score_without_biology(embeddings, hub_pairs):
     easy = gene_interactions(embeddings, hub_pairs, split="c1", negatives="uniform", **FAST)
-    assert auroc(easy, "degree") > 0.8 and auroc(easy, "gene_score") > 0.8
+    assert auroc(easy, "degree") > 0.8 and auroc(easy, "gene_score") > 0.7
     fair = gene_interactions(embeddings, hub_pairs, split="c1", **FAST)
     assert abs(auroc(fair, "degree") - 0.5) < 0.1 and "gene_score" not in set(fair.table.features)
     unseen = gene_interactions(embeddings, hub_pairs, split="c3", negatives="uniform", **FAST)
@@ -180,8 +180,10 @@ def test_bad_input_is_refused(embeddings, pairs, refuses):
         gene_interactions(embeddings, pairs, n_splits=1)
     with refuses(ValueError, "labeled 0 and 1", "only positive", "negatives='degree'"):
         gene_interactions(embeddings, pairs[pairs.label == 1], negatives="given")
+    with refuses(ValueError, "positive pairs", "found none", "label_key="):
+        gene_interactions(embeddings, pairs[pairs.label == 0])
     with refuses(ValueError, "at least 10 positive and 10 negative", "n_splits="):
-        gene_interactions(embeddings, pairs.iloc[:30], negatives="given", split="c1", n_splits=5)
+        gene_interactions(embeddings, pairs.iloc[::10], negatives="given", split="c1", n_splits=5)
     with refuses(ValueError, "half of the pairs"):
         gene_interactions(embeddings.iloc[:30], pairs)
     with refuses(KeyError, "'fold'", "split='given'"):

@@ -34,11 +34,22 @@ def make_folds(
         Groups that no split divides, ``(n_genes,)``.
     seed
         Seed.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds.
     """
     x = np.zeros((len(y), 1))
     if groups is None:
         folds = RepeatedStratifiedKFold(n_splits=cv, n_repeats=repeats, random_state=seed)
         return list(folds.split(x, y))
+    if (n_groups := len(set(groups))) < cv:
+        msg = (
+            f"Expected at least as many groups as folds, {cv}, found {n_groups} among the labeled "
+            "genes. Pass a smaller cv= or other groups=."
+        )
+        raise ValueError(msg)
     splits: list[Split] = []
     for repeat in range(repeats):
         grouped = StratifiedGroupKFold(cv, shuffle=True, random_state=seed + repeat)
