@@ -2,6 +2,7 @@
 
 from scmomer.pl._annotation_umap import annotation_umap
 from scmomer.pl._confusion import confusion
+from scmomer.pl._gene_property import gene_property
 from scmomer.pl._gene_variability import gene_variability
 from scmomer.pl._integration import integration
 from scmomer.pl._marker_peaks import marker_peaks
@@ -13,6 +14,7 @@ __all__ = [
     "annotation_umap",
     "confusion",
     "gene_variability",
+    "gene_property",
     "integration",
     "marker_peaks",
     "marker_recovery",

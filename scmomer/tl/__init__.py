@@ -3,6 +3,8 @@
 from scmomer.tl._annotate import annotate
 from scmomer.tl._embed import embed
 from scmomer.tl._gene_embeddings import gene_embeddings
+from scmomer.tl._gene_interactions import gene_interactions
+from scmomer.tl._gene_property import gene_property
 from scmomer.tl._gene_variability import gene_variability
 from scmomer.tl._integration_report import integration_report
 from scmomer.tl._map_to_reference import map_to_reference
@@ -14,6 +16,8 @@ __all__ = [
     "embed",
     "gene_embeddings",
     "gene_variability",
+    "gene_interactions",
+    "gene_property",
     "integration_report",
     "map_to_reference",
     "rank_peaks",
