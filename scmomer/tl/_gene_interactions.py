@@ -137,7 +137,8 @@ def gene_interactions(
     Warns
     -----
     UserWarning
-        If the test pairs of a given split are of several classes.
+        If the test pairs of a given split are of several classes, or more than a twentieth of the
+        negative pairs cannot be drawn.
 
     Notes
     -----
