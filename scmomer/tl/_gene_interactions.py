@@ -166,7 +166,7 @@ def gene_interactions(
     _check_choices(how)
     tables = NameTables(aliases, orthologs)
     genes = read_embeddings(embeddings, key, group)
-    shared, vectors = shared_genes(genes, opponents, NameTables(aliases), key)
+    shared, vectors = shared_genes(genes, opponents, NameTables(aliases), key, group)
     found = read_pairs(
         pairs,
         shared,

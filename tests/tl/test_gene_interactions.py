@@ -75,7 +75,7 @@ def test_random_vectors_identify_genes(embeddings, hub_pairs):
     easy = gene_interactions(
         wide, hub_pairs, split="c1", negatives="uniform", head="concatenated", **FAST
     )
-    assert auroc(easy, "random") > 0.7
+    assert auroc(easy, "random") > 0.6
     fair = gene_interactions(wide, hub_pairs, negatives="degree", **FAST)
     assert abs(auroc(fair, "random") - 0.5) < 0.12
 
