@@ -137,7 +137,8 @@ def gene_interactions(
     Warns
     -----
     UserWarning
-        If the test pairs of a given split are of several classes.
+        If the test pairs of a given split are of several classes, or more than a twentieth of the
+        negative pairs cannot be drawn.
 
     Notes
     -----
@@ -165,7 +166,7 @@ def gene_interactions(
     _check_choices(how)
     tables = NameTables(aliases, orthologs)
     genes = read_embeddings(embeddings, key, group)
-    shared, vectors = shared_genes(genes, opponents, NameTables(aliases), key)
+    shared, vectors = shared_genes(genes, opponents, NameTables(aliases), key, group)
     found = read_pairs(
         pairs,
         shared,

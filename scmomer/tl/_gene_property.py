@@ -154,7 +154,7 @@ def gene_property(
     tables = NameTables(aliases, orthologs)
     genes = read_embeddings(embeddings, key, group)
     tasks = read_tasks(labels, genes, tables, positive=positive, background=background)
-    shared, vectors = shared_genes(genes, opponents, NameTables(aliases), key)
+    shared, vectors = shared_genes(genes, opponents, NameTables(aliases), key, group)
     new = np.full(len(genes.names), -1)
     new[genes.names.get_indexer(shared.names)] = np.arange(len(shared.names))
     tasks = enough([task.within(new >= 0) for task in tasks])

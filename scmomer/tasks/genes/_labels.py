@@ -55,8 +55,10 @@ def read_tasks(
 ) -> list[Task]:
     """Return the tasks in `labels`, as described in :func:`scmomer.tl.gene_property`."""
     if isinstance(labels, pd.DataFrame):
-        columns = {str(name): column for name, column in labels.items()}
-        return [_task(name, c, genes, tables, positive) for name, c in columns.items()]
+        return [
+            _task(str(name), column, genes, tables, positive, f"labels[{name!r}]")
+            for name, column in labels.items()
+        ]
     if isinstance(labels, pd.Series):
         return [_task(str(labels.name or "label"), labels, genes, tables, positive)]
     if isinstance(labels, str | Path):
@@ -70,8 +72,10 @@ def read_tasks(
         raise TypeError(msg)
     values = list(labels.values())
     if all(isinstance(v, pd.Series | Mapping) for v in values) and values:
-        series = {str(name): pd.Series(v) for name, v in labels.items()}
-        return [_task(name, s, genes, tables, positive) for name, s in series.items()]
+        return [
+            _task(str(name), pd.Series(v), genes, tables, positive, f"labels[{name!r}]")
+            for name, v in labels.items()
+        ]
     if all(isinstance(v, Collection) and not isinstance(v, str) for v in values) and values:
         return _terms(read_gene_sets(labels, "labels"), genes, tables, background)
     return [_task("label", pd.Series(labels, dtype=object), genes, tables, positive)]
@@ -97,10 +101,16 @@ def enough(tasks: list[Task]) -> list[Task]:
 
 
 def _task(
-    name: str, labels: pd.Series, genes: GeneVectors, tables: NameTables, positive: object
+    name: str,
+    labels: pd.Series,
+    genes: GeneVectors,
+    tables: NameTables,
+    positive: object,
+    where: str = "labels",
 ) -> Task:
+    """Return the task of one series, which is `where` in the caller's code."""
     labels = labels[labels.notna()]
-    classes = _two_classes(labels, name, positive)
+    classes = _two_classes(labels, name, positive, where)
     known = pd.Series(classes, index=labels.index.astype(str))
     unique = known.index.unique()
     rows, columns = match_names(unique, genes, tables, f"labels ({name})")
@@ -113,7 +123,7 @@ def _task(
         wrong = every.loc[every["gene"].isin(unclear), "name"].unique().tolist()
         msg = (
             f"Expected one label for each gene in labels ({name}), found two for {len(unclear)}. "
-            f"Drop them: `labels = labels.drop({wrong})`."
+            f"Drop them: `{where} = pandas.Series({where}).drop({wrong})`."
         )
         raise ValueError(msg)
     if n := len(every) - len(spread):
@@ -121,12 +131,12 @@ def _task(
     return Task(name, spread.index.to_numpy(), spread["min"].to_numpy(bool))
 
 
-def _two_classes(labels: pd.Series, name: str, positive: object) -> np.ndarray:
+def _two_classes(labels: pd.Series, name: str, positive: object, where: str) -> np.ndarray:
     """Return True for the positive class, ``(n_labels,)``."""
     classes = sorted(labels.unique(), key=lambda value: (str(type(value)), value))
     if len(classes) != 2:
         shown = np.asarray(classes[:5], dtype=object).tolist()
-        line = f"labels = labels[labels.isin({shown[:2]})]"
+        line = f"{where} = pandas.Series({where}).loc[lambda x: x.isin({shown[:2]})]"
         msg = f"Expected two classes in labels ({name}), found {len(classes)}: {shown}. " + (
             f"Choose two, such as `{line}`." if len(classes) > 2 else "Label genes of both classes."
         )

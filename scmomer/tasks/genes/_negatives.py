@@ -7,12 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from scmomer.data import warn
 from scmomer.tasks.genes._pairs import codes_of
 
 logger = logging.getLogger(__name__)
 
 Negatives = Literal["given", "uniform", "degree"]
 _MAX_ROUNDS = 200
+_MANY = 0.05  # share of negative pairs
 
 
 def sample_negatives(
@@ -53,8 +55,15 @@ def sample_negatives(
         pairs[flip] = pairs[flip][:, ::-1]  # the unseen gene first, or any
         parts.append(_redraw(kind, pairs, forbidden, n_genes, rng))
     found = np.sort(np.concatenate(parts), axis=1)
-    if n_less := len(positive) - len(found):
-        logger.info("%d of %d negative pairs could not be drawn.", n_less, len(positive))
+    n_less = len(positive) - len(found)
+    text = f"{n_less} of {len(positive)} negative pairs could not be drawn"
+    if n_less > _MANY * len(positive):
+        warn(
+            f"{text}, as some genes interact with most others. These genes are in fewer negative "
+            "than positive pairs; see the row 'degree'."
+        )
+    elif n_less:
+        logger.info("%s.", text)
     return found
 
 

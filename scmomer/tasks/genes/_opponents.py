@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 
 import numpy as np
+from anndata import AnnData
 
 from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
 from scmomer.tasks.genes._names import NameTables, match_names
@@ -29,6 +30,7 @@ def shared_genes(
     opponents: Mapping[str, Embeddings] | None,
     tables: NameTables,
     key: str,
+    group: str | None = None,
 ) -> tuple[GeneVectors, dict[str, np.ndarray]]:
     """Return the genes that all embeddings have, and the vectors of each opponent.
 
@@ -50,7 +52,8 @@ def shared_genes(
     read = {}
     for i, (name, embeddings) in enumerate(opponents.items()):
         where = f"opponents[{name!r}]"
-        read[name] = read_embeddings(embeddings, key, None, where)
+        groups = isinstance(embeddings, AnnData) and np.ndim(embeddings.varm.get(key)) == 3
+        read[name] = read_embeddings(embeddings, key, group if groups else None, where)
         ours, theirs = match_names(
             genes.names, read[name], tables, f"embeddings, for {where}", strict=False
         )

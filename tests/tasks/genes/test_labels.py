@@ -58,7 +58,9 @@ def test_one_or_three_classes_are_refused(genes, refuses):
     with refuses(ValueError, "two classes in labels (label)", "found 1"):
         tasks(SERIES[SERIES], genes)
     three = pd.Series({"GENE1": "a", "GENE2": "b", "GENE3": "c"})
-    with refuses(ValueError, "found 3", "`labels = labels[labels.isin(['a', 'b'])]`"):
+    with refuses(
+        ValueError, "found 3", "`labels = pandas.Series(labels).loc[lambda x: x.isin(['a', 'b'])]`"
+    ):
         tasks(three, genes)
     with refuses(TypeError, "list", "background='embedding'"):
         tasks(["GENE1"], genes)
@@ -70,7 +72,7 @@ def test_contradicting_labels_are_refused_and_equal_ones_merged(genes, refuses, 
         (task,) = tasks(labels, genes)
     assert len(task.genes) == 40 and "2 repeated labels" in caplog.text
     labels = pd.concat([SERIES, pd.Series({"gene1": False, "GENE3": False})])
-    with refuses(ValueError, "found two for 2", "`labels = labels.drop(["):
+    with refuses(ValueError, "found two for 2", "`labels = pandas.Series(labels).drop(["):
         tasks(labels, genes)
     left = labels.drop(["GENE1", "gene1", "GENE3"])  # as the message says
     assert len(tasks(left, genes)[0].genes) == 38
@@ -118,3 +120,27 @@ def test_gmt_files(tmp_path, genes, zipped, refuses):
         read_gene_sets(path, "gene_sets")
     with refuses(ValueError, "Expected sets of genes in gene_sets"):
         read_gene_sets({}, "gene_sets")
+
+
+FORMS = {
+    "series": lambda s: s,
+    "dict": lambda s: s.to_dict(),
+    "frame": lambda s: pd.DataFrame({"x": s}),
+    "dicts": lambda s: {"x": s.to_dict()},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("problem", ["two labels", "three classes"])
+def test_the_remedy_in_a_message_works(genes, form, problem):
+    if problem == "two labels":
+        wrong = pd.concat([SERIES, pd.Series({"gene1": False})])
+    else:
+        wrong = SERIES.map({True: "a", False: "b"}).where(SERIES.index != "GENE30", "c")
+    labels = FORMS[form](wrong)
+    with pytest.raises(ValueError) as caught:
+        tasks(labels, genes)
+    scope = {"pandas": pd, "labels": labels}
+    exec(str(caught.value).split("`")[1], scope)
+    (task,) = tasks(scope["labels"], genes)
+    assert len(task.genes) == 39
