@@ -80,6 +80,8 @@ def gene_interactions(
         None depends on the order of genes.
 
         - ``"symmetric"``: sum, absolute difference and product of the standardized vectors;
+        - ``"similarity"``: cosine and distance of the standardized vectors. Two numbers overfit
+          least, where signals are weak;
         - ``"bilinear"``: products of the first 20 principal components of both genes, a symmetric
           bilinear form;
         - ``"concatenated"``: both vectors in both orders, as in publications. Such a model is

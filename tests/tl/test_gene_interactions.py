@@ -49,7 +49,7 @@ def auroc(found, features, column="mean") -> float:
 
 
 @pytest.mark.parametrize("split", ["c1", "c2", "c3"])
-@pytest.mark.parametrize("head", ["symmetric", "bilinear"])
+@pytest.mark.parametrize("head", ["symmetric", "similarity", "bilinear"])
 def test_an_interaction_is_found_in_every_split(embeddings, pairs, split, head):
     found = gene_interactions(embeddings, pairs, split=split, head=head, **FAST)
     assert auroc(found, "embedding") > 0.8

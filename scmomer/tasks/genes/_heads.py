@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from scmomer.tasks.genes._classifiers import Split, fit_logistic, probability
 
 # A multilayer perceptron on the symmetric features was no better on new genes.
-Head = Literal["symmetric", "bilinear", "concatenated"]
+Head = Literal["symmetric", "similarity", "bilinear", "concatenated"]
 _RANK = 20  # principal components in the bilinear form
 _CHUNK = 20_000  # pairs whose features are in memory at once in prediction
 
@@ -45,6 +45,10 @@ class PairFeatures:
             # Logistic regression on [a, b], fitted to both orders, has the same weights for both:
             # the loss is convex and does not change if they are exchanged.
             return a + b
+        if self.head == "similarity":
+            norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+            cosine = (a * b).sum(1) / np.maximum(norms, 1e-12)
+            return np.stack([cosine, np.linalg.norm(a - b, axis=1)], axis=1)
         i, j = np.triu_indices(a.shape[1])
         return a[:, i] * b[:, j] + a[:, j] * b[:, i]
 

@@ -13,13 +13,12 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import RNA
+from scmomer._constants import KEYS, RNA
 from scmomer.data import examples, modality_named
 
 logger = logging.getLogger(__name__)
 
 Embeddings: TypeAlias = pd.DataFrame | AnnData | MuData
-_UNS = "scmomer_gene_embeddings"
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def _of_cells(adata: AnnData, where: str, key: str, group: str | None) -> GeneVe
         )
         raise KeyError(msg)
     values = np.asarray(adata.varm[key])
-    groups = [str(g) for g in adata.uns.get(_UNS, {}).get("groups", [])]
+    groups = [str(g) for g in adata.uns.get(KEYS.GENES_UNS, {}).get("groups", [])]
     if values.ndim == 3:
         groups = groups or [str(i) for i in range(values.shape[2])]
         if group is None or str(group) not in groups:

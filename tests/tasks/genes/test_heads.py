@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from scmomer.tasks.genes._heads import fit_pairs, pair_features
 
-HEADS = ("symmetric", "bilinear", "concatenated")
+HEADS = ("symmetric", "similarity", "bilinear", "concatenated")
 RNG = np.random.default_rng(0)
 VECTORS = RNG.normal(size=(150, 5)).astype(np.float32) * [1, 5, 1, 1, 1] + 3
 PAIRS = RNG.integers(150, size=(4000, 2))
