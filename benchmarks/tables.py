@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from _gene_tables import TASKS, scored, speed_rows, variability_rows
+
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "genes.md")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LESS_IS_BETTER = {"rmse", "brier", "calibration_error"}
 COSTS = {"core_seconds", "peak_mb"}
@@ -291,7 +293,27 @@ def _score(found: list[float] | None, best: float | None) -> str:
     return f"**{text}**" if found[0] == best else text
 
 
+def genes(part: str) -> str:
+    """Return a table of ``genes.py``."""
+    parts = results("genes")["parts"]
+    if part in ("plain", "controlled"):
+        header, *rows = scored(parts["property"]["summary"][part], TASKS)
+    elif part in ("pairs", "chromatin"):
+        summary = parts[part]["summary"]
+        header, *rows = scored(summary, {name: name for name in summary})
+    elif part == "speed":
+        header = ["cells", "seconds", "seconds a cell, relative", "MB added at the peak"]
+        rows = speed_rows(parts[part]["rows"])
+    else:
+        header, rows = [" ", "mean"], variability_rows(parts[part]["summary"])
+    return markdown(header, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    **{
+        f"genes-{part}": lambda part=part: genes(part)  # type: ignore[misc]
+        for part in ("plain", "controlled", "pairs", "chromatin", "variability", "speed")
+    },
     "translation": lambda: compared(
         "translation",
         "RNA to ATAC",

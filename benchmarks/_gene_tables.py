@@ -1,0 +1,72 @@
+"""Tables of ``genes.py`` and ``links.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TASKS = {
+    "dosage-sensitive TFs": "dosage-sensitive TFs",
+    "dosage-sensitive TFs, no zinc fingers": "without zinc fingers",
+    "bivalent, not Lys4-only": "bivalent, not Lys4-only",
+    "bivalent, not unmethylated": "bivalent, not unmethylated",
+    "20 GO terms": "20 GO terms",
+    "judged tasks": "mean of 22 tasks",
+}
+FEATURES = {
+    "expression": "mean expression and detection",
+    "gene_sets": "number of GO terms",
+    "prefix": "letters of the name",
+    "random": "random vectors",
+    "degree": "number of training partners",
+    "additive": "additive in the two genes",
+    "gene_score": "partners in the test (an oracle)",
+}
+
+
+def scored(summary: dict[str, dict[str, Any]], names: dict[str, str]) -> list[list[str]]:
+    """Return a header and rows, features x tasks."""
+    rows = [[" ", *(names[task] for task in names if task in summary)]]
+    kept = [task for task in names if task in summary]
+    features = list(dict.fromkeys(f for task in kept for f in summary[task]))
+    for feature in features:
+        cells = []
+        for task in kept:
+            found = summary[task].get(feature)
+            if found is None:
+                cells.append("-")
+                continue
+            mean, error = found[:2]
+            best = max(v[0] for f, v in summary[task].items() if f != "gene_score")
+            text = f"{mean:.3f}" if error is None else f"{mean:.3f} ± {error:.3f}"
+            cells.append(f"**{text}**" if mean == best else text)
+        rows.append([FEATURES.get(feature, feature), *cells])
+    return rows
+
+
+def differences(summary: dict[str, dict[str, Any]], task: str) -> list[list[str]]:
+    """Return what our embedding is better by, for each opponent."""
+    rows = []
+    for feature, (_, _, difference, error) in summary[task].items():
+        if difference is None:
+            continue
+        rows.append([FEATURES.get(feature, feature), f"{difference:+.3f} ± {error:.3f}"])
+    return rows
+
+
+def variability_rows(summary: dict[str, list[float]]) -> list[list[str]]:
+    """Return one row for each figure."""
+    return [[name, f"{mean:.3f} ± {error:.3f}"] for name, (mean, error) in summary.items()]
+
+
+def speed_rows(rows: list[dict[str, float]]) -> list[list[str]]:
+    """Return time and memory by number of cells."""
+    first = rows[0]
+    return [
+        [
+            f"{row['cells']:,}",
+            f"{row['seconds']:.0f}",
+            f"{row['seconds'] / first['seconds'] * first['cells'] / row['cells']:.2f}",
+            f"{row['peak_mb']:,.0f}",
+        ]
+        for row in rows
+    ]
