@@ -1,0 +1,1 @@
+"""Genes: what a trained network makes of them."""
