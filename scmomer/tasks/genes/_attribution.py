@@ -115,9 +115,9 @@ class Integrator:
             *embedded, at = rest
             bins = embedded[0] if embedded else None
             latents = [network.latents(ends, values, bins, at, h) for h in readout.heads]
-            # Gradients are asked of all inputs, also of one that a network does not read.
-            return readout.function(latents) + 0.0 * sum(x.flatten(1).sum(1) for x in
-                                                         (values, *embedded))[:, None]
+            # Gradients are asked of all inputs, also of those that a network does not read.
+            unread = [0.0 * x.flatten(1).sum(1, keepdim=True) for x in (values, *embedded)]
+            return readout.function(latents) + sum(unread)
 
         inputs, starts = [ends.values], [ends.baseline]
         if ends.embedded is not None:
