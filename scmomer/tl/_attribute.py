@@ -185,7 +185,8 @@ def attribute(
     >>> scmomer.pl.attributions(rna)
     """
     import_captum()
-    wanted, n_steps = _check(target, groupby, baseline, n_steps)
+    wanted: Target = _check(target, groupby, baseline)
+    n_steps = whole_number("n_steps", n_steps)
     check_container(data)
     classifier = model if isinstance(model, CellTypeClassifier) else None
     if classifier is not None and wanted.kind != OBS:
@@ -233,9 +234,7 @@ class _Groups:
     """Group of each, ``(n,)``."""
 
 
-def _check(
-    target: Any, groupby: str | None, baseline: str, n_steps: object
-) -> tuple[Target, int]:
+def _check(target: Any, groupby: str | None, baseline: str) -> Target:
     if baseline not in get_args(Baseline):
         msg = f"Expected baseline 'zero' or 'group_mean', found {baseline!r}. Pass one of them."
         raise ValueError(msg)
@@ -245,7 +244,7 @@ def _check(
             "attributions to the mean of all cells average to about zero over the same cells."
         )
         raise ValueError(msg)
-    return Target.parse(target), whole_number("n_steps", n_steps)
+    return Target.parse(target)
 
 
 def _network(model: Any) -> SCMOMER:

@@ -95,8 +95,10 @@ class Integrator:
             moved = self.network.moves_tokens
             n_bytes += width * (encoder.bytes_per_token() if moved else 8.0 * encoder.config.dim)
         elif isinstance(encoder, ViTEncoder):
-            n_bytes += _BYTES_PER_PATCH * encoder.patch_embedding.bias.shape[0] * (
-                encoder.layout.n_patches * len(encoder.vit.layer)
+            n_bytes += (
+                _BYTES_PER_PATCH
+                * encoder.patch_embedding.bias.shape[0]
+                * (encoder.layout.n_patches * len(encoder.vit.layer))
             )
         return max(1, int(_BYTES_AT_ONCE // n_bytes))
 
@@ -191,7 +193,8 @@ class Integrator:
                 for into, weight in ((total, part), (absolute, np.abs(part))):
                     sums = np.bincount(place, weight.ravel(), n_groups * n_features)
                     into[t] += sums.reshape(n_groups, n_features)
-            np.add.at(values, (slice(None), slice(None), group), value.mT.double().cpu().numpy())
+            for at, part in zip(values, value.double().cpu().numpy(), strict=True):
+                np.add.at(at.T, group, part)
         n = np.bincount(groups, minlength=n_groups)
         values /= np.maximum(n, 1)
         weight = np.maximum(n, 1)[:, None]

@@ -80,10 +80,11 @@ class PathNetwork:
     ):
         self.module, self.source, self.reference = module, source, reference
         self.kind = module.modality(source)
-        self.encoder: Any = self.kind.encoder
-        self.has_tokens = isinstance(self.encoder, PerformerEncoder)
+        encoder = self.kind.encoder
+        self.encoder: Any = encoder
+        self.has_tokens = isinstance(encoder, PerformerEncoder)
         self.moves_tokens = self.has_tokens and move_tokens
-        self.all_tokens = self.has_tokens and self.encoder.config.tokens == "all"
+        self.all_tokens = isinstance(encoder, PerformerEncoder) and encoder.config.tokens == "all"
 
     @property
     def is_dense(self) -> bool:

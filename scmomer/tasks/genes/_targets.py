@@ -39,7 +39,7 @@ class Target:
     def parse(cls, target: Any) -> Target:
         """Return ``(kind, name)`` or ``(kind, names)`` as a target."""
         right = isinstance(target, tuple | list) and len(target) == 2 and target[0] in _KINDS
-        names = target[1] if right else None
+        names: Any = target[1] if right else None
         single = right and (isinstance(names, str) or np.ndim(names) == 0)
         every = (names,) if single else tuple(() if names is None else names)
         if not every:
