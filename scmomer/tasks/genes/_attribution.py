@@ -20,6 +20,7 @@ from scmomer.tasks.genes._paths import Ends, PathNetwork, Reference
 from scmomer.tasks.genes._readouts import Readout
 
 MAX_ERROR = 0.05  # of the sum of attributions, relative to the change of the prediction
+_PILOT_ERROR = 0.8 * MAX_ERROR  # of a few cells, so that all cells stay below MAX_ERROR
 _MAX_DOUBLINGS = 3
 _PILOT_CELLS = 32
 _BYTES_AT_ONCE = 2**28
@@ -113,25 +114,25 @@ class Integrator:
         """
         network, rows = self.network, ends.rows
 
-        def forward(values: Tensor, *rest: Tensor) -> Tensor:
-            *embedded, at = rest
-            bins = embedded[0] if embedded else None
-            latents = [network.latents(ends, values, bins, at, h) for h in readout.heads]
+        def forward(*places: Tensor) -> Tensor:
+            *moved, at = places  # where on the path each value and each token is, 0 to 1
+            values, embedded = network.at(ends, moved, at)
+            latents = [network.latents(ends, values, embedded, at, h) for h in readout.heads]
             # Gradients are asked of all inputs, also of those that a network does not read.
-            unread = [0.0 * x.flatten(1).sum(1, keepdim=True) for x in (values, *embedded)]
+            unread = [0.0 * place.sum(1, keepdim=True) for place in moved]
             return readout.function(latents) + sum(unread)
 
-        inputs, starts = [ends.values], [ends.baseline]
+        stop = [torch.ones_like(ends.values)]
         if ends.embedded is not None:
-            inputs.append(ends.embedded)
-            starts.append(torch.as_tensor(ends.embedded_baseline))
+            stop.append(torch.ones_like(ends.embedded[..., 0]))
+        start = [torch.zeros_like(place) for place in stop]
         at_once = max(len(rows), self._points(ends.values.shape[1]))
         method = self._captum.IntegratedGradients(forward)
         found = []
         for target in range(readout.n_targets):
             parts = method.attribute(
-                tuple(inputs),
-                tuple(starts),
+                tuple(stop),
+                tuple(start),
                 target=target,
                 additional_forward_args=(rows,),
                 n_steps=n_steps,
@@ -139,7 +140,7 @@ class Integrator:
             )
             found.append(network.by_feature(ends, *[*parts, None][:2]).detach())
         with torch.no_grad():
-            values = torch.stack([forward(*inputs, rows), forward(*starts, rows)])
+            values = torch.stack([forward(*stop, rows), forward(*start, rows)])
         return torch.stack(found), values
 
     def enough_steps(self, indices: np.ndarray, readout: Readout, n_steps: int) -> int:
@@ -151,7 +152,7 @@ class Integrator:
             for _, ends in self.batches(pilot):
                 gap, moved = completeness(*self.integrate(ends, readout, n_steps))
                 off, change = off + gap.sum(1), change + moved.sum(1)
-            if (_ratio(off, change) <= MAX_ERROR).all():
+            if (_ratio(off, change) <= _PILOT_ERROR).all():
                 break
             n_steps *= 2
         return n_steps

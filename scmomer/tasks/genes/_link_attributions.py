@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -84,6 +84,9 @@ def link_attributions(
         If the model cannot translate RNA to ATAC, there are no cells with RNA, or genes and peaks
         are no pairs.
     """
+    if statistic not in get_args(Statistic):
+        msg = f"Expected statistic 'mean' or 'covariance', found {statistic!r}. Pass one of them."
+        raise ValueError(msg)
     model._check_can_translate(ATAC)
     model._check_can_translate(RNA)
     at_gene, at_peak = _positions(model, RNA, genes), _positions(model, ATAC, peaks)

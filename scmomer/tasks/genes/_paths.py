@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from scmomer.module import PerformerEncoder, SCMOMERModule, ViTEncoder
 from scmomer.nn import SparseRows, to_dense
+
+_POWER = 3  # of the place on a path
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,23 @@ class PathNetwork:
 
     # -- the network
 
+    def at(
+        self, ends: Ends, places: Sequence[Tensor], rows: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return values and token embeddings at places of the paths of some cells.
+
+        Places are from 0 to 1, for each value ``(m, length)`` and, if they move, for each token
+        ``(m, n_tokens)``. Steps along a path are short near its start: layer norms without a bias
+        turn as soon as an input is not zero.
+        """
+        share = places[0] ** _POWER
+        values = ends.baseline[rows] + share * (ends.values - ends.baseline)[rows]
+        if ends.embedded is None:
+            return values, None
+        start = torch.as_tensor(ends.embedded_baseline)
+        share = places[1][..., None] ** _POWER
+        return values, start[rows] + share * (ends.embedded - start)[rows]
+
     def latents(
         self, ends: Ends, values: Tensor, embedded: Tensor | None, rows: Tensor, head: int = 0
     ) -> Tensor:
@@ -224,7 +244,7 @@ class PathNetwork:
         """Add what tokens contribute to that of values, ``(n, length)`` as ``ends.features``."""
         if of_tokens is None:
             return of_values
-        of_tokens = of_tokens.sum(-1) * ends.tokens.valid  # (n, n_tokens)
+        of_tokens = of_tokens * ends.tokens.valid  # (n, n_tokens)
         if not self.is_dense:
             return of_values + of_tokens
         return of_values.scatter_add(1, ends.tokens.genes, of_tokens)
