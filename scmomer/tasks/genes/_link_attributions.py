@@ -21,7 +21,7 @@ from scmomer.tasks.genes._readouts import Prediction, Readout
 if TYPE_CHECKING:
     from scmomer.model import SCMOMER
 
-Statistic = Literal["mean", "covariance"]
+Statistic = Literal["mean", "covariance", "prediction"]
 _PAIRS_AT_ONCE = 2**18
 _MIN_STD = 1e-3  # of log expression
 
@@ -58,8 +58,11 @@ def link_attributions(
     statistic
         - ``"mean"``: signed mean over the cells of a group.
         - ``"covariance"``: covariance over these cells of the attribution and the log expression of
-          the gene, divided by the standard deviation of the latter. Both are in logits; this one
-          ignores the level of the gene.
+          the gene, divided by the standard deviation of the latter.
+        - ``"prediction"``: the same of the predicted logit itself. No attribution: it does not tell
+          the gene from others that vary with it. Needs no gradients.
+
+        All are in logits.
     tokens
         Also through the Performer's tokens; slower.
     n_steps
@@ -85,7 +88,10 @@ def link_attributions(
         are no pairs.
     """
     if statistic not in get_args(Statistic):
-        msg = f"Expected statistic 'mean' or 'covariance', found {statistic!r}. Pass one of them."
+        msg = (
+            f"Expected statistic among {list(get_args(Statistic))}, found {statistic!r}. Pass one of "
+            "them."
+        )
         raise ValueError(msg)
     model._check_can_translate(ATAC)
     model._check_can_translate(RNA)
@@ -103,10 +109,10 @@ def link_attributions(
     prediction = Prediction.of(model.module, RNA, ATAC)
     steps = whole_number("n_steps", n_steps)
     integrator = Integrator(network, cells, batch_size)
-    sums = _Sums(integrator, prediction, n_groups)
+    sums = _Sums(integrator, prediction, n_groups, statistic)
     for position, ends in integrator.batches(indices, "Linking"):
         sums.add(ends, codes[position], steps)
-    by_latent = sums.result(statistic, np.bincount(codes, minlength=n_groups))
+    by_latent = sums.result(np.bincount(codes, minlength=n_groups))
     return _pair_up(prediction, by_latent, at_gene, at_peak)
 
 
@@ -146,7 +152,10 @@ def _draw(
 class _Sums:
     """Sums over cells of attributions to genes, for each dimension of each embedding."""
 
-    def __init__(self, integrator: Integrator, prediction: Prediction, n_groups: int):
+    def __init__(
+        self, integrator: Integrator, prediction: Prediction, n_groups: int, statistic: Statistic
+    ):
+        self.statistic = statistic
         self.integrator, network = integrator, integrator.network
         self.heads, self.n_groups = prediction.heads, n_groups
         self.n_latent = network.module.config.n_latent
@@ -155,6 +164,7 @@ class _Sums:
         self.attributed, self.with_value = (
             torch.zeros(shape, dtype=torch.float64) for _ in range(2)
         )
+        self.latent = torch.zeros((*shape[:2], n_groups), dtype=torch.float64)
         self.value, self.square = (torch.zeros(shape[-1], dtype=torch.float64) for _ in range(2))
 
     def add(self, ends: Ends, groups: np.ndarray, n_steps: int) -> None:
@@ -165,13 +175,24 @@ class _Sums:
         self.value.index_add_(0, place, values)
         self.square.index_add_(0, place, values.square())
         for row, head in enumerate(self.heads):
-            readout = Readout((head,), lambda latents: latents[0], self.n_latent)
-            found = self.integrator.integrate(ends, readout, n_steps)[0]
-            found = found.double().cpu().flatten(1)  # (n_latent, n * length)
-            self.attributed[row].index_add_(1, place, found)
-            self.with_value[row].index_add_(1, place, found * values)
+            if self.statistic == "prediction":
+                found = self._latents(ends, head).T  # (n_latent, n)
+                self.latent[row].index_add_(1, torch.from_numpy(groups), found)
+                found = found[..., None].expand(*found.shape, ends.values.shape[1])
+            else:
+                readout = Readout((head,), lambda latents: latents[0], self.n_latent)
+                found = self.integrator.integrate(ends, readout, n_steps)[0].double().cpu()
+            flat = found.flatten(1)  # (n_latent, n * length)
+            self.attributed[row].index_add_(1, place, flat)
+            self.with_value[row].index_add_(1, place, flat * values)
 
-    def result(self, statistic: Statistic, n_cells: np.ndarray) -> np.ndarray:
+    @torch.no_grad()
+    def _latents(self, ends: Ends, head: int) -> Tensor:
+        """Return an embedding of the cells, ``(n, n_latent)``."""
+        network = self.integrator.network
+        return network.latents(ends, ends.values, ends.embedded, ends.rows, head).double().cpu()
+
+    def result(self, n_cells: np.ndarray) -> np.ndarray:
         """Return the statistic, ``(n_groups, n_heads, n_latent, n_genes)``."""
 
         def by_group(sums: Tensor) -> np.ndarray:
@@ -181,8 +202,10 @@ class _Sums:
             return np.divide(table, n, out=np.full_like(table, np.nan), where=n > 0)
 
         mean = by_group(self.attributed)
-        if statistic == "mean":
+        if self.statistic == "mean":
             return mean
+        if self.statistic == "prediction":  # every cell has one, whatever it expresses
+            mean = np.moveaxis(self.latent.numpy() / np.maximum(n_cells, 1), -1, 0)[..., None]
         value, square = by_group(self.value), by_group(self.square)
         spread = np.sqrt(np.maximum(square - value**2, 0))[:, None, None]
         covariance = by_group(self.with_value) - mean * value[:, None, None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from scmomer.tasks.genes import Integrator, PathNetwork, Prediction, link_attributions
 from scmomer.tl import attribute
@@ -51,6 +50,17 @@ def test_covariance_is_of_attribution_and_expression(trained, mdata):
     np.testing.assert_allclose(found, expected, rtol=0.02)
 
 
+def test_predictions_vary_with_expression(trained, mdata):
+    gene, peak = 5, 7
+    name = trained.spec.features["atac"][[peak]].tolist()
+    p = trained.get_translated(mdata["rna"].copy(), features=name, depth_share=0.0)[:, 0]
+    counts = mdata["rna"].X
+    x = np.log2(1 + counts[:, gene].toarray()[:, 0] / counts.sum(1).A1 * trained.target_sum)
+    expected = np.cov(np.log(p / (1 - p)), x, bias=True)[0, 1] / x.std()
+    found = link_attributions(trained, mdata, [gene], [peak], statistic="prediction")
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
 def test_fewer_cells_can_be_drawn(trained, mdata):
     few, again, all_cells = (
         link_attributions(trained, mdata, [3], [4], n_steps=3, max_cells=n) for n in (30, 30, None)
@@ -69,5 +79,5 @@ def test_it_says_what_is_wrong(trained, trained_rna, mdata, refuses):
         link_attributions(trained, mdata, [0], [0], groups=np.full(120, -1))
     with refuses(ValueError, "found 'atac'"):
         link_attributions(trained_rna, mdata["rna"], [0], [0])
-    with refuses(ValueError, "'mean' or 'covariance'", "'median'"):
+    with refuses(ValueError, "['mean', 'covariance', 'prediction']", "'median'"):
         link_attributions(trained, mdata, [0], [0], statistic="median")
