@@ -77,7 +77,7 @@ class Integrator:
     def batches(self, indices: np.ndarray, bar: str = "") -> Iterator[tuple[np.ndarray, Ends]]:
         """Yield positions in `indices` and the ends of the paths of these cells."""
         source, device = self.network.source, self.network.module.device
-        longest = max([1, *self.cells.lengths(source)[indices]]) if len(indices) else 1
+        longest = self.cells.lengths(source)[indices].max(initial=1)
         size = min(int(self.batch_size or 1), self._points(self._width(longest)))
         loader = cell_loader(
             self.cells, indices, modalities=(source,), batch_size=size, with_position=True
@@ -117,7 +117,7 @@ class Integrator:
         def forward(*places: Tensor) -> Tensor:
             *moved, at = places  # where on the path each value and each token is, 0 to 1
             values, embedded = network.at(ends, moved, at)
-            latents = [network.latents(ends, values, embedded, at, h) for h in readout.heads]
+            latents = network.latents(ends, values, embedded, at, readout.heads)
             # Gradients are asked of all inputs, also of those that a network does not read.
             unread = [0.0 * place.sum(1, keepdim=True) for place in moved]
             return readout.function(latents) + sum(unread)

@@ -151,9 +151,14 @@ class PathNetwork:
         return values, start[rows] + share * (ends.embedded - start)[rows]
 
     def latents(
-        self, ends: Ends, values: Tensor, embedded: Tensor | None, rows: Tensor, head: int = 0
-    ) -> Tensor:
-        """Return what a decoder reads, ``(m, n_latent)``, at points of the paths.
+        self,
+        ends: Ends,
+        values: Tensor,
+        embedded: Tensor | None,
+        rows: Tensor,
+        heads: Sequence[int] = (0,),
+    ) -> list[Tensor]:
+        """Return what decoders read, ``(m, n_latent)`` each, at points of the paths.
 
         Parameters
         ----------
@@ -163,19 +168,24 @@ class PathNetwork:
             Values ``(m, length)`` and token embeddings ``(m, n_tokens, dim)`` of the points.
         rows
             Cell of each point, ``(m,)``.
-        head
+        heads
             0 for the fused embedding, else the number of a head, from 1.
         """
         module, features = self.module, self._features(ends, values, rows)
-        bridge = module.heads_from(self.source)[head - 1] if head else None
-        if bridge is not None and bridge.embedding is None:
-            return bridge(values.new_zeros(len(rows), 1), features)  # reads features alone
-        cell = self._encode(ends, values, embedded, rows, features)
-        if bridge is not None:
-            return bridge(cell, features)
-        if not module.fused:
-            return cell
-        return module.fuse(module.bridge(self.source, cell, features))
+        every = [None, *module.heads_from(self.source)]
+        chosen = [every[head] for head in heads]
+        cell = values.new_zeros(len(rows), 1)  # not read by heads that read features alone
+        if any(head is None or head.embedding is not None for head in chosen):
+            cell = self._encode(ends, values, embedded, rows, features)
+        found = []
+        for head in chosen:
+            if head is not None:
+                found.append(head(cell, features))
+            elif module.fused:
+                found.append(module.fuse(module.bridge(self.source, cell, features)))
+            else:
+                found.append(cell)
+        return found
 
     def _features(self, ends: Ends, values: Tensor, rows: Tensor) -> SparseRows:
         valid = ends.valid[rows]

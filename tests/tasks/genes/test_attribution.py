@@ -129,10 +129,7 @@ def test_paths_end_at_what_the_network_predicts(make_module, make_cells, kind, m
             Prediction.of(module, source, to).readout(np.array([2, 5]), module.device),
         )
         with torch.no_grad():
-            latents = [
-                network.latents(ends, ends.values, ends.embedded, ends.rows, head)
-                for head in readout.heads
-            ]
+            latents = network.latents(ends, ends.values, ends.embedded, ends.rows, readout.heads)
             embedded = module.embed({source: counts}, heads_of=[source])
             every = [module.modality(to).decoder(embedded.z)]
             for k, head in enumerate(module.heads_from(source)):
@@ -155,7 +152,7 @@ def test_paths_begin_at_an_empty_cell(make_module, make_cells, source, options):
     if ends.embedded is not None:
         zero.append(torch.zeros_like(ends.embedded[..., 0]))
     with torch.no_grad():
-        z = network.latents(ends, *network.at(ends, zero, ends.rows), ends.rows)
+        z = network.latents(ends, *network.at(ends, zero, ends.rows), ends.rows)[0]
         expected = module.embed({source: empty}).z
     torch.testing.assert_close(z, expected.expand_as(z), atol=1e-5, rtol=1e-4)
 
@@ -223,7 +220,7 @@ def test_deleting_top_genes_lowers_the_prediction_most(trained):
         kept = 1.0 - torch.isin(ends.features, torch.from_numpy(np.asarray(genes))).float()
         values, bins = network.at(ends, [kept, kept], ends.rows)
         with torch.no_grad():
-            latents = [network.latents(ends, values, bins, ends.rows, h) for h in readout.heads]
+            latents = network.latents(ends, values, bins, ends.rows, readout.heads)
             return float(readout.function(latents).mean())
 
     rng = np.random.default_rng(0)
