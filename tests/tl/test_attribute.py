@@ -40,6 +40,20 @@ def test_a_translated_peak_is_attributed_to_genes(trained, mdata, peaks, unchang
     assert rna.uns["scmomer"]["attribute"]["model_id"] == trained.id
 
 
+def test_tokens_are_an_option(trained, mdata, peaks, make_model, train):
+    rna, target = mdata["rna"].copy(), ("atac", peaks[0])
+    tables = []
+    for tokens in (None, False, True):
+        attribute(rna, trained, target=target, n_steps=20, tokens=tokens)
+        assert rna.uns[KEY]["params"]["tokens"] == bool(tokens) and rna.uns[KEY]["error"][0] < 0.05
+        tables.append(rna.varm[KEY])
+    assert np.array_equal(tables[0], tables[1]) and not np.allclose(tables[1], tables[2], rtol=1e-3)
+    alone = make_model(mdata["rna"].copy(), rna_value_skip=False)
+    train(alone)
+    attribute(rna, alone, target=("rna", rna.var_names[0]), n_steps=20)
+    assert rna.uns[KEY]["params"]["tokens"] and rna.varm[KEY].any()
+
+
 def test_genes_are_attributed_to_peaks_or_to_genes(trained, mdata):
     genes = trained.spec.features["rna"][:2].tolist()
     attribute(mdata, trained, target=("rna", genes), n_steps=8)

@@ -94,6 +94,11 @@ class PathNetwork:
         """Whether paths have a column for every feature, not only for those of the cell."""
         return self.reference is not None or self.all_tokens or self.source == "protein"
 
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether the encoder reads expression through tokens alone."""
+        return self.has_tokens and not getattr(self.encoder.pool, "value_skip", False)
+
     # -- ends
 
     def ends(self, counts: SparseRows) -> Ends:
