@@ -1,6 +1,7 @@
 """Plots of translated ATAC, annotated cells, integration and genes; each returns axes."""
 
 from scmomer.pl._annotation_umap import annotation_umap
+from scmomer.pl._attributions import attributions
 from scmomer.pl._confusion import confusion
 from scmomer.pl._gene_property import gene_property
 from scmomer.pl._gene_variability import gene_variability
@@ -12,6 +13,7 @@ from scmomer.pl._rank_peaks import rank_peaks
 
 __all__ = [
     "annotation_umap",
+    "attributions",
     "confusion",
     "gene_variability",
     "gene_property",

@@ -1,6 +1,7 @@
 """Tools: embed, translate, annotate and compare cells; embed genes."""
 
 from scmomer.tl._annotate import annotate
+from scmomer.tl._attribute import attribute
 from scmomer.tl._embed import embed
 from scmomer.tl._gene_embeddings import gene_embeddings
 from scmomer.tl._gene_interactions import gene_interactions
@@ -13,6 +14,7 @@ from scmomer.tl._translate import translate_atac, translate_protein, translate_r
 
 __all__ = [
     "annotate",
+    "attribute",
     "embed",
     "gene_embeddings",
     "gene_variability",

@@ -1,5 +1,12 @@
 """What embeddings of genes tell: properties, interactions, variability, links to peaks."""
 
+from scmomer.tasks.genes._attribution import (
+    MAX_ERROR,
+    Attributions,
+    Integrator,
+    average_cell,
+    import_captum,
+)
 from scmomer.tasks.genes._classifiers import Classifier
 from scmomer.tasks.genes._controls import SetCounts, expression_features
 from scmomer.tasks.genes._families import read_groups
@@ -8,22 +15,33 @@ from scmomer.tasks.genes._heads import Head
 from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
 from scmomer.tasks.genes._interactions import GeneInteractions, fit_all_pairs, score_pairs
 from scmomer.tasks.genes._labels import Background, Labels, enough, read_tasks
+from scmomer.tasks.genes._link_attributions import link_attributions
 from scmomer.tasks.genes._names import NameTables, match_names
 from scmomer.tasks.genes._negatives import Negatives
 from scmomer.tasks.genes._opponents import shared_genes
 from scmomer.tasks.genes._pair_rows import PairProtocol
 from scmomer.tasks.genes._pair_splits import PairSplit
 from scmomer.tasks.genes._pairs import GenePairs, read_pairs
+from scmomer.tasks.genes._paths import PathNetwork, Reference
 from scmomer.tasks.genes._property import (
     GeneProperty,
     Protocol,
     fit_all,
     score_task,
 )
+from scmomer.tasks.genes._readouts import Prediction, Readout
+from scmomer.tasks.genes._targets import (
+    OBS,
+    Target,
+    choose_source,
+    classifier_readout,
+    feature_readout,
+    probe_readout,
+)
 from scmomer.tasks.genes._variability import combine, equal_cells, variability
 
 __all__ = [
-    "Background",
+    "Attributions",
     "Classifier",
     "Embeddings",
     "GeneInteractions",
@@ -32,20 +50,35 @@ __all__ = [
     "GeneSets",
     "GeneVectors",
     "Head",
+    "Integrator",
     "Labels",
+    "MAX_ERROR",
     "NameTables",
     "Negatives",
+    "OBS",
     "PairProtocol",
     "PairSplit",
+    "PathNetwork",
+    "Prediction",
     "Protocol",
+    "Readout",
+    "Reference",
     "SetCounts",
+    "Target",
+    "average_cell",
+    "choose_source",
+    "classifier_readout",
     "combine",
     "enough",
     "equal_cells",
     "expression_features",
+    "feature_readout",
     "fit_all",
     "fit_all_pairs",
+    "import_captum",
+    "link_attributions",
     "match_names",
+    "probe_readout",
     "read_embeddings",
     "read_gene_sets",
     "read_groups",
@@ -55,4 +88,5 @@ __all__ = [
     "score_task",
     "shared_genes",
     "variability",
+    "Background",
 ]
