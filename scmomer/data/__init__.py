@@ -27,6 +27,14 @@ from scmomer.data._guess_modality import (
 )
 from scmomer.data._layers import Layers, layers_by_modality, reference_layers
 from scmomer.data._loader import cell_loader
+from scmomer.data._match_genes import (
+    GeneMatch,
+    GeneTable,
+    gene_pairs,
+    incidence,
+    match_genes,
+    match_through,
+)
 from scmomer.data._messages import assigned, called, display_name, warn
 from scmomer.data._names import FEW_MATCHES, check_unique, examples, prefix_to_drop
 from scmomer.data._neighbors import nearest
@@ -79,13 +87,19 @@ __all__ = [
     "examples",
     "find_column",
     "find_parts",
+    "GeneMatch",
+    "GeneTable",
+    "gene_pairs",
     "get_counts",
     "group_indicator",
+    "incidence",
     "keys_in",
     "get_groups",
     "layer_names",
     "layers_by_modality",
     "looks_like",
+    "match_genes",
+    "match_through",
     "modality_named",
     "PeakPositions",
     "nearest",

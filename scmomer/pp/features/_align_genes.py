@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
-
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from scmomer._constants import RNA
 from scmomer._deprecated import renamed_arguments
-from scmomer.data import examples, prefix_to_drop
+from scmomer.data import (
+    GeneMatch,
+    GeneTable,
+    examples,
+    gene_pairs,
+    match_genes,
+    match_through,
+    prefix_to_drop,
+)
 from scmomer.pp.features._features import Features, check_anndata, feature_names
-from scmomer.pp.features._match_genes import GeneMatch, match_genes, match_through
 from scmomer.pp.features._remap import remap
 from scmomer.pp.features._report import report
-
-Orthologs: TypeAlias = pd.DataFrame | Mapping[str, str | Sequence[str]]
 
 
 @renamed_arguments(orthologues="orthologs")
@@ -26,7 +28,7 @@ def align_genes(
     vocabulary: Features,
     *,
     gene_key: str | None = None,
-    orthologs: Orthologs | None = None,
+    orthologs: GeneTable | None = None,
     layer: str | None = None,
 ) -> AnnData:
     """Map RNA counts to a gene vocabulary.
@@ -91,7 +93,7 @@ def align_genes(
     if orthologs is None:
         match = match_genes(found, names)
     else:
-        match = match_through(found, names, _table(orthologs))
+        match = match_through(found, names, gene_pairs(orthologs, "orthologs"))
     if match.matrix.nnz == 0:
         raise ValueError(_nothing_in_common(adata, gene_key, found, names, orthologs))
     aligned = remap(adata, match.matrix, pd.DataFrame(index=pd.Index(names, name=None)), layer)
@@ -114,33 +116,12 @@ def _strings(column: pd.Series) -> pd.Index:
     return pd.Index(values.where(values.notna(), "").astype(str), name=None)
 
 
-def _table(orthologs: Orthologs) -> pd.DataFrame:
-    """Return pairs of names without missing values, ``(n_pairs, 2)``."""
-    if isinstance(orthologs, Mapping):
-        pairs = pd.DataFrame(list(orthologs.items()), columns=["query", "vocabulary"])
-        orthologs = pairs.explode("vocabulary")
-    if not isinstance(orthologs, pd.DataFrame):
-        msg = (
-            "Expected orthologs to be a DataFrame of two columns or a mapping from genes of adata "
-            f"to genes of the vocabulary, found {type(orthologs).__name__}."
-        )
-        raise TypeError(msg)
-    if orthologs.shape[1] != 2:
-        msg = (
-            "Expected orthologs to have two columns, genes of adata and genes of the vocabulary, "
-            f"found {orthologs.columns.tolist()}. Select them, as in "
-            f"`orthologs = orthologs[{orthologs.columns[:2].tolist()}]`."
-        )
-        raise ValueError(msg)
-    return orthologs.dropna().astype(str)
-
-
 def _nothing_in_common(
     adata: AnnData,
     gene_key: str | None,
     found: pd.Index,
     names: pd.Index,
-    orthologs: Orthologs | None,
+    orthologs: GeneTable | None,
 ) -> str:
     where = "adata.var_names" if gene_key is None else f"adata.var[{gene_key!r}]"
     text = (
@@ -148,7 +129,7 @@ def _nothing_in_common(
         f"{len(names)} among {len(found)} genes such as {examples(found)}. "
     )
     if orthologs is not None:
-        table = _table(orthologs)
+        table = gene_pairs(orthologs, "orthologs")
         left, right = (pd.Index(table.iloc[:, i].unique()) for i in (0, 1))
         return text + (
             f"In the table, {_n_matched(left, found)} of {len(left)} genes in the first "

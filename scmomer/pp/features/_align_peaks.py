@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from scmomer._constants import ATAC
 from scmomer._deprecated import warn_renamed
+from scmomer.data import incidence
 from scmomer.pp.features._features import Features, check_anndata, feature_names
 from scmomer.pp.features._overlap import (
     How,
@@ -18,7 +19,7 @@ from scmomer.pp.features._overlap import (
     read_peaks,
     report_overlap,
 )
-from scmomer.pp.features._remap import incidence, remap
+from scmomer.pp.features._remap import remap
 
 
 def align_peaks(

@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scmomer._constants import ATAC
-from scmomer.data import PeakPositions
+from scmomer.data import PeakPositions, incidence
 from scmomer.pp.features._features import Features, check_anndata, feature_names
 from scmomer.pp.features._overlap import (
     check_share,
@@ -16,7 +16,7 @@ from scmomer.pp.features._overlap import (
     read_peaks,
     report_overlap,
 )
-from scmomer.pp.features._remap import incidence, remap
+from scmomer.pp.features._remap import remap
 
 
 def bin_genome(

@@ -12,11 +12,6 @@ from anndata import AnnData
 from scmomer.data import read_counts
 
 
-def incidence(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
-    """Return a matrix of `shape` with True at the given pairs, each ``(n_pairs,)``."""
-    return sp.csr_matrix((np.ones(len(rows), bool), (rows, columns)), shape=shape)
-
-
 def remap(
     adata: AnnData, incidence: sp.csr_matrix, var: pd.DataFrame, layer: str | None
 ) -> AnnData:

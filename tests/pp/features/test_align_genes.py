@@ -31,54 +31,12 @@ def genes_in(aligned) -> list[list[int]]:
 # -- matching
 
 
-@pytest.mark.parametrize(
-    ("names", "vocabulary", "expected"),
-    [
-        (["A", "B", "C"], ["C", "X", "A"], [[2], [], [0]]),
-        (["Gad1", "Sst"], ["GAD1", "SST"], [[0], [1]]),
-        (["GAD1", "Gad1"], ["GAD1"], [[0]]),  # an exact match wins
-        (["gad1", "Gad1"], ["GAD1"], [[0, 1]]),  # no exact match, both count
-        (["Gad1", "GAD1"], ["GAD1", "Gad1"], [[1], [0]]),
-        (["gad1", "SST"], ["GAD1", "Gad1", "SST"], [[], [], [1]]),  # two matches: none
-        (["ENSG00000128683.14"], ["ENSG00000128683"], [[0]]),
-        (["ENSG00000128683"], ["ENSG00000128683.2"], [[0]]),
-        (["ENSG00000128683.14"], ["ENSG00000128683.2"], [[0]]),
-        (["ensmusg00000070880.3"], ["ENSMUSG00000070880"], [[0]]),
-        (["ENSG01.1", "ENSG01.2"], ["ENSG01"], [[0, 1]]),
-        (["ENSG01.1", "ENSG01"], ["ENSG01"], [[1]]),
-        (["ENSG01.5_PAR_Y", "ENSG01.5"], ["ENSG01"], [[0, 1]]),
-        (["ENSG01", "A"], ["ENSG01.1", "ENSG01.2", "A"], [[], [], [1]]),
-        (["ensg01", "ENSG01.7"], ["ENSG01.8"], [[1]]),  # the version matters less than case
-        (["AC012345.2", "A"], ["AC012345", "A"], [[], [1]]),  # a symbol, not a version
-    ],
-)
-def test_which_name_is_which(names, vocabulary, expected):
-    aligned = align_genes(cells(names), vocabulary)
-    assert genes_in(aligned) == expected
-    assert aligned.var_names.tolist() == vocabulary
-
-
-def naive(names, vocabulary) -> list[list[int]]:
-    """Loop over pairs, exact or in any case."""
-    result = []
-    for entry in vocabulary:
-        exact = [i for i, name in enumerate(names) if name == entry]
-        alike = [v for v in vocabulary if v.upper() == entry.upper()]
-        loose = [
-            i
-            for i, name in enumerate(names)
-            if name.upper() == entry.upper() and name not in vocabulary and len(alike) == 1
-        ]
-        result.append(exact or loose)
-    return result
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_matches_are_those_of_a_double_loop(seed):
-    rng = np.random.default_rng(seed)
-    every = np.array(["ab", "Ab", "AB", "cd", "Cd", "CD", "ef", "Ef", "g", "G", "h", "i"])
-    names, vocabulary = rng.permutation(every)[:8].tolist(), rng.permutation(every)[:6].tolist()
-    assert genes_in(align_genes(cells(names), vocabulary)) == naive(names, vocabulary)
+def test_names_are_matched_as_match_genes_does():
+    aligned = align_genes(
+        cells(["gad1", "Gad1", "ENSG01.2", "AC012345.2"]), ["GAD1", "ENSG01.1", "X"]
+    )
+    assert genes_in(aligned) == [[0, 1], [2], []]
+    assert aligned.var_names.tolist() == ["GAD1", "ENSG01.1", "X"]
 
 
 def test_the_same_genes_in_any_order_give_the_same_counts(mdata):

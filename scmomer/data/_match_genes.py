@@ -1,15 +1,18 @@
-"""Match genes of the data to a vocabulary."""
+"""Match gene names to a vocabulary: by spelling, or through a table of orthologs."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from scmomer.module import strip_versions
-from scmomer.pp.features._remap import incidence
+
+GeneTable: TypeAlias = pd.DataFrame | Mapping[str, str | Sequence[str]]
+"""Names of genes and their other names: two columns, or a mapping to one or several."""
 
 
 class GeneMatch(NamedTuple):
@@ -64,6 +67,50 @@ def match_through(found: pd.Index, vocabulary: pd.Index, table: pd.DataFrame) ->
     before, after = match_genes(found, ours), match_genes(theirs, vocabulary)
     reach = before.matrix @ pairs  # boolean: a repeated pair counts once
     return GeneMatch(reach @ after.matrix, before.unclear | (reach @ after.unclear))
+
+
+def gene_pairs(
+    table: GeneTable,
+    argument: str,
+    ours: str = "genes of adata",
+    theirs: str = "genes of the vocabulary",
+) -> pd.DataFrame:
+    """Return the pairs of names in a table without missing values, ``(n_pairs, 2)``.
+
+    Parameters
+    ----------
+    table, argument
+        Table or mapping, and the argument it was passed as.
+    ours, theirs
+        What the two columns hold, for messages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `table` is neither a mapping nor a table of two columns.
+    """
+    if isinstance(table, Mapping):
+        pairs = pd.DataFrame(list(table.items()), columns=["from", "to"])
+        table = pairs.explode("to")
+    if not isinstance(table, pd.DataFrame):
+        msg = (
+            f"Expected {argument} to be a DataFrame of two columns or a mapping from {ours} "
+            f"to {theirs}, found {type(table).__name__}."
+        )
+        raise TypeError(msg)
+    if table.shape[1] != 2:
+        msg = (
+            f"Expected {argument} to have two columns, {ours} and {theirs}, found "
+            f"{table.columns.tolist()}. Select them, as in "
+            f"`{argument} = {argument}[{table.columns[:2].tolist()}]`."
+        )
+        raise ValueError(msg)
+    return table.dropna().astype(str)
+
+
+def incidence(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
+    """Return a matrix of `shape` with True at the given pairs, each ``(n_pairs,)``."""
+    return sp.csr_matrix((np.ones(len(rows), bool), (rows, columns)), shape=shape)
 
 
 def _match_rules(a: pd.Index, b: pd.Index) -> list[tuple[pd.Index, pd.Index]]:
