@@ -68,7 +68,8 @@ def locate_genes(
     """
     n_peaks, gene = len(peak_var), np.arange(n_genes)
     of_peak = gene_of_peak(n_peaks, n_genes)
-    first, after = (np.searchsorted(of_peak, gene, side) for side in ("left", "right"))
+    first = np.searchsorted(of_peak, gene, "left")
+    after = np.searchsorted(of_peak, gene, "right")
     has_peaks = after > first
     chrom = _chromosome(gene, n_genes, n_chroms)
     start = peak_var["start"].to_numpy()[first.clip(max=n_peaks - 1)]
@@ -102,10 +103,9 @@ def link_within(
     start = start + gene_var["chrom"].cat.codes.to_numpy() * length
     center = center + peak_var["chrom"].cat.codes.to_numpy() * length
     order = np.argsort(start, kind="stable")
-    first, after = (
-        np.searchsorted(start[order], center + shift, side)
-        for shift, side in ((-distance, "left"), (distance, "right"))
-    )
+    ordered = start[order]
+    first = np.searchsorted(ordered, center - distance, "left")
+    after = np.searchsorted(ordered, center + distance, "right")
     chosen = first + rng.integers(0, np.maximum(after - first, 1))
     return np.where(after > first, order[chosen.clip(max=len(order) - 1)], own)
 
