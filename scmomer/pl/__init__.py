@@ -1,6 +1,7 @@
 """Plots of translated ATAC, annotated cells and integration; each returns axes."""
 
 from scmomer.pl._annotation_umap import annotation_umap
+from scmomer.pl._attributions import attributions
 from scmomer.pl._confusion import confusion
 from scmomer.pl._integration import integration
 from scmomer.pl._marker_peaks import marker_peaks
@@ -11,6 +12,7 @@ from scmomer.pl._rank_peaks import rank_peaks
 
 __all__ = [
     "annotation_umap",
+    "attributions",
     "confusion",
     "integration",
     "marker_peaks",

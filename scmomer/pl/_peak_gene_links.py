@@ -194,9 +194,7 @@ def _arcs(
     return float(height.max(initial=0)), float(-height.min(initial=0))
 
 
-def _peaks(
-    ax: Axes, rows: pd.DataFrame, significant: np.ndarray, unit: float, span: float
-) -> None:
+def _peaks(ax: Axes, rows: pd.DataFrame, significant: np.ndarray, unit: float, span: float) -> None:
     """Draw peaks as boxes on the line."""
     ax.axhline(0, color="black", linewidth=0.8, zorder=1)
     middle = ((rows["start"] + rows["end"]) / 2).to_numpy()

@@ -1,6 +1,7 @@
 """Tools: embed, translate, annotate and compare cells."""
 
 from scmomer.tl._annotate import annotate
+from scmomer.tl._attribute import attribute
 from scmomer.tl._embed import embed
 from scmomer.tl._integration_report import integration_report
 from scmomer.tl._map_to_reference import map_to_reference
@@ -11,6 +12,7 @@ from scmomer.tl._write_bedpe import write_bedpe
 
 __all__ = [
     "annotate",
+    "attribute",
     "embed",
     "integration_report",
     "map_to_reference",
