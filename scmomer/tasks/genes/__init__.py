@@ -10,6 +10,7 @@ from scmomer.tasks.genes._attribution import (
 from scmomer.tasks.genes._link_attributions import link_attributions
 from scmomer.tasks.genes._link_background import Null
 from scmomer.tasks.genes._link_cells import LinkCells, read_link_cells
+from scmomer.tasks.genes._link_factors import attributed
 from scmomer.tasks.genes._link_pairs import Candidates, candidate_pairs
 from scmomer.tasks.genes._link_scores import LinkFactors
 from scmomer.tasks.genes._links import LinkOptions, Places, activity, links_of
@@ -25,6 +26,7 @@ from scmomer.tasks.genes._targets import (
 )
 
 __all__ = [
+    "attributed",
     "Attributions",
     "Candidates",
     "Integrator",

@@ -12,9 +12,10 @@ from scmomer.tasks.genes._link_scores import LinkFactors
 
 Null = Literal["distance", "trans"]
 
-_N_DISTANCES = 10  # bins, with equal numbers of candidate pairs
-_N_ACCESSIBILITIES = 10
-_N_WIDTHS = 3
+_MAX_DISTANCES = 10  # bins, with equal numbers of candidate pairs
+_MAX_ACCESSIBILITIES = 10
+_MAX_WIDTHS = 3
+_MEMBERS = 2  # of a bin, at least, for one in the background: some are on the same chromosome
 MIN_BACKGROUND = 20  # peaks, for a mean and a standard deviation
 _MAX_NULL = 2_000_000  # pooled background scores: p down to one in a million
 _MIN_DEVIATION = 1e-9
@@ -27,26 +28,39 @@ class Strata:
     of_pair: np.ndarray
     """Stratum of each candidate pair, ``(n_pairs,)`` int64."""
     members: list[np.ndarray]
-    """Peaks of each stratum; a peak may be in several, or several times in one."""
+    """Peaks of each stratum; a peak may be in several."""
 
 
-def distance_strata(candidates: Candidates) -> Strata:
-    """Match by distance: peaks as far from any of their genes as the peak from this one."""
+def distance_strata(candidates: Candidates, n_background: int) -> Strata:
+    """Match by distance: peaks as far from any of their genes as the peak from this one.
+
+    Few pairs have fewer bins.
+    """
     near = np.abs(candidates.distance)
-    edges = np.quantile(near, np.linspace(0, 1, _N_DISTANCES + 1)[1:-1]) if len(near) else []
-    of_pair = np.searchsorted(edges, near, side="right")
-    return Strata(of_pair, [candidates.peak[of_pair == s] for s in range(_N_DISTANCES)])
+    n = _n_bins(len(near) // 2, n_background, _MAX_DISTANCES)  # a peak is in several pairs
+    of_pair = _bins(near, n)
+    return Strata(of_pair, [np.unique(candidates.peak[of_pair == s]) for s in range(n)])
 
 
-def peak_strata(candidates: Candidates, accessibility: np.ndarray, width: np.ndarray) -> Strata:
-    """Match by properties of the peak, each ``(n_peaks,)``, NaN for peaks to leave out."""
+def peak_strata(
+    candidates: Candidates, accessibility: np.ndarray, width: np.ndarray, n_background: int
+) -> Strata:
+    """Match by properties of the peak, each ``(n_peaks,)``; NaN for peaks to leave out.
+
+    Few peaks have fewer bins, of width first.
+    """
     known = np.isfinite(accessibility)
+    n_levels = _n_bins(int(known.sum()), n_background, _MAX_ACCESSIBILITIES)
+    n_widths = _n_bins(int(known.sum()) // n_levels, n_background, _MAX_WIDTHS)
     of_peak = np.full(len(known), -1)
-    of_peak[known] = _bins(accessibility[known], _N_ACCESSIBILITIES) * _N_WIDTHS + _bins(
-        width[known], _N_WIDTHS
-    )
-    n = _N_ACCESSIBILITIES * _N_WIDTHS
-    return Strata(of_peak[candidates.peak], [np.flatnonzero(of_peak == s) for s in range(n)])
+    levels = _bins(accessibility[known], n_levels)
+    of_peak[known] = levels * n_widths + _bins(width[known], n_widths)
+    members = [np.flatnonzero(of_peak == s) for s in range(n_levels * n_widths)]
+    return Strata(of_peak[candidates.peak], members)
+
+
+def _n_bins(n_members: int, n_background: int, most: int) -> int:
+    return int(np.clip(n_members // (_MEMBERS * n_background), 1, most))
 
 
 def _bins(values: np.ndarray, n: int) -> np.ndarray:

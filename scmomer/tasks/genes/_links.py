@@ -43,6 +43,9 @@ class Activity:
     """Genes and peaks in a group of cells."""
 
     factors: LinkFactors
+    """Of the score, ``(n_genes, n_components)`` and ``(n_peaks, n_components)``."""
+    peak_vectors: np.ndarray
+    """Products are correlations of peaks, ``(n_peaks, n_components)``."""
     gene_cells: np.ndarray
     """Cells in which each gene was seen, ``(n_genes,)``."""
     peak_cells: np.ndarray
@@ -103,11 +106,12 @@ def activity(
     if atac is not None:
         counts = atac.values.getnnz(axis=0)
         peak = _loadings(atac, directions, groups)
-        return Activity(LinkFactors(gene, peak), gene_cells, counts.astype(float), counts)
+        return Activity(LinkFactors(gene, peak), peak, gene_cells, counts.astype(float), counts)
     assert not isinstance(cells.atac, Measured)
     moved = cells.atac.slopes @ ((z - z.mean(0)).T @ directions) / len(z)
     factors = LinkFactors(gene, shrunk(moved, 0.0).astype(np.float32))
-    return Activity(factors, gene_cells, np.full(len(moved), np.inf), cells.atac.logit)
+    every = np.full(len(moved), np.inf)
+    return Activity(factors, factors.peak, gene_cells, every, cells.atac.logit)
 
 
 def _loadings(part: Measured, directions: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -159,7 +163,7 @@ def links_of(
     scores = found.factors.pairs(tested.gene, tested.peak)
     result = _significance(found, places, tested, scores, enough_peak, options)
     blocks = correlated_blocks(
-        found.factors.peak, places.peaks, enough_peak, options.distance, options.block_correlation
+        found.peak_vectors, places.peaks, enough_peak, options.distance, options.block_correlation
     )
     return _table(
         tested.where(asked),
@@ -182,10 +186,10 @@ def _significance(
 ) -> Significance:
     peaks = places.peaks
     if options.null == "distance":
-        strata = distance_strata(tested)
+        strata = distance_strata(tested, options.n_background)
     else:
         by = np.where(enough_peak, found.accessibility, np.nan)
-        strata = peak_strata(tested, by, peaks.end - peaks.start)
+        strata = peak_strata(tested, by, peaks.end - peaks.start, options.n_background)
     of_gene, of_peak = places.chromosomes
     return significance(
         found.factors,
