@@ -39,7 +39,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 import scmomer
-from scmomer.tasks.genes import LinkCells, activity, read_link_cells
+from scmomer.tasks.genes import LinkCells, activity, attributed, read_link_cells
 
 WITHIN = 200_000  # base pairs, of synthetic links
 SYNTHETIC: dict[str, Any] = {
@@ -100,6 +100,9 @@ def methods(mdata: MuData, model: scmomer.SCMOMER, seed: int) -> dict[str, Score
     on_pcs = read_link_cells(mdata, model, "X_pca_rna", None, {})
     rna_only = read_link_cells(mdata["rna"].copy(), model, None, None, {})
     mean = expression.mean(0)
+    every = activity(cells, np.ones(mdata.n_obs, bool), np.ones((mdata.n_obs, 1)), False)
+    one_group = np.zeros(mdata.n_obs, int)
+    (by_gradient,) = attributed([every], model, mdata, cells, one_group, None, {})
     return {
         "mean expression of the gene": lambda gene, peak: mean[gene],
         "correlation": pearson(expression, peaks, alone),
@@ -110,9 +113,10 @@ def methods(mdata: MuData, model: scmomer.SCMOMER, seed: int) -> dict[str, Score
             expression, peaks, neighbors(cells.z, N_NEIGHBORS)
         ),
         "projected onto RNA PCs": projected(on_pcs, False),
-        "scMomer": projected(cells, False),
+        "scMomer": every.factors.pairs,
         "scMomer, adjust_depth": projected(cells, True),
         "scMomer, RNA alone": projected(rna_only, False),
+        "scMomer, attribution": by_gradient.factors.pairs,
     }
 
 
