@@ -267,6 +267,27 @@ def test_pairs_without_background_have_no_p_value(mdata, trained):
     assert found.loc[~first, ["z", "pval", "padj"]].notna().all(axis=None) and not first.all()
 
 
+def test_one_matrix_of_both_modalities_is_read(mdata, trained):
+    """Cells without counts of a modality are cells that lack it, as in mosaic data."""
+    expected = links(mdata, trained, distance=50_000, min_cells=1)
+    joint = anndata.concat(mdata.mod, axis=1, merge="same")
+    columns = ["chrom", "start", "end", "strand"]
+    genes = mdata["rna"].var[columns]
+    found = links(joint, trained, distance=50_000, min_cells=1, genes=genes)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_group_without_enough_cells_is_named(mdata, trained):
+    mdata.obs["g"] = np.where(np.arange(120) < 60, "measured", "without ATAC")
+    with keep_obs():
+        some = mudata.MuData(
+            {"rna": mdata["rna"], "atac": mdata["atac"][:60].copy()}, obs=mdata.obs
+        )
+    with pytest.warns(UserWarning, match="10 cells of group 'without ATAC': it has no links"):
+        found = links(some, trained, groupby="g", distance=50_000)
+    assert set(found["group"]) == {"measured"}
+
+
 def test_backed_data_are_read(mdata, trained, tmp_path):
     rna = mdata["rna"].copy()
     expected = links(rna, trained, distance=50_000, min_cells=1)

@@ -112,7 +112,13 @@ def read_link_cells(
             counts = counts[:, np.flatnonzero(part.columns)]
         names[modality] = part.names
         check_unique(part.names, f"{part.where}.var_names")
-        cells = data.obs_names.get_indexer(part.adata.obs_names)
+        same = part.adata.obs_names.equals(data.obs_names)
+        cells = np.arange(data.n_obs)
+        if not same:
+            cells = data.obs_names.get_indexer(part.adata.obs_names)
+        empty = np.diff(counts.indptr) == 0
+        if part.columns is not None and not empty.all():  # one matrix, so not measured
+            counts, cells = counts[~empty], cells[~empty]
         found[modality] = _measured(counts, cells, modality)
     var = parts[RNA].adata.var
     var = var if parts[RNA].columns is None else var[parts[RNA].columns]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scmomer.data import GenePositions, PeakPositions, plain_chromosomes
+from scmomer.data import GenePositions, PeakPositions, plain_chromosomes, warn
 from scmomer.tasks.genes._link_background import (
     Null,
     Significance,
@@ -116,6 +116,8 @@ def activity(
 
 def _loadings(part: Measured, directions: np.ndarray, groups: np.ndarray) -> np.ndarray:
     of_rows = groups[part.cells]
+    if not len(of_rows):
+        return np.zeros((part.values.shape[1], directions.shape[1]), np.float32)
     present = of_rows.any(0)
     return loadings(part.values, directions[part.cells], of_rows[:, present])
 
@@ -154,11 +156,20 @@ def links_of(
     enough_gene = found.gene_cells >= options.min_cells
     enough_peak = found.peak_cells >= options.min_cells
     kept = enough_gene[pairs.gene] & enough_peak[pairs.peak]
-    text = (
-        "%s: %d of %d pairs are tested; in the others, gene or peak is seen in fewer than %d cells."
-    )
-    if not kept.all():
-        logger.info(text, group, int(kept.sum()), len(kept), options.min_cells)
+    if not kept.any():
+        warn(
+            f"No gene and peak near each other are both seen in {options.min_cells} cells of group "
+            f"{group!r}: it has no links. Lower min_cells=, or merge groups."
+        )
+    elif not kept.all():
+        logger.info(
+            "%s: %d of %d pairs are tested; in the others, gene or peak is seen in fewer than %d "
+            "cells.",
+            group,
+            int(kept.sum()),
+            len(kept),
+            options.min_cells,
+        )
     tested, asked = pairs.where(kept), asked[kept]
     scores = found.factors.pairs(tested.gene, tested.peak)
     result = _significance(found, places, tested, scores, enough_peak, options)
