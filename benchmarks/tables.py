@@ -201,6 +201,20 @@ def pairing() -> str:
     return markdown([" ", *columns.values()], rows)
 
 
+def links(part: str) -> str:
+    """Return the AUROC of links of peaks and genes, means over seeds and their deviation."""
+
+    def cell(mean: float, deviation: float | None) -> str:
+        return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation else "")
+
+    found = results("links")["summary"][part]
+    rows = {name: s if isinstance(s, dict) else {"AUROC": s} for name, s in found.items()}
+    columns = next(iter(rows.values()))
+    return markdown(
+        [" ", *columns], ([name, *(cell(*s) for s in row.values())] for name, row in rows.items())
+    )
+
+
 def missing() -> str:
     """Return scores by share of paired cells, means over folds and seeds."""
     columns = {**RANKS, **PROFILE, **CLUSTERS}
@@ -413,6 +427,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "encoder": encoder,
     "attention": attention,
     "pairing": pairing,
+    "links-synthetic": lambda: links("synthetic"),
+    "links-snareseq": lambda: links("snareseq"),
     "transfer-labels": lambda: transfer("labels"),
     "transfer-translation": lambda: transfer("translation"),
     "invariance": invariance,

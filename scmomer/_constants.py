@@ -34,6 +34,7 @@ class _Keys(NamedTuple):
 FIELDS: Final = _RegistryKeys()
 KEYS: Final = _Keys()
 
+LINKS_KEY = "scmomer_links"
 INTEGRATION_KEY = "integration_report"
 INTEGRATION_BIO: dict[str, str] = {
     "isolated_labels": "isolated_labels",

@@ -18,6 +18,7 @@ from scmomer.data._containers import (
     with_values,
 )
 from scmomer.data._counts import get_counts, layer_names, read_counts, warn_empty
+from scmomer.data._gene_positions import GenePositions, GeneSource, gene_positions, read_gtf
 from scmomer.data._guess_modality import (
     check_one_modality,
     describe,
@@ -52,9 +53,19 @@ from scmomer.data._pseudobulk import (
 from scmomer.data._read import find_parts, keys_in, read_cells
 from scmomer.data._spec import ModelSpec
 from scmomer.data._split import SparseDataSplitter, Split, SplitRecord, split_cells
+from scmomer.data._windows import check_chromosomes, peaks_within
 from scmomer.module import PeakPositions, parse_peaks, plain_chromosomes
 
 __all__ = [
+    "check_chromosomes",
+    "peaks_within",
+    "GenePositions",
+    "GeneSource",
+    "gene_positions",
+    "incidence",
+    "match_genes",
+    "match_through",
+    "read_gtf",
     "obs_column",
     "find_same_cell",
     "as_text",

@@ -10,6 +10,7 @@ import pandas as pd
 from scmomer.datasets._genome import numbered
 
 MAX_STATE = 0.5  # largest share of the shared program in a cell
+STATE_EVENNESS = 0.3  # of the division among shared programs (Dirichlet); 1 is uniform
 ROUNDING = 1e-9  # 0.29 * 100 is 28.999...
 
 
@@ -27,11 +28,15 @@ def cells(rng: np.random.Generator, n_cells: int, n_types: int, n_batches: int) 
     )
 
 
-def shares(obs: pd.DataFrame) -> np.ndarray:
-    """Return the shares of the programs, ``(n_cells, n_types + 1)``: types, then the state."""
+def shares(rng: np.random.Generator, obs: pd.DataFrame, n_states: int) -> np.ndarray:
+    """Return the shares of the programs, ``(n_cells, n_types + n_states)``: types, then states.
+
+    Of several shared programs, most of a cell's share goes to a few, independent of its type.
+    """
     types = np.eye(len(obs["cell_type"].cat.categories))[obs["cell_type"].cat.codes]
     state = obs["state"].to_numpy()[:, None]
-    return np.hstack([types * (1 - state), state])
+    parts = rng.dirichlet(np.full(n_states, STATE_EVENNESS), len(obs)) if n_states > 1 else 1.0
+    return np.hstack([types * (1 - state), state * parts])
 
 
 def presence(

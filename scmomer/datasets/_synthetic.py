@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from mudata import MuData
 
 from scmomer.datasets._cells import cells, presence, shares
-from scmomer.datasets._genome import fold_changes, gene_of_peak, genes, peaks, proteins
+from scmomer.datasets._genome import (
+    fold_changes,
+    genes,
+    link_within,
+    locate_genes,
+    peaks,
+    proteins,
+)
 from scmomer.datasets._mudata import join, modality
 from scmomer.datasets._sampling import profiles, sample_counts
 
@@ -22,6 +30,9 @@ def synthetic(
     n_types: int = 4,
     n_batches: int = 2,
     n_chroms: int = 4,
+    n_states: int = 1,
+    marker_share: float = 0.5,
+    linked_within: float | None = None,
     rna_depth: float = 500.0,
     atac_depth: float = 300.0,
     protein_depth: float = 1000.0,
@@ -33,8 +44,8 @@ def synthetic(
 
     There is one program per cell type and one, ``"state"``, shared by all types. Each cell is a
     mixture: a share ``state`` of the shared program, the rest from the program of its type. Each
-    program has marker genes with an eightfold activity; half of all genes are markers. Each peak is
-    linked to one gene and follows its activity. Both modalities therefore depend on the cell type
+    program has marker genes with an eightfold activity; by default half of all genes are markers.
+    Each peak is linked to one gene and follows its activity. Both modalities therefore depend on the cell type
     *and* on the state within a type. Depth is drawn per cell and modality and is uninformative.
 
     Parameters
@@ -48,7 +59,19 @@ def synthetic(
         Number of cell types and of batches, of about equal size and independent of each other.
     n_chroms
         Number of chromosomes. Genes and peaks are in genomic order, with the peaks of a gene side
-        by side.
+        by side, unless `linked_within` is given.
+    n_states
+        Number of shared programs, ``"state1"`` and so on if there are several: the share ``state``
+        of a cell is divided among them at random, mostly to a few. Genes of one program cannot be
+        told apart by their activity, so that links of peaks and genes can be found only if there
+        are many programs.
+    marker_share
+        Share of genes that are markers, in (0, 1]. The peaks of other genes are constant.
+    linked_within
+        Link each peak to a random one of the genes that start within so many base pairs, instead
+        of to the gene beside it. Among pairs within this distance, links are then no closer than
+        other pairs: they can be found by activity only. A gene may have no peak. With the same
+        seed, RNA counts, positions and depths stay the same.
     rna_depth, atac_depth, protein_depth
         Expected total counts of a cell. The depth of a cell varies by a factor of about 1.35
         (log-normal) and is at least one count.
@@ -66,7 +89,8 @@ def synthetic(
     Modalities in this order, all with raw counts (csr, float32):
 
     - ``mdata["rna"]``: ``X`` of shape ``(n_cells, n_genes)``, genes ``Gene0001`` and so on;
-      ``var["marker_of"]`` is a program, or missing for genes that are not markers;
+      ``var["marker_of"]`` is a program, or missing for genes that are not markers; ``chrom``,
+      ``start``, ``end``, ``strand`` locate the gene;
     - ``mdata["atac"]``: ``X`` of shape ``(n_cells, n_peaks)``, peaks ``chr1:1000-1500`` and so on;
       ``var`` has ``chrom``, ``start``, ``end`` and ``linked_gene``;
     - with `n_proteins`, ``mdata["protein"]``: proteins ``Protein1`` and so on,
@@ -76,22 +100,26 @@ def synthetic(
 
     - ``mdata.obs``, and ``obs`` of each modality: ``batch``, ``cell_type`` (categorical) and
       ``state`` (0 to 0.5);
-    - ``mdata.obsm["programs"]``: shares of the programs ``(n_cells, n_types + 1)``, each row
-      sums to 1;
+    - ``mdata.obsm["programs"]``: shares of the programs ``(n_cells, n_types + n_states)``, each
+      row sums to 1;
     - ``mdata.uns["truth"]``: ``programs`` (names), ``rna`` and ``atac``, the profiles of shape
-      ``(n_types + 1, n_genes)`` and ``(n_types + 1, n_peaks)``, and ``protein`` if there is one;
+      ``(n_programs, n_genes)`` and ``(n_programs, n_peaks)``, and ``protein`` if there is one;
       each row sums to 1. Shares times profiles are a cell's expected counts, up to depth and batch.
 
     Raises
     ------
     ValueError
-        If a size is not positive, or ``missing`` is invalid.
+        If a size is not positive, or ``missing`` or ``marker_share`` is invalid.
 
     Examples
     --------
     >>> mdata = scmomer.datasets.synthetic(1000, missing={"atac": 0.5})
     >>> mdata["rna"].n_obs, mdata["atac"].n_obs
     (1000, 500)
+
+    Links that distance does not give away:
+
+    >>> scmomer.datasets.synthetic(n_states=10, marker_share=1, linked_within=200_000)
     """
     _check_positive(
         n_cells=n_cells,
@@ -100,10 +128,16 @@ def synthetic(
         n_types=n_types,
         n_batches=n_batches,
         n_chroms=n_chroms,
+        n_states=n_states,
+        marker_share=marker_share,
+        linked_within=1 if linked_within is None else linked_within,
         rna_depth=rna_depth,
         atac_depth=atac_depth,
         protein_depth=protein_depth,
     )
+    if marker_share > 1:
+        msg = f"Expected `marker_share` of at most 1, found {marker_share}."
+        raise ValueError(msg)
     if not n_proteins and "protein" in (missing or {}):
         msg = "`missing` has 'protein', but `n_proteins` is 0."
         raise ValueError(msg)
@@ -111,18 +145,23 @@ def synthetic(
         msg = f"Expected `n_proteins` of at least 0, found {n_proteins}."
         raise ValueError(msg)
     # One stream each, so that the size of one part does not change another part.
-    streams = np.random.default_rng(seed).spawn(7)
-    cell_rng, gene_rng, peak_rng, rna_rng, atac_rng, missing_rng, protein_rng = streams
+    streams = np.random.default_rng(seed).spawn(8)
+    cell_rng, gene_rng, peak_rng, rna_rng, atac_rng, missing_rng, protein_rng, link_rng = streams
 
     obs = cells(cell_rng, n_cells, n_types, n_batches)
-    programs = [*obs["cell_type"].cat.categories, "state"]
-    gene_var = genes(gene_rng, n_genes, programs)
+    states = ["state"] if n_states == 1 else [f"state{i + 1}" for i in range(n_states)]
+    programs = [*obs["cell_type"].cat.categories, *states]
+    gene_var = genes(gene_rng, n_genes, programs, marker_share)
     peak_var = peaks(peak_rng, n_peaks, gene_var.index, n_chroms)
+    gene_var = gene_var.join(locate_genes(link_rng, n_genes, peak_var, n_chroms))
+    if linked_within is not None:
+        linked = link_within(link_rng, gene_var, peak_var, linked_within)
+        peak_var["linked_gene"] = pd.Categorical.from_codes(linked, gene_var.index)
     of_gene = fold_changes(gene_var["marker_of"])
-    of_peak = of_gene[:, gene_of_peak(n_peaks, n_genes)]
+    of_peak = of_gene[:, peak_var["linked_gene"].cat.codes]
     truth = {"rna": profiles(gene_rng, of_gene), "atac": profiles(peak_rng, of_peak)}
 
-    mixture, batch = shares(obs), obs["batch"].cat.codes.to_numpy()
+    mixture, batch = shares(cell_rng, obs, n_states), obs["batch"].cat.codes.to_numpy()
     rna = sample_counts(rna_rng, mixture, truth["rna"], batch, rna_depth, batch_effect)
     atac = sample_counts(atac_rng, mixture, truth["atac"], batch, atac_depth, batch_effect)
     has = presence(missing_rng, n_cells, missing or {})

@@ -8,6 +8,7 @@ from scmomer.pl._gene_variability import gene_variability
 from scmomer.pl._integration import integration
 from scmomer.pl._marker_peaks import marker_peaks
 from scmomer.pl._marker_recovery import marker_recovery
+from scmomer.pl._peak_gene_links import peak_gene_links
 from scmomer.pl._pseudobulk import pseudobulk
 from scmomer.pl._rank_peaks import rank_peaks
 
@@ -20,6 +21,7 @@ __all__ = [
     "integration",
     "marker_peaks",
     "marker_recovery",
+    "peak_gene_links",
     "pseudobulk",
     "rank_peaks",
 ]

@@ -239,3 +239,58 @@ def test_wrong_numbers_of_proteins_are_refused():
         synthetic(10, n_proteins=-1)
     with pytest.raises(ValueError, match="`missing` has 'protein'"):
         synthetic(10, missing={"protein": 0.1})
+
+
+# -- coordinates of genes and links
+
+
+def test_genes_span_their_peaks():
+    mdata = synthetic(5, 50, 600)
+    genes, peaks = mdata["rna"].var, mdata["atac"].var
+    by_gene = peaks.groupby("linked_gene", observed=True)
+    assert np.array_equal(genes["start"], by_gene["start"].min()[genes.index])
+    assert np.array_equal(genes["end"], by_gene["end"].max()[genes.index])
+    assert (genes["chrom"].astype(str) == by_gene["chrom"].first()[genes.index].astype(str)).all()
+    assert set(genes["strand"]) == {"+", "-"}
+    more = synthetic(5, 60, 4)["rna"].var  # most genes have no peak
+    assert (more["end"] > more["start"]).all() and (more["start"] >= 1000).all()
+
+
+def test_links_within_a_distance_are_random_genes_of_it():
+    mdata, plain = (synthetic(50, 200, 2000, linked_within=w) for w in (100_000, None))
+    genes, peaks = mdata["rna"].var, mdata["atac"].var
+    tss = genes["start"].where(genes["strand"] == "+", genes["end"])
+    linked = peaks["linked_gene"].astype(str)
+    distance = (peaks["start"] + peaks["end"]).to_numpy() // 2 - tss[linked].to_numpy()
+    assert (peaks["chrom"].astype(str) == genes["chrom"].astype(str)[linked].to_numpy()).all()
+    far = np.abs(distance) > 100_000
+    own = (linked == plain["atac"].var["linked_gene"].astype(str)).to_numpy()
+    assert own[far].all() and far.mean() < 0.1, "a peak without a gene nearby keeps its own"
+    # As far as any other gene within the distance: uniform.
+    assert np.median(np.abs(distance[~far])) == pytest.approx(50_000, rel=0.15)
+    assert same(mdata["rna"], plain["rna"]) and genes.equals(plain["rna"].var)
+    assert peaks[["chrom", "start", "end"]].equals(plain["atac"].var[["chrom", "start", "end"]])
+
+
+def test_shared_programs_divide_the_state():
+    mdata = synthetic(500, n_states=5)
+    names, shares = mdata.uns["truth"]["programs"], mdata.obsm["programs"]
+    assert list(names[4:]) == [f"state{i}" for i in range(1, 6)] and shares.shape == (500, 9)
+    np.testing.assert_allclose(shares.sum(1), 1)
+    np.testing.assert_allclose(shares[:, 4:].sum(1), mdata.obs["state"])
+    assert (shares[:, 4:].max(1) > 0.5 * mdata.obs["state"]).mean() > 0.7, "mostly to a few"
+    assert mdata.uns["truth"]["rna"].shape == (9, 200)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_a_share_of_genes_are_markers(share):
+    marks = synthetic(5, 1000, marker_share=share)["rna"].var["marker_of"]
+    assert marks.notna().mean() == pytest.approx(share, abs=0.01)
+
+
+def test_options_of_links_are_checked():
+    with pytest.raises(ValueError, match="`marker_share` of at most 1, found 2"):
+        synthetic(10, marker_share=2)
+    for name in ("linked_within", "n_states"):
+        with pytest.raises(ValueError, match=f"`{name}` to be positive"):
+            synthetic(10, **{name: 0})

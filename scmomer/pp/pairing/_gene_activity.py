@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from scmomer.data import PeakPositions, examples, parse_peaks
-from scmomer.module import IntervalPairs, Spans, overlapping
-
-_COLUMNS = ["chrom", "start", "end"]
+from scmomer.data import (
+    GeneSource,
+    check_chromosomes,
+    examples,
+    gene_positions,
+    parse_peaks,
+    peaks_within,
+)
 
 
 def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr_matrix:
@@ -59,7 +65,7 @@ def linked_peaks(atac: AnnData, gene_names: pd.Index, linked_key: str) -> sp.csr
 
 
 def nearby_peaks(
-    atac: AnnData, gene_names: pd.Index, genes: pd.DataFrame, upstream: int
+    atac: AnnData, gene_names: pd.Index, genes: GeneSource, upstream: int
 ) -> sp.csr_matrix:
     """Return which peaks overlap each gene or lie just upstream of it.
 
@@ -70,8 +76,7 @@ def nearby_peaks(
     gene_names
         Unique names of RNA genes, ``(n_genes,)``.
     genes
-        ``chrom``, ``start``, ``end`` of each gene, optionally ``strand`` (``+`` or ``-``). The
-        index has gene names, which may repeat (transcripts).
+        As in :func:`scmomer.data.gene_positions`; gene names may repeat (transcripts).
     upstream
         Base pairs before the start of a gene; on both sides if the strand is unknown.
 
@@ -87,17 +92,19 @@ def nearby_peaks(
     ValueError
         If peaks have no coordinates, no gene is shared, or no peak is near a gene.
     """
-    windows = _windows(genes, gene_names, upstream)
-    window, peak = _overlaps(windows, parse_peaks(atac.var_names))
+    at = gene_positions(gene_names, genes, where="rna")
+    peaks = parse_peaks(atac.var_names)
+    check_chromosomes(at, peaks)
+    before, after = upstream * (at.strand >= 0), upstream * (at.strand <= 0)
+    window, peak = peaks_within(replace(at, start=at.start - before, end=at.end + after), peaks)
     if not len(peak):
         msg = (
             f"No peak is within {upstream} base pairs of a gene: peaks are "
-            f"{examples(atac.var_names)}, genes are on {examples(pd.unique(windows['chrom']))}. "
-            "Check that both use the same genome and the same chromosome names."
+            f"{examples(atac.var_names)}, genes are on {examples(at.chromosomes)}. "
+            "Check that both use the same genome, or raise upstream=."
         )
         raise ValueError(msg)
-    gene = gene_names.get_indexer(windows.index)[window]
-    return _links(peak, gene, (atac.n_vars, len(gene_names)))
+    return _links(peak, at.gene[window], (atac.n_vars, len(gene_names)))
 
 
 def _links(peak: np.ndarray, gene: np.ndarray, shape: tuple[int, int]) -> sp.csr_matrix:
@@ -105,47 +112,3 @@ def _links(peak: np.ndarray, gene: np.ndarray, shape: tuple[int, int]) -> sp.csr
     links = sp.csr_matrix((np.ones(len(peak), np.float32), (peak, gene)), shape=shape)
     links.data[:] = 1  # the constructor summed transcripts of a gene
     return links
-
-
-def _windows(genes: pd.DataFrame, gene_names: pd.Index, upstream: int) -> pd.DataFrame:
-    """Return ``chrom``, ``start``, ``end`` of RNA genes, extended upstream."""
-    if absent := [column for column in _COLUMNS if column not in genes]:
-        msg = (
-            f"Expected columns {_COLUMNS} in genes, found {list(genes.columns)}, without {absent}. "
-            "Rename the columns; the index has the gene names."
-        )
-        raise KeyError(msg)
-    known = genes[genes.index.isin(gene_names)]
-    known = known[known[_COLUMNS].notna().all(axis=1)]
-    if known.empty:
-        msg = (
-            f"Expected coordinates for genes of rna.var_names ({examples(gene_names)}) in genes, "
-            f"found none: its index has {examples(genes.index)}. Use gene names as the index and "
-            "check species and naming (symbols or Ensembl ids)."
-        )
-        raise ValueError(msg)
-    strand = known["strand"].astype(str) if "strand" in known else pd.Series("", known.index)
-    start, end = (known[column].to_numpy(np.int64) for column in ("start", "end"))
-    return pd.DataFrame(
-        {
-            "chrom": known["chrom"].astype(str),
-            "start": start - upstream * (strand != "-").to_numpy(),
-            "end": end + upstream * (strand != "+").to_numpy(),
-        }
-    )
-
-
-def _overlaps(windows: pd.DataFrame, peaks: PeakPositions) -> IntervalPairs:
-    """Return which windows and peaks share a base on chromosomes of the same name."""
-    chromosome = peaks.chromosomes.get_indexer(windows["chrom"])
-    on = np.flatnonzero(chromosome >= 0)
-    # All chromosomes on one line; clipped, so that no window reaches into the chromosome before.
-    length = int(peaks.end.max()) + 1
-    start, end = (
-        chromosome[on] * length + windows[c].to_numpy()[on].clip(0, length)
-        for c in ("start", "end")
-    )
-    before = peaks.chromosome * length
-    places = Spans(before + peaks.start, before + peaks.end)
-    window, peak = overlapping(Spans(start, end), places, min_overlap=0)  # a peak may be empty
-    return IntervalPairs(on[window], peak)

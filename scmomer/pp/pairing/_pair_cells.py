@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import ATAC, RNA, Modality
-from scmomer.data import check_one_modality, check_unique, get_counts
+from scmomer.data import GeneSource, check_one_modality, check_unique, get_counts
 from scmomer.pp.pairing._gene_activity import linked_peaks, nearby_peaks
 from scmomer.pp.pairing._pair_labels import pair_by_label
 from scmomer.pp.pairing._pair_neighbors import Unmatched, pair_by_neighbors
@@ -30,7 +29,7 @@ def pair_cells(
     rna_layer: str | None = None,
     atac_layer: str | None = None,
     linked_key: str = "linked_gene",
-    genes: pd.DataFrame | None = None,
+    genes: GeneSource | None = None,
     upstream: int = 2000,
     n_top_genes: int = 2000,
     n_comps: int = 30,
@@ -74,9 +73,10 @@ def pair_cells(
     linked_key
         Column of ``atac.var`` with the gene of each peak, or a missing value.
     genes
-        Gene coordinates, instead of `linked_key`: columns ``chrom``, ``start``, ``end`` and
-        optionally ``strand`` (``+``, ``-``), with gene names as the index; several rows per gene
-        are transcripts. A gene gets the peaks that overlap it or lie within `upstream` bases before
+        Gene coordinates, instead of `linked_key`: a table with columns ``chrom``, ``start``,
+        ``end`` and optionally ``strand`` (``+``, ``-``), with gene names as the index or a column,
+        or the path of a GTF or GFF file; several rows per gene are transcripts. Chromosomes match
+        with and without ``chr``. A gene gets the peaks that overlap it or lie within `upstream` bases before
         it; a peak may count for several genes. Peak names must be coordinates, as in
         :func:`setup_mudata`.
     upstream

@@ -16,6 +16,12 @@ from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
 from scmomer.tasks.genes._interactions import GeneInteractions, fit_all_pairs, score_pairs
 from scmomer.tasks.genes._labels import Background, Labels, enough, read_tasks
 from scmomer.tasks.genes._link_attributions import link_attributions
+from scmomer.tasks.genes._link_background import Null
+from scmomer.tasks.genes._link_cells import LinkCells, read_link_cells
+from scmomer.tasks.genes._link_factors import attributed
+from scmomer.tasks.genes._link_pairs import Candidates, candidate_pairs
+from scmomer.tasks.genes._link_scores import LinkFactors
+from scmomer.tasks.genes._links import LinkOptions, Places, activity, links_of
 from scmomer.tasks.genes._names import NameTables, match_names
 from scmomer.tasks.genes._negatives import Negatives
 from scmomer.tasks.genes._opponents import shared_genes
@@ -42,6 +48,8 @@ from scmomer.tasks.genes._variability import combine, equal_cells, variability
 
 __all__ = [
     "Attributions",
+    "Background",
+    "Candidates",
     "Classifier",
     "Embeddings",
     "GeneInteractions",
@@ -52,20 +60,28 @@ __all__ = [
     "Head",
     "Integrator",
     "Labels",
+    "LinkCells",
+    "LinkFactors",
+    "LinkOptions",
     "MAX_ERROR",
     "NameTables",
     "Negatives",
+    "Null",
     "OBS",
     "PairProtocol",
     "PairSplit",
     "PathNetwork",
+    "Places",
     "Prediction",
     "Protocol",
     "Readout",
     "Reference",
     "SetCounts",
     "Target",
+    "activity",
+    "attributed",
     "average_cell",
+    "candidate_pairs",
     "choose_source",
     "classifier_readout",
     "combine",
@@ -77,16 +93,17 @@ __all__ = [
     "fit_all_pairs",
     "import_captum",
     "link_attributions",
+    "links_of",
     "match_names",
     "probe_readout",
     "read_embeddings",
     "read_gene_sets",
     "read_groups",
+    "read_link_cells",
     "read_pairs",
     "read_tasks",
     "score_pairs",
     "score_task",
     "shared_genes",
     "variability",
-    "Background",
 ]

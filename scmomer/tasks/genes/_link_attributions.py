@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -103,6 +104,33 @@ def link_attributions(
             f"{len(at_peak)}. Repeat a gene for each of its peaks."
         )
         raise ValueError(msg)
+    factors = attribution_factors(
+        model, data, groups, statistic, tokens, n_steps, max_cells, batch_size
+    )
+    return _pair_up(factors.prediction, factors.by_latent, at_gene, at_peak)
+
+
+@dataclass(frozen=True)
+class AttributionFactors:
+    """Attributions of the embeddings that decoders read; times the slopes of peaks, of peaks."""
+
+    prediction: Prediction
+    """Decoders of the peaks."""
+    by_latent: np.ndarray
+    """Shape ``(n_groups, n_heads, n_latent, n_genes)``."""
+
+
+def attribution_factors(
+    model: SCMOMER,
+    data: AnnData | MuData | Cells,
+    groups: np.ndarray | None,
+    statistic: Statistic,
+    tokens: bool,
+    n_steps: int,
+    max_cells: int | None,
+    batch_size: int | None,
+) -> AttributionFactors:
+    """Attribute every dimension of the embeddings to all genes; see :func:`link_attributions`."""
     cells = data if isinstance(data, Cells) else model._read_cells(data)
     indices, codes, n_groups = _draw(cells, groups, max_cells)
     model._require_stages_for(cells.select_modality(RNA), translate=True)
@@ -114,7 +142,7 @@ def link_attributions(
     for position, ends in integrator.batches(indices, "Linking"):
         sums.add(ends, codes[position], steps)
     by_latent = sums.result(np.bincount(codes, minlength=n_groups))
-    return _pair_up(prediction, by_latent, at_gene, at_peak)
+    return AttributionFactors(prediction, by_latent)
 
 
 def _positions(model: SCMOMER, modality: str, features: Sequence[str] | np.ndarray) -> np.ndarray:

@@ -189,7 +189,7 @@ def test_genes_without_a_common_name_are_refused(sides, coordinates, refuses):
     rna.var_names = "ENS" + rna.var_names
     with refuses(ValueError, "'ENSGene0001'", "atac.var['linked_gene']", "'Gene00", "Ensembl"):
         pair_cells(rna, atac, on="embedding")
-    with refuses(ValueError, "'ENSGene0001'", "index has 'Gene0001'", "Ensembl"):
+    with refuses(ValueError, "'ENSGene0001'", "it has 'Gene0001'", "the index", "Ensembl"):
         pair_cells(rna, atac, on="embedding", genes=coordinates)
 
 
@@ -206,9 +206,19 @@ def test_peaks_without_coordinates_are_refused(sides, coordinates, refuses):
 
 
 def test_genes_without_peaks_nearby_are_refused(sides, coordinates, refuses):
-    coordinates["chrom"] = coordinates["chrom"].str.removeprefix("chr")
-    with refuses(ValueError, "within 2000 base pairs", "'chr1:", "genes are on '1', '2'", "genome"):
+    coordinates[["start", "end"]] += 10**8
+    with refuses(ValueError, "within 2000 base pairs", "'chr1:", "genes are on 'chr1', ", "genome"):
         pair_cells(*sides, on="embedding", genes=coordinates)
+    coordinates["chrom"] = "NC_" + coordinates["chrom"].astype(str)
+    with refuses(ValueError, "same chromosomes", "genes on 'NC_chr1'", "peaks on 'chr1'"):
+        pair_cells(*sides, on="embedding", genes=coordinates)
+
+
+def test_chromosomes_match_without_their_prefix(mdata, coordinates):
+    atac, names = mdata["atac"], mdata["rna"].var_names
+    expected = nearby_peaks(atac, names, coordinates, upstream=0)
+    coordinates["chrom"] = coordinates["chrom"].str.removeprefix("chr")
+    assert (nearby_peaks(atac, names, coordinates, upstream=0) != expected).nnz == 0
 
 
 # -- neighbors
