@@ -1,50 +1,67 @@
 """What embeddings of genes tell: properties, interactions, variability, links to peaks."""
 
-from scmomer.tasks.genes._attribution import (
+from scmomer.tasks.genes._classifiers import Classifier
+from scmomer.tasks.genes._expression import expression_features
+from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
+from scmomer.tasks.genes._names import NameTables, match_names
+from scmomer.tasks.genes._opponents import shared_genes
+from scmomer.tasks.genes._variability import combine, equal_cells, variability
+from scmomer.tasks.genes.attribution import (
     MAX_ERROR,
+    OBS,
     Attributions,
     Integrator,
-    average_cell,
-    import_captum,
-)
-from scmomer.tasks.genes._classifiers import Classifier
-from scmomer.tasks.genes._controls import SetCounts, expression_features
-from scmomer.tasks.genes._families import read_groups
-from scmomer.tasks.genes._gene_sets import GeneSets, read_gene_sets
-from scmomer.tasks.genes._heads import Head
-from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
-from scmomer.tasks.genes._interactions import GeneInteractions, fit_all_pairs, score_pairs
-from scmomer.tasks.genes._labels import Background, Labels, enough, read_tasks
-from scmomer.tasks.genes._link_attributions import link_attributions
-from scmomer.tasks.genes._link_background import Null
-from scmomer.tasks.genes._link_cells import LinkCells, read_link_cells
-from scmomer.tasks.genes._link_factors import attributed
-from scmomer.tasks.genes._link_pairs import Candidates, candidate_pairs
-from scmomer.tasks.genes._link_scores import LinkFactors
-from scmomer.tasks.genes._links import LinkOptions, Places, activity, links_of
-from scmomer.tasks.genes._names import NameTables, match_names
-from scmomer.tasks.genes._negatives import Negatives
-from scmomer.tasks.genes._opponents import shared_genes
-from scmomer.tasks.genes._pair_rows import PairProtocol
-from scmomer.tasks.genes._pair_splits import PairSplit
-from scmomer.tasks.genes._pairs import GenePairs, read_pairs
-from scmomer.tasks.genes._paths import PathNetwork, Reference
-from scmomer.tasks.genes._property import (
-    GeneProperty,
-    Protocol,
-    fit_all,
-    score_task,
-)
-from scmomer.tasks.genes._readouts import Prediction, Readout
-from scmomer.tasks.genes._targets import (
-    OBS,
+    PathNetwork,
+    Prediction,
+    Readout,
+    Reference,
     Target,
+    average_cell,
     choose_source,
     classifier_readout,
     feature_readout,
+    import_captum,
+    link_attributions,
     probe_readout,
 )
-from scmomer.tasks.genes._variability import combine, equal_cells, variability
+from scmomer.tasks.genes.interactions import (
+    GeneInteractions,
+    GenePairs,
+    Head,
+    Negatives,
+    PairProtocol,
+    PairSplit,
+    fit_all_pairs,
+    read_pairs,
+    score_pairs,
+)
+from scmomer.tasks.genes.links import (
+    Candidates,
+    LinkCells,
+    LinkFactors,
+    LinkOptions,
+    Null,
+    Places,
+    activity,
+    attributed,
+    candidate_pairs,
+    links_of,
+    read_link_cells,
+)
+from scmomer.tasks.genes.properties import (
+    Background,
+    GeneProperty,
+    GeneSets,
+    Labels,
+    Protocol,
+    SetCounts,
+    enough,
+    fit_all,
+    read_gene_sets,
+    read_groups,
+    read_tasks,
+    score_task,
+)
 
 __all__ = [
     "Attributions",

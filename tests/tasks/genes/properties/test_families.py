@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from scmomer.tasks.genes import NameTables, read_embeddings, read_groups
-from scmomer.tasks.genes._families import families, prefixes
+from scmomer.tasks.genes.properties._families import families, prefixes
 
 
 def test_families_are_the_first_letters():

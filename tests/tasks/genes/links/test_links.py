@@ -9,11 +9,11 @@ import scipy.sparse as sp
 from scipy import stats
 
 from scmomer.data import gene_positions, parse_peaks
-from scmomer.tasks.genes import _link_background as background
-from scmomer.tasks.genes import _link_scores as scores
 from scmomer.tasks.genes import candidate_pairs
-from scmomer.tasks.genes._link_blocks import correlated_blocks
-from scmomer.tasks.genes._link_pairs import Candidates
+from scmomer.tasks.genes.links import _background as background
+from scmomer.tasks.genes.links import _scores as scores
+from scmomer.tasks.genes.links._blocks import correlated_blocks
+from scmomer.tasks.genes.links._candidates import Candidates
 
 # -- pairs
 

@@ -17,7 +17,7 @@ from mudata import MuData
 from scmomer._constants import ATAC, RNA
 from scmomer.data import check_unique, display_name, find_parts, get_counts, layers_by_modality
 from scmomer.model import SCMOMER
-from scmomer.tasks.genes._link_scores import log_expression, opened
+from scmomer.tasks.genes.links._scores import log_expression, opened
 
 logger = logging.getLogger(__name__)
 

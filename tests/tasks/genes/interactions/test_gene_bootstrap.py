@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from scmomer.tasks.genes._gene_bootstrap import RankedPairs, resampled
+from scmomer.tasks.genes.interactions._gene_bootstrap import RankedPairs, resampled
 
 
 @pytest.mark.parametrize("levels", [3, 1000], ids=["ties", "distinct"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scmomer.tasks.genes import GenePairs
-from scmomer.tasks.genes._pair_splits import check_split, n_seen, nearest_kind, split_pairs
+from scmomer.tasks.genes.interactions._splits import check_split, n_seen, nearest_kind, split_pairs
 
 
 def graph(n_genes=40, n_pairs=300, seed=0, fold=None, named=False) -> GenePairs:

@@ -12,7 +12,12 @@ from sklearn.linear_model import LogisticRegression
 
 from scmomer._constants import ATAC, PROTEIN, RNA
 from scmomer.inference import Inference
-from scmomer.tasks.genes._readouts import Prediction, Readout, linear_readout, log_odds_readout
+from scmomer.tasks.genes.attribution._readouts import (
+    Prediction,
+    Readout,
+    linear_readout,
+    log_odds_readout,
+)
 
 if TYPE_CHECKING:
     from scmomer.data import Cells

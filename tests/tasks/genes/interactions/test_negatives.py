@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scmomer.tasks.genes._negatives import sample_negatives
-from scmomer.tasks.genes._pairs import codes_of
+from scmomer.tasks.genes.interactions._negatives import sample_negatives
+from scmomer.tasks.genes.interactions._pairs import codes_of
 
 N = 60
 

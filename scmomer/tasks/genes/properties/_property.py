@@ -12,16 +12,16 @@ from sklearn.pipeline import Pipeline
 
 from scmomer.data import warn
 from scmomer.tasks.genes._classifiers import Classifier, fit_classifier, probability
-from scmomer.tasks.genes._cross_validation import (
+from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
+from scmomer.tasks.genes.properties._cross_validation import (
     METRICS,
     Features,
     corrected_se,
     make_folds,
     score_folds,
 )
-from scmomer.tasks.genes._families import prefixes
-from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
-from scmomer.tasks.genes._labels import Task
+from scmomer.tasks.genes.properties._families import prefixes
+from scmomer.tasks.genes.properties._labels import Task
 
 logger = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ import pandas as pd
 from scipy import stats
 
 from scmomer.data import GenePositions, PeakPositions, plain_chromosomes, warn
-from scmomer.tasks.genes._link_background import (
+from scmomer.tasks.genes.links._background import (
     Null,
     Significance,
     distance_strata,
     peak_strata,
     significance,
 )
-from scmomer.tasks.genes._link_blocks import correlated_blocks
-from scmomer.tasks.genes._link_cells import LinkCells, Measured
-from scmomer.tasks.genes._link_pairs import Candidates
-from scmomer.tasks.genes._link_scores import LinkFactors, components, loadings, shrunk
+from scmomer.tasks.genes.links._blocks import correlated_blocks
+from scmomer.tasks.genes.links._candidates import Candidates
+from scmomer.tasks.genes.links._cells import LinkCells, Measured
+from scmomer.tasks.genes.links._scores import LinkFactors, components, loadings, shrunk
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from scmomer.data import warn
 from scmomer.tasks.genes._classifiers import Split
-from scmomer.tasks.genes._pairs import TEST, TRAIN, GenePairs
+from scmomer.tasks.genes.interactions._pairs import TEST, TRAIN, GenePairs
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from scmomer._checks import whole_number
 from scmomer._constants import ATAC, RNA
 from scmomer.data import Cells
-from scmomer.tasks.genes._attribution import Integrator
-from scmomer.tasks.genes._paths import Ends, PathNetwork
-from scmomer.tasks.genes._readouts import Prediction, Readout
+from scmomer.tasks.genes.attribution._integrator import Integrator
+from scmomer.tasks.genes.attribution._paths import Ends, PathNetwork
+from scmomer.tasks.genes.attribution._readouts import Prediction, Readout
 
 if TYPE_CHECKING:
     from scmomer.model import SCMOMER

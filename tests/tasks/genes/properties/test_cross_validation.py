@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scmomer.tasks.genes._cross_validation import corrected_se, make_folds
+from scmomer.tasks.genes.properties._cross_validation import corrected_se, make_folds
 
 Y = np.arange(60) < 20
 

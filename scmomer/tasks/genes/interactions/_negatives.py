@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from scmomer.data import warn
-from scmomer.tasks.genes._pairs import codes_of
+from scmomer.tasks.genes.interactions._pairs import codes_of
 
 logger = logging.getLogger(__name__)
 

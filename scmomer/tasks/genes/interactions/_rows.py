@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from scmomer.tasks.genes._classifiers import Split
-from scmomer.tasks.genes._controls import expression_features
-from scmomer.tasks.genes._heads import Head, fit_pairs
+from scmomer.tasks.genes._expression import expression_features
 from scmomer.tasks.genes._inputs import GeneVectors
-from scmomer.tasks.genes._negatives import Negatives, sample_negatives
-from scmomer.tasks.genes._pair_splits import PairSplit, n_seen, nearest_kind, split_pairs
-from scmomer.tasks.genes._pairs import GenePairs, codes_of
+from scmomer.tasks.genes.interactions._heads import Head, fit_pairs
+from scmomer.tasks.genes.interactions._negatives import Negatives, sample_negatives
+from scmomer.tasks.genes.interactions._pairs import GenePairs, codes_of
+from scmomer.tasks.genes.interactions._splits import PairSplit, n_seen, nearest_kind, split_pairs
 
 logger = logging.getLogger(__name__)
 

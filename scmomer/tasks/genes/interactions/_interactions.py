@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from scmomer.data import warn
-from scmomer.tasks.genes._gene_bootstrap import METRICS, RankedPairs, resampled
-from scmomer.tasks.genes._heads import PairClassifier, fit_pairs
 from scmomer.tasks.genes._inputs import Embeddings, GeneVectors, read_embeddings
 from scmomer.tasks.genes._names import NameTables, match_names
-from scmomer.tasks.genes._pair_rows import (
+from scmomer.tasks.genes.interactions._gene_bootstrap import METRICS, RankedPairs, resampled
+from scmomer.tasks.genes.interactions._heads import PairClassifier, fit_pairs
+from scmomer.tasks.genes.interactions._pairs import GenePairs, gene_columns
+from scmomer.tasks.genes.interactions._rows import (
     PairProtocol,
     Side,
     complete,
@@ -22,8 +23,7 @@ from scmomer.tasks.genes._pair_rows import (
     predict_split,
     subsample,
 )
-from scmomer.tasks.genes._pair_splits import split_pairs
-from scmomer.tasks.genes._pairs import GenePairs, gene_columns
+from scmomer.tasks.genes.interactions._splits import split_pairs
 
 _MIN_PAIRS = 10  # of each class in the test pairs of a split
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from scmomer.tasks.genes import SetCounts, expression_features
-from scmomer.tasks.genes._labels import Task
+from scmomer.tasks.genes.properties._labels import Task
 
 
 def test_a_set_that_is_the_task_is_not_counted():

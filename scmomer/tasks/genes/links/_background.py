@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from scmomer.tasks.genes._link_pairs import Candidates
-from scmomer.tasks.genes._link_scores import LinkFactors
+from scmomer.tasks.genes.links._candidates import Candidates
+from scmomer.tasks.genes.links._scores import LinkFactors
 
 Null = Literal["distance", "trans"]
 

@@ -16,8 +16,8 @@ from scmomer._checks import whole_number
 from scmomer.data import Cells, cell_loader
 from scmomer.inference import to_device
 from scmomer.module import PerformerEncoder, ViTEncoder
-from scmomer.tasks.genes._paths import Ends, PathNetwork, Reference
-from scmomer.tasks.genes._readouts import Readout
+from scmomer.tasks.genes.attribution._paths import Ends, PathNetwork, Reference
+from scmomer.tasks.genes.attribution._readouts import Readout
 
 MAX_ERROR = 0.05  # of the sum of attributions, relative to the change of the prediction
 _PILOT_ERROR = 0.8 * MAX_ERROR  # of a few cells, so that all cells stay below MAX_ERROR

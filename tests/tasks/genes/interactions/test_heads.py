@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from scmomer.tasks.genes._heads import fit_pairs, pair_features
+from scmomer.tasks.genes.interactions._heads import fit_pairs, pair_features
 
 HEADS = ("symmetric", "similarity", "bilinear", "concatenated")
 RNG = np.random.default_rng(0)

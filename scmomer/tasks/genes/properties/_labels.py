@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from scmomer.data import examples, warn
-from scmomer.tasks.genes._gene_sets import read_gene_sets
 from scmomer.tasks.genes._inputs import GeneVectors
 from scmomer.tasks.genes._names import NameTables, match_names
+from scmomer.tasks.genes.properties._gene_sets import read_gene_sets
 
 logger = logging.getLogger(__name__)
 

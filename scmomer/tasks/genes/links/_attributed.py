@@ -14,10 +14,10 @@ from mudata import MuData
 from scmomer._constants import ATAC, RNA
 from scmomer.data import layers_by_modality, read_cells
 from scmomer.model import SCMOMER
-from scmomer.tasks.genes._link_attributions import attribution_factors
-from scmomer.tasks.genes._link_cells import LinkCells
-from scmomer.tasks.genes._link_scores import LinkFactors, shrunk
-from scmomer.tasks.genes._links import Activity
+from scmomer.tasks.genes.attribution import attribution_factors
+from scmomer.tasks.genes.links._cells import LinkCells
+from scmomer.tasks.genes.links._links import Activity
+from scmomer.tasks.genes.links._scores import LinkFactors, shrunk
 
 _N_STEPS = 10
 _MAX_CELLS = 1000  # of each group

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scmomer.tasks.genes._inputs import GeneVectors
-from scmomer.tasks.genes._labels import Task
+from scmomer.tasks.genes.properties._labels import Task
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,3 @@ class SetCounts:
         if task.name in self.terms:
             counts[task.genes[task.positive]] -= 1
         return np.log1p(np.maximum(counts, 0))[:, None].astype(np.float32)
-
-
-def expression_features(genes: GeneVectors) -> dict[str, np.ndarray]:
-    """Return mean and detection as ``{"expression": (n_genes, 2)}``, empty if they are not known."""
-    if genes.mean is None or genes.detection is None:
-        return {}
-    expression = np.stack([genes.mean, genes.detection], axis=1)
-    return {"expression": np.nan_to_num(expression).astype(np.float32)}
