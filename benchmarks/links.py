@@ -12,8 +12,8 @@ publication, assigned by proximity; the file has no coordinates of genes. AUROC 
 the same peak with another gene of the chromosome (that of the peaks assigned to a gene), for all
 peaks and for the tenth that is open in most cells. Two kinds of negatives: ``uniform``, each gene
 alike; and ``permuted``, the genes of the positives in another order, so that each gene is as often
-in negatives as in positives. With uniform negatives, the mean expression of the gene alone, which
-knows nothing of the peak, beats all methods: genes with many peaks are those seen best.
+in negatives as in positives. With uniform negatives and all peaks, the mean expression of the gene
+alone, which knows nothing of the peak, beats all methods: genes with many peaks are seen best.
 
 Every method sees the same cells; scMomer is trained on them with its defaults, as links are a
 description of given cells. Smoothing over neighbors replaces the values of a cell by the mean of
