@@ -46,7 +46,7 @@ def test_groups_with_too_few_cells_take_no_part():
 
 
 def test_one_group_tells_nothing():
-    found = variability(*sample(np.zeros((2, 2)), np.array([30, 1])), min_cells=2)
+    found = variability(*sample(np.zeros((2, 2)), np.array([30, 4])), min_cells=5)
     assert np.isnan(found.between).all() and np.isnan(found.share).all()
     assert (found.n_groups == 1).all()
 
