@@ -27,6 +27,7 @@ def gene_variability(
     *,
     batch_key: str | None = None,
     min_cells: int = 5,
+    min_group: int = 30,
     max_cells: int | None = None,
     key_added: str = "gene_variability",
     seed: int = 0,
@@ -61,8 +62,10 @@ def gene_variability(
         Column of obs with samples: variability is measured within each of them and averaged, which
         gives a standard error and keeps differences between samples out.
     min_cells
-        Cells of a group (and batch) that must express a gene, at least 2; a group takes part if it
-        has twice as many cells.
+        Cells of a group (and batch) that must express a gene, at least 2.
+    min_group
+        Groups with fewer cells (in a batch) take no part: the smallest one decides how many cells
+        are drawn.
     max_cells
         Most cells to draw of each group and batch; None for the number of the smallest.
     key_added
@@ -113,9 +116,12 @@ def gene_variability(
     if batch_key is not None:
         samples = obs_column(data, batch_key, "batch_key=").reindex(data.obs_names)
         batches = codes(samples, get_categories(samples))
-    draws = equal_cells(groups, batches, 2 * min_cells, max_cells, seed)
+    draws = equal_cells(groups, batches, max(min_group, min_cells), max_cells, seed)
     if not draws:
-        _raise_few(column, groupby, batch_key, min_cells)
+        _raise_few(column, groupby, batch_key, min_group)
+    used = np.unique(groups[np.concatenate(draws)])
+    if small := [name for code, name in enumerate(names) if code not in used]:
+        logger.info("Groups of fewer than %d cells are left out: %s.", min_group, small)
     parts, detection = [], []
     for cells in draws:
         labels = pd.Categorical.from_codes(groups[cells], names)
@@ -149,17 +155,22 @@ def gene_variability(
     table = table.iloc[rows].set_axis(target.var_names)
     table[rows < 0] = np.nan
     target.varm[key_added] = table
-    params = {"groupby": groupby, "batch_key": batch_key, "min_cells": min_cells}
+    params = {
+        "groupby": groupby,
+        "batch_key": batch_key,
+        "min_cells": min_cells,
+        "min_group": min_group,
+    }
     record(data, model, "gene_variability", **params, key_added=key_added)
     return data if copy else None
 
 
-def _raise_few(column: pd.Series, groupby: str, batch_key: str | None, min_cells: int) -> NoReturn:
+def _raise_few(column: pd.Series, groupby: str, batch_key: str | None, min_group: int) -> NoReturn:
     within, remedy = "", ""
     if batch_key is not None:
         within, remedy = f" within a batch of {batch_key!r}", ", leave out batch_key="
     msg = (
-        f"Expected at least 2 groups of {2 * min_cells} cells in {groupby!r}{within}, found "
-        f"{column.value_counts().to_dict()} cells in all. Lower min_cells={remedy} or merge groups."
+        f"Expected at least 2 groups of {min_group} cells in {groupby!r}{within}, found "
+        f"{column.value_counts().to_dict()} cells in all. Lower min_group={remedy} or merge groups."
     )
     raise ValueError(msg)

@@ -43,7 +43,9 @@ def test_labels_at_random_give_none(trained, rna):
 
 
 def test_batches_give_a_standard_error(trained, rna):
-    gene_variability(rna, "cell_type", trained, batch_key="batch", min_cells=2, **QUIET)
+    gene_variability(
+        rna, "cell_type", trained, batch_key="batch", min_cells=2, min_group=8, **QUIET
+    )
     table = rna.varm["gene_variability"]
     assert (table["n_batches"] == 2).sum() > 30
     assert table["se"][table["n_batches"] == 2].notna().all()
@@ -51,7 +53,7 @@ def test_batches_give_a_standard_error(trained, rna):
     parts = []
     for batch in ("batch1", "batch2"):
         part = rna[rna.obs["batch"] == batch].copy()
-        gene_variability(part, "cell_type", trained, min_cells=2, **QUIET)
+        gene_variability(part, "cell_type", trained, min_cells=2, min_group=8, **QUIET)
         parts.append(part.varm["gene_variability"])
     both = table["n_batches"] == 2
     assert parts[0]["n_groups"][both].min() >= 2 and parts[1]["n_groups"][both].min() >= 2
@@ -61,6 +63,14 @@ def test_the_draw_repeats(trained, rna):
     for key, seed in (("a", 0), ("b", 0), ("c", 1)):
         gene_variability(rna, "cell_type", trained, max_cells=12, seed=seed, key_added=key, **QUIET)
     assert rna.varm["a"].equals(rna.varm["b"]) and not rna.varm["a"].equals(rna.varm["c"])
+
+
+def test_small_groups_are_left_out_and_named(trained, rna, caplog):
+    rna.obs["some"] = np.where(np.arange(120) < 10, "rare", rna.obs["cell_type"].astype(str))
+    with caplog.at_level(logging.INFO, logger="scmomer"):
+        gene_variability(rna, "some", trained, min_group=20, **QUIET)
+    assert "fewer than 20 cells are left out: ['rare']" in caplog.text
+    assert rna.varm["gene_variability"]["n_groups"].max() <= 4
 
 
 def test_a_copy_that_goes_to_disk(trained, rna, tmp_path):
@@ -82,10 +92,10 @@ def test_genes_that_the_model_lacks_are_nan(trained, rna):
 
 
 def test_wrong_input(trained, rna, refuses):
-    with refuses(ValueError, "2 groups of 200 cells in 'cell_type'", "Lower min_cells="):
-        gene_variability(rna, "cell_type", trained, min_cells=100)
+    with refuses(ValueError, "2 groups of 100 cells in 'cell_type'", "Lower min_group="):
+        gene_variability(rna, "cell_type", trained, min_group=100)
     with refuses(ValueError, "within a batch of 'batch'", "leave out batch_key="):
-        gene_variability(rna, "cell_type", trained, batch_key="batch", min_cells=50)
+        gene_variability(rna, "cell_type", trained, batch_key="batch", min_group=50)
     with refuses(ValueError, "min_cells of at least 2"):
         gene_variability(rna, "cell_type", trained, min_cells=1)
     with refuses(KeyError, "'nothing'"):
