@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 TASKS = {
     "dosage-sensitive TFs": "dosage-sensitive TFs",
     "dosage-sensitive TFs, no zinc fingers": "without zinc fingers",
@@ -70,3 +73,12 @@ def speed_rows(rows: list[dict[str, float]]) -> list[list[str]]:
         ]
         for row in rows
     ]
+
+
+def nested(table: pd.DataFrame) -> dict[str, dict[str, list[float | None]]]:
+    """Return rows as lists ``[mean, se, difference, difference_se]`` by task and features."""
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for (task, features), row in table.iterrows():
+        values = [None if np.isnan(v) else float(v) for v in row]
+        found.setdefault(task, {})[features] = values
+    return found

@@ -106,7 +106,7 @@ def test_means_over_tasks_and_their_errors(scripts):
     assert found.loc[("20 GO terms", "PCA"), "difference_se"] == pytest.approx(0, abs=1e-9)
     assert found.loc[("a class", "PCA"), "se"] == 0.05  # that of its folds
     header, *table = scripts.tables.scored(
-        scripts.genes._nested(found), {"20 GO terms": "terms", "a class": "class"}
+        scripts.tables.nested(found), {"20 GO terms": "terms", "a class": "class"}
     )
     assert header == [" ", "terms", "class"]
     assert table[0] == ["embedding", "**0.650 ± 0.050**", "**0.600 ± 0.050**"]
