@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _markdown import markdown, results
 
 TASKS = {
     "dosage-sensitive TFs": "dosage-sensitive TFs",
@@ -46,13 +47,16 @@ def scored(summary: dict[str, dict[str, Any]], names: dict[str, str]) -> list[li
     return rows
 
 
-def differences(summary: dict[str, dict[str, Any]], task: str) -> list[list[str]]:
-    """Return what our embedding is better by, for each opponent."""
-    rows = []
-    for feature, (_, _, difference, error) in summary[task].items():
-        if difference is None:
+def differences(summary: dict[str, dict[str, Any]], names: dict[str, str]) -> list[list[str]]:
+    """Return a header and rows: what our contextual embedding is better by than each other row."""
+    kept = [task for task in names if task in summary]
+    rows = [["contextual embedding minus", *(names[task] for task in kept)]]
+    for feature in dict.fromkeys(f for task in kept for f in summary[task]):
+        found = [summary[task].get(feature) for task in kept]
+        if all(one is None or one[2] is None for one in found):
             continue
-        rows.append([FEATURES.get(feature, feature), f"{difference:+.3f} ± {error:.3f}"])
+        cells = ["-" if one is None else f"{one[2]:+.3f} ± {one[3]:.3f}" for one in found]
+        rows.append([FEATURES.get(feature, feature), *cells])
     return rows
 
 
@@ -82,3 +86,35 @@ def nested(table: pd.DataFrame) -> dict[str, dict[str, list[float | None]]]:
         values = [None if np.isnan(v) else float(v) for v in row]
         found.setdefault(task, {})[features] = values
     return found
+
+
+def links(part: str) -> str:
+    """Return the AUROC of links of peaks and genes, means over seeds and their deviation."""
+
+    def cell(mean: float, deviation: float | None) -> str:
+        return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation else "")
+
+    found = results("links")["summary"][part]
+    rows = {name: s if isinstance(s, dict) else {"AUROC": s} for name, s in found.items()}
+    columns = next(iter(rows.values()))
+    return markdown(
+        [" ", *columns], ([name, *(cell(*s) for s in row.values())] for name, row in rows.items())
+    )
+
+
+def genes(part: str) -> str:
+    """Return a table of ``genes.py``."""
+    parts = results("genes")["parts"]
+    if part in ("plain", "controlled"):
+        header, *rows = scored(parts["property"]["summary"][part], TASKS)
+    elif part == "difference":
+        header, *rows = differences(parts["property"]["summary"]["controlled"], TASKS)
+    elif part in ("pairs", "chromatin"):
+        summary = parts[part]["summary"]
+        header, *rows = scored(summary, {name: name for name in summary})
+    elif part == "speed":
+        header = ["cells", "seconds", "seconds a cell, relative", "MB added at the peak"]
+        rows = speed_rows(parts[part]["rows"])
+    else:
+        header, rows = [" ", "mean"], variability_rows(parts[part]["summary"])
+    return markdown(header, rows)

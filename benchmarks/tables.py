@@ -9,16 +9,14 @@ written, and the exit code is 1 if a table differs from its results.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-from _gene_tables import TASKS, scored, speed_rows, variability_rows
+from _gene_tables import genes, links
+from _markdown import ROOT, markdown, results
+from _transfer_tables import transfer
 
-ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "genes.md")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LESS_IS_BETTER = {"rmse", "brier", "calibration_error"}
@@ -37,32 +35,7 @@ RANKS = {
 }
 INTEGRATION_ERRORS = {"log_loss", "profile_mae", "rmse", "expression_mae"}
 PROFILE = {"profile_ari": "profile ARI", "profile_ami": "profile AMI"}
-TRANSFER = {
-    "labels": {
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        "ami": "k-means AMI",
-        "annotation": "annotation accuracy",
-    },
-    "translation": {
-        "auroc_within_depth": "AUROC of peaks within depth",
-        "pseudobulk_pearson": "pseudobulk Pearson",
-        "protein_pearson": "Pearson over proteins",
-    },
-}
 CLUSTERS = {"ari": "k-means ARI", "ami": "AMI", "accuracy": "accuracy"}
-
-
-def results(name: str) -> dict[str, Any]:
-    """Return the results of a benchmark."""
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
-
-
-def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table."""
-    header = list(header)
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def compared(name: str, part: str, columns: dict[str, str], first: str = " ") -> str:
@@ -201,20 +174,6 @@ def pairing() -> str:
     return markdown([" ", *columns.values()], rows)
 
 
-def links(part: str) -> str:
-    """Return the AUROC of links of peaks and genes, means over seeds and their deviation."""
-
-    def cell(mean: float, deviation: float | None) -> str:
-        return f"{mean:.3f}" + (f" ± {deviation:.3f}" if deviation else "")
-
-    found = results("links")["summary"][part]
-    rows = {name: s if isinstance(s, dict) else {"AUROC": s} for name, s in found.items()}
-    columns = next(iter(rows.values()))
-    return markdown(
-        [" ", *columns], ([name, *(cell(*s) for s in row.values())] for name, row in rows.items())
-    )
-
-
 def missing() -> str:
     """Return scores by share of paired cells, means over folds and seeds."""
     columns = {**RANKS, **PROFILE, **CLUSTERS}
@@ -280,53 +239,18 @@ def invariance() -> str:
     return markdown(["what changes", "largest difference"], rows)
 
 
-def transfer(part: str) -> str:
-    """Return scores by target, number of cells and method; the best scores are bold."""
-    columns = TRANSFER[part]
-    rows = []
-    for target, sizes in results("transfer")["summary"].items():
-        for n, found in sorted(sizes.items(), key=lambda item: int(item[0])):
-            methods = found["methods"]
-            keys = [k for k in columns if any(k in scores for scores in methods.values())]
-            if not keys:
-                continue
-            best = {k: max(s[k][0] for s in methods.values() if k in s) for k in keys}
-            for method, scores in methods.items():
-                if not any(k in scores for k in keys):
-                    continue
-                cells = [_score(scores.get(k), best.get(k)) for k in columns]
-                rows.append([target, n, method, *cells])
-                target, n = "", ""
-    return markdown(["target", "cells", "method", *columns.values()], rows)
-
-
-def _score(found: list[float] | None, best: float | None) -> str:
-    if found is None:
-        return "-"
-    text = f"{found[0]:.3f} ± {found[1]:.3f}"
-    return f"**{text}**" if found[0] == best else text
-
-
-def genes(part: str) -> str:
-    """Return a table of ``genes.py``."""
-    parts = results("genes")["parts"]
-    if part in ("plain", "controlled"):
-        header, *rows = scored(parts["property"]["summary"][part], TASKS)
-    elif part in ("pairs", "chromatin"):
-        summary = parts[part]["summary"]
-        header, *rows = scored(summary, {name: name for name in summary})
-    elif part == "speed":
-        header = ["cells", "seconds", "seconds a cell, relative", "MB added at the peak"]
-        rows = speed_rows(parts[part]["rows"])
-    else:
-        header, rows = [" ", "mean"], variability_rows(parts[part]["summary"])
-    return markdown(header, rows)
-
-
 TABLES: dict[str, Callable[[], str]] = {
     **{
         f"genes-{part}": lambda part=part: genes(part)  # type: ignore[misc]
-        for part in ("plain", "controlled", "pairs", "chromatin", "variability", "speed")
+        for part in (
+            "plain",
+            "controlled",
+            "difference",
+            "pairs",
+            "chromatin",
+            "variability",
+            "speed",
+        )
     },
     "translation": lambda: compared(
         "translation",
