@@ -85,7 +85,8 @@ def read_embeddings(
     elif not isinstance(embeddings, AnnData):
         msg = (
             f"Expected {where} to be a DataFrame or an AnnData of genes x dim, or cells with "
-            f"varm[{key!r}], found {type(embeddings).__name__}."
+            f"varm[{key!r}], found {type(embeddings).__name__}. An array becomes one by "
+            "`pandas.DataFrame(array, index=genes)`."
         )
         raise TypeError(msg)
     elif key in embeddings.varm:
