@@ -126,6 +126,7 @@ def gene_embeddings(
     target.varm[key_added] = _rows_of(np.asarray(values, np.float32), rows)
     params: dict[str, Any] = {"groupby": groupby, "source": source, "key_added": key_added}
     info = {"model_id": model.id, "source": source, "key": key_added}
+    target.varm.pop(f"{key_added}_n_cells", None)  # of a former call
     if source == "contextual":
         n_cells = found.obs[["n_cells"]] if groupby is None else found.obsm["n_cells"]
         counts = np.where(rows[:, None] < 0, 0, np.asarray(n_cells)[rows])

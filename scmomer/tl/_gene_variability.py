@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from scmomer.data import Layers, check_container, codes, get_categories, obs_column
+from scmomer.data import Layers, as_text, check_container, codes, get_categories, obs_column
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.genes import combine, equal_cells, variability
 from scmomer.tl._copy import Container, own
@@ -18,6 +18,8 @@ from scmomer.tl._gene_embeddings import rna_of
 from scmomer.tl._record import record
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = 10  # groups in a message
 
 
 def gene_variability(
@@ -110,6 +112,12 @@ def gene_variability(
     if min_cells < 2:
         msg = f"Expected min_cells of at least 2, found {min_cells}. One cell has no variance."
         raise ValueError(msg)
+    if max_cells is not None and max_cells < min_cells:
+        msg = (
+            f"Expected max_cells of at least min_cells={min_cells}, found {max_cells}. Raise it, "
+            "or pass None for as many as the smallest group has."
+        )
+        raise ValueError(msg)
     column = obs_column(data, groupby, "groupby=").reindex(data.obs_names)
     names = get_categories(column)
     groups, batches = codes(column, names), np.zeros(data.n_obs, np.int64)
@@ -166,11 +174,13 @@ def gene_variability(
 
 
 def _raise_few(column: pd.Series, groupby: str, batch_key: str | None, min_group: int) -> NoReturn:
-    within, remedy = "", ""
+    within, remedy, sizes = "", "", column.map(as_text, na_action="ignore").value_counts()
+    shown = ", ".join(f"{name!r} {n}" for name, n in sizes.iloc[:_SHOWN].items()) or "none"
+    more = f" and {len(sizes) - _SHOWN} smaller ones" if len(sizes) > _SHOWN else ""
     if batch_key is not None:
         within, remedy = f" within a batch of {batch_key!r}", ", leave out batch_key="
     msg = (
         f"Expected at least 2 groups of {min_group} cells in {groupby!r}{within}, found "
-        f"{column.value_counts().to_dict()} cells in all. Lower min_group={remedy} or merge groups."
+        f"{shown}{more}, counting all cells. Lower min_group={remedy} or merge groups."
     )
     raise ValueError(msg)

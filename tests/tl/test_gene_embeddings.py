@@ -114,6 +114,12 @@ def test_an_mlp_has_input_weights_but_no_tokens(mdata, make_model, train, refuse
         gene_embeddings(mdata["rna"], model)
 
 
+def test_counts_of_a_former_call_do_not_stay(trained, rna):
+    gene_embeddings(rna, trained, groupby="cell_type", enable_progress_bar=False)
+    gene_embeddings(rna, trained, source="table", enable_progress_bar=False)
+    assert list(rna.varm) == ["X_scmomer"]
+
+
 def test_a_copy_leaves_the_data_alone(trained, rna):
     copied = gene_embeddings(rna, trained, copy=True, **QUIET)
     assert "X_scmomer" in copied.varm and not len(rna.varm) and not rna.uns
@@ -173,6 +179,11 @@ def test_wrong_options(trained, rna, refuses):
     rna.obs["empty"] = np.nan
     with refuses(ValueError, "groups of cells in 'empty'"):
         gene_embeddings(rna, trained, groupby="empty")
+    labels = rna.obs["cell_type"].to_numpy()
+    with refuses(ValueError, "names of cells as its index", "'0', '1', '2'", "set_axis"):
+        trained.get_gene_embeddings(rna, groupby=pd.Series(labels))
+    with refuses(TypeError, "found ndarray", "pandas.Series(labels, index=adata.obs_names)"):
+        trained.get_gene_embeddings(rna, groupby=labels)
 
 
 def test_a_model_or_data_without_genes(trained, trained_atac, mdata, refuses):

@@ -98,6 +98,11 @@ def test_wrong_input(trained, rna, refuses):
         gene_variability(rna, "cell_type", trained, batch_key="batch", min_group=50)
     with refuses(ValueError, "min_cells of at least 2"):
         gene_variability(rna, "cell_type", trained, min_cells=1)
+    with refuses(ValueError, "max_cells of at least min_cells=5", "found 4"):
+        gene_variability(rna, "cell_type", trained, max_cells=4)
+    rna.obs["number"] = np.arange(rna.n_obs) / 7
+    with refuses(ValueError, "'0' 1", f"and {rna.n_obs - 10} smaller ones"):
+        gene_variability(rna, "number", trained)
     with refuses(KeyError, "'nothing'"):
         gene_variability(rna, "nothing", trained)
 
@@ -115,3 +120,19 @@ def test_the_plot_names_genes(trained, rna, refuses):
         pl.gene_variability(rna, key="other")
     with refuses(KeyError, "genes of the data", "['GATA1']"):
         pl.gene_variability(rna, genes=["GATA1"])
+    with refuses(TypeError, "AnnData or a MuData", "DataFrame"):
+        pl.gene_variability(table)
+    rna.varm["vectors"] = np.zeros((rna.n_vars, 3))
+    with refuses(KeyError, "a table of scmomer.tl.gene_variability", "ndarray", "key="):
+        pl.gene_variability(rna, key="vectors")
+    rna.varm["empty"] = table * np.nan
+    with refuses(ValueError, "genes with a variability", f"none of {rna.n_vars}"):
+        pl.gene_variability(rna, key="empty")
+
+
+def test_the_plot_takes_one_name_and_repeated_names(trained, rna):
+    gene_variability(rna, "cell_type", trained, **QUIET)
+    names = [rna.var_names[1], *rna.var_names[1:]]
+    rna.var_names = names
+    ax = pl.gene_variability(rna, n_genes=rna.n_vars, genes=names[5], show=False)
+    assert sorted(t.get_text() for t in ax.texts) == sorted([*set(names), names[5]])
