@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from scmomer._checks import whole_number
 from scmomer.data import Layers, as_text, check_container, codes, get_categories, obs_column
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.genes import combine, equal_cells, variability
@@ -109,6 +110,10 @@ def gene_variability(
     model = resolve_model(model)
     check_container(data)
     rna_of(data, model)
+    min_cells, min_group = (
+        whole_number("min_cells", min_cells),
+        whole_number("min_group", min_group),
+    )
     if min_cells < 2:
         msg = f"Expected min_cells of at least 2, found {min_cells}. One cell has no variance."
         raise ValueError(msg)
@@ -132,10 +137,12 @@ def gene_variability(
         logger.info("Groups of fewer than %d cells are left out: %s.", min_group, small)
     parts, detection = [], []
     for cells in draws:
-        labels = pd.Categorical.from_codes(groups[cells], names)
+        drawn = np.full(data.n_obs, -1)
+        drawn[cells] = groups[cells]
+        labels = pd.Categorical.from_codes(drawn, names)
         found = model.get_gene_embeddings(
             data,
-            groupby=pd.Series(labels, index=data.obs_names[cells]),
+            groupby=pd.Series(labels, index=data.obs_names),
             indices=cells,
             batch_size=batch_size,
             enable_progress_bar=enable_progress_bar,

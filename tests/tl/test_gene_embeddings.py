@@ -11,6 +11,7 @@ import pytest
 import scanpy as sc
 from mudata import MuData
 
+from scmomer.tasks.genes import read_embeddings
 from scmomer.tl import gene_embeddings
 
 
@@ -35,7 +36,7 @@ def test_embeddings_of_genes_are_written(trained, data, unchanged):
     assert np.array_equal(found.varm["X_scmomer"], expected.X, equal_nan=True)
     assert np.array_equal(found.varm["X_scmomer_n_cells"][:, 0], expected.obs["n_cells"])
     info = found.uns["scmomer_gene_embeddings"]
-    assert info == {"model_id": trained.id, "source": "contextual", "key": "X_scmomer"}
+    assert info == {"X_scmomer": {"model_id": trained.id, "source": "contextual"}}
     assert data.uns["scmomer"]["gene_embeddings"]["model_id"] == trained.id
 
 
@@ -66,11 +67,25 @@ def test_several_groups_go_into_one_array_whatever_their_names(trained, rna, tmp
     rna.obs["layer"] = pd.Categorical(np.where(np.arange(120) % 2, "L2/3", "L5/6: IT"))
     gene_embeddings(rna, trained, groupby="layer", key_added="G", **QUIET)
     assert rna.varm["G"].shape == (60, 8, 2) and rna.varm["G_n_cells"].shape == (60, 2)
-    assert list(rna.uns["scmomer_gene_embeddings"]["groups"]) == ["L2/3", "L5/6: IT"]
+    assert list(rna.uns["scmomer_gene_embeddings"]["G"]["groups"]) == ["L2/3", "L5/6: IT"]
     rna.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     assert np.array_equal(again.varm["G"], rna.varm["G"], equal_nan=True)
-    assert list(again.uns["scmomer_gene_embeddings"]["groups"]) == ["L2/3", "L5/6: IT"]
+    assert list(again.uns["scmomer_gene_embeddings"]["G"]["groups"]) == ["L2/3", "L5/6: IT"]
+
+
+def test_each_key_has_its_own_groups(trained, rna, refuses):
+    rna.obs["reversed"] = rna.obs["cell_type"].map(
+        {"type1": "d", "type2": "c", "type3": "b", "type4": "a"}
+    )
+    gene_embeddings(rna, trained, groupby="cell_type", **QUIET)
+    gene_embeddings(rna, trained, groupby="reversed", key_added="other", **QUIET)
+    one, other = (
+        read_embeddings(rna, key, group) for key, group in (("X_scmomer", "type1"), ("other", "d"))
+    )
+    assert np.array_equal(one.vectors, other.vectors)
+    with refuses(ValueError, "['type1', 'type2', 'type3', 'type4']", "'a'"):
+        read_embeddings(rna, "X_scmomer", "a")
 
 
 def test_genes_never_observed_are_nan_and_counted(trained, rna, caplog):

@@ -136,7 +136,8 @@ def _of_cells(adata: AnnData, where: str, key: str, group: str | None) -> GeneVe
         )
         raise KeyError(msg)
     values = np.asarray(adata.varm[key])
-    groups = [str(g) for g in adata.uns.get(KEYS.GENES_UNS, {}).get("groups", [])]
+    info = adata.uns.get(KEYS.GENES_UNS, {}).get(key, {})
+    groups = [str(g) for g in info.get("groups", [])]
     if values.ndim == 3:
         groups = groups or [str(i) for i in range(values.shape[2])]
         if group is None or str(group) not in groups:
