@@ -186,6 +186,13 @@ def _labels(data: AnnData | MuData | None, groupby: str | pd.Series) -> pd.Categ
                 "`groupby.set_axis(adata.obs_names)` if it is in the order of cells."
             )
             raise ValueError(msg)
+        if not (groupby.index.is_unique or groupby.index.equals(data.obs_names)):
+            n = int(groupby.index.duplicated().sum())
+            msg = (
+                f"Expected one label for each cell in groupby=, found {n} repeated names in its "
+                "index. Drop them: `groupby[~groupby.index.duplicated()]`."
+            )
+            raise ValueError(msg)
         column = groupby.reindex(data.obs_names)
     elif not isinstance(groupby, str):
         msg = (

@@ -197,6 +197,8 @@ def test_wrong_options(trained, rna, refuses):
     labels = rna.obs["cell_type"].to_numpy()
     with refuses(ValueError, "names of cells as its index", "'0', '1', '2'", "set_axis"):
         trained.get_gene_embeddings(rna, groupby=pd.Series(labels))
+    with refuses(ValueError, "one label for each cell", "120 repeated", "duplicated()"):
+        trained.get_gene_embeddings(rna, groupby=pd.concat([rna.obs["cell_type"]] * 2))
     with refuses(TypeError, "found ndarray", "pandas.Series(labels, index=adata.obs_names)"):
         trained.get_gene_embeddings(rna, groupby=labels)
 

@@ -89,8 +89,7 @@ def _check_table(labels: pd.DataFrame, genes: GeneVectors) -> None:
     if labels.empty:
         msg = f"Expected labels of genes, found a DataFrame of shape {labels.shape}. Pass another."
         raise ValueError(msg)
-    text = labels.select_dtypes(["object", "string", "category"])
-    named = [c for c in text if pd.Index(text[c]).isin(genes.names).mean() > _MOST]
+    named = [c for c, x in labels.items() if x.astype(str).isin(genes.names).mean() > _MOST]
     if named and not labels.index.astype(str).isin(genes.names).any():
         msg = (
             f"Expected names of genes in labels.index, found {examples(labels.index.astype(str))} "
