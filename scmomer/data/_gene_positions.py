@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -149,18 +150,25 @@ def read_gtf(path: str | Path) -> pd.DataFrame:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file has no row of a gene.
+        If the file has no row of a gene, or is incomplete.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         msg = (
             f"Expected a GTF or GFF file, found nothing at {str(path)!r}. Pass its path in genes=."
         )
         raise FileNotFoundError(msg)
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
-        # Most lines are exons; the test for the word is much faster than the pattern.
-        found = [m.groups() for line in file if b"gene\t" in line and (m := _GTF_GENE.match(line))]
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"  # names may be without .gz, or with it after unzipping
+    try:
+        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+            # Most lines are exons; the test for the word is much faster than the pattern.
+            found = [
+                m.groups() for line in file if b"gene\t" in line and (m := _GTF_GENE.match(line))
+            ]
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        msg = f"Expected a complete gzip file, found one that ends early: {str(path)!r}. Download it again."
+        raise ValueError(msg) from None
     if not found:
         msg = (
             f"Expected rows of the feature 'gene' in {str(path)!r}, found none. Pass a GTF or GFF "
@@ -168,7 +176,7 @@ def read_gtf(path: str | Path) -> pd.DataFrame:
         )
         raise ValueError(msg)
     columns = ["chrom", "start", "end", "strand", "attributes"]
-    table = pd.DataFrame(found, columns=columns).map(lambda value: value.decode())
+    table = pd.DataFrame(found, columns=columns).map(lambda value: value.decode(errors="replace"))
     table["start"] = table["start"].astype(np.int64) - 1
     table["end"] = table["end"].astype(np.int64)
     for key, pattern in _GTF_KEYS.items():

@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.data import Layers, as_text, obs_column
+from scmomer.data import Layers, as_text, examples, obs_column
 from scmomer.inference import Inference, gene_tokens
 from scmomer.nn import log_normalize_csr
 
@@ -144,7 +144,10 @@ class GeneEmbeddingsMixin:
     def _check_gene_source(self, source: str, groupby: object) -> None:
         """Raise if the model does not have such embeddings."""
         if source not in get_args(GeneSource):
-            msg = f"Expected source among {list(get_args(GeneSource))}, found {source!r}."
+            msg = (
+                f"Expected source among {list(get_args(GeneSource))}, found {source!r}. Pass one "
+                "of them."
+            )
             raise ValueError(msg)
         if RNA not in self.spec.features:
             msg = (
@@ -176,7 +179,28 @@ def _labels(data: AnnData | MuData | None, groupby: str | pd.Series) -> pd.Categ
         msg = "Expected data with groupby=, found None. Pass the cells."
         raise ValueError(msg)
     if isinstance(groupby, pd.Series):
+        if not groupby.index.isin(data.obs_names).any():
+            msg = (
+                "Expected a Series with names of cells as its index in groupby=, found "
+                f"{examples(groupby.index.astype(str))}. Pass "
+                "`groupby.set_axis(adata.obs_names)` if it is in the order of cells."
+            )
+            raise ValueError(msg)
+        if not (groupby.index.is_unique or groupby.index.equals(data.obs_names)):
+            n = int(groupby.index.duplicated().sum())
+            msg = (
+                f"Expected one label for each cell in groupby=, found {n} repeated names in its "
+                "index. Drop them: `groupby[~groupby.index.duplicated()]`."
+            )
+            raise ValueError(msg)
         column = groupby.reindex(data.obs_names)
+    elif not isinstance(groupby, str):
+        msg = (
+            "Expected a column of obs or a Series of labels in groupby=, found "
+            f"{type(groupby).__name__}. Labels in the order of cells become one by "
+            "`pandas.Series(labels, index=adata.obs_names)`."
+        )
+        raise TypeError(msg)
     else:
         column = obs_column(data, groupby, "groupby=")
     column = column.astype("category")

@@ -13,7 +13,14 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import Modality
-from scmomer.data import Layers, as_text, check_container, layers_by_modality, read_cells
+from scmomer.data import (
+    Layers,
+    as_text,
+    check_container,
+    examples,
+    layers_by_modality,
+    read_cells,
+)
 from scmomer.inference import Depth, Embeddings, Inference
 from scmomer.module import MODALITY_TYPES
 from scmomer.train import possible_stages
@@ -268,8 +275,9 @@ class ResultsMixin:
         if (columns < 0).any():
             unknown = names[columns < 0]
             msg = (
-                f"Expected features of the model's {to}, found {len(unknown)} that it does not "
-                f"have, such as {unknown[:3].tolist()}. Pass names in model.spec.features[{to!r}]."
+                f"Expected features of the model's {to} (such as {examples(self.spec.features[to])}"
+                f"), found {len(unknown)} that it does not have, such as "
+                f"{unknown[:3].tolist()}. Pass names in model.spec.features[{to!r}]."
             )
             raise KeyError(msg)
         return columns

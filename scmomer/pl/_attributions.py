@@ -12,6 +12,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
 
+from scmomer._checks import whole_number
 from scmomer.data import check_container
 from scmomer.pl._figure import finish, panels
 
@@ -72,6 +73,7 @@ def attributions(
     >>> scmomer.tl.attribute(rna, model, target=("atac", peak), groupby="cell_type")
     >>> scmomer.pl.attributions(rna, n_features=8)
     """
+    n_features = whole_number("n_features", n_features, " Pass 10, for example.")
     adata = _with_attributions(data, key)
     found = adata.uns[key]
     targets, names = list(found["targets"]), list(found["groups"])

@@ -11,7 +11,7 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from mudata import MuData
 
-from scmomer.data import display_name
+from scmomer.data import check_container, display_name
 from scmomer.pl._figure import finish, panels
 
 
@@ -20,7 +20,7 @@ def gene_variability(
     *,
     key: str = "gene_variability",
     n_genes: int = 15,
-    genes: Sequence[str] | None = None,
+    genes: str | Sequence[str] | None = None,
     ax: Axes | None = None,
     save: str | Path | None = None,
     show: bool | None = None,
@@ -36,7 +36,8 @@ def gene_variability(
     n_genes
         Most variable genes to name.
     genes
-        Genes to name and mark besides, for example housekeeping genes.
+        Genes to name and mark besides, for example housekeeping genes. Of repeated names the
+        first is shown.
     ax
         Axes to draw into; None creates a figure.
     save
@@ -53,12 +54,24 @@ def gene_variability(
     ------
     KeyError
         If there is no such result, or a gene is not in the data.
+    TypeError
+        If `data` is neither AnnData nor MuData.
+    ValueError
+        If no gene has a variability.
     """
+    check_container(data)
     table = _table(data, key)
+    genes = [genes] if isinstance(genes, str) else genes
     if genes is not None and (unknown := [g for g in genes if g not in table.index]):
         msg = f"Expected genes of the data, found {unknown}. Pass names in var_names."
         raise KeyError(msg)
     known = table[table["variability"].notna() & (table["detection"] > 0)]
+    if known.empty:
+        msg = (
+            f"Expected genes with a variability in varm[{key!r}], found none of {len(table)}. Run "
+            "scmomer.tl.gene_variability with a lower min_cells= or larger groups."
+        )
+        raise ValueError(msg)
     top = list(known.sort_values("variability", ascending=False).index[:n_genes])
     axes = panels(1, ax, (6.0, 4.2))
     _draw(axes[0], known, top, [g for g in genes or () if g in known.index])
@@ -69,8 +82,16 @@ def gene_variability(
 def _table(data: AnnData | MuData, key: str) -> pd.DataFrame:
     parts = data.mod.values() if isinstance(data, MuData) else [data]
     for part in parts:
-        if key in part.varm:
-            return part.varm[key]
+        if key not in part.varm:
+            continue
+        table = part.varm[key]
+        if isinstance(table, pd.DataFrame) and {"variability", "detection"} <= set(table):
+            return table[~table.index.duplicated()]
+        msg = (
+            f"Expected a table of scmomer.tl.gene_variability in varm[{key!r}], found "
+            f"{type(table).__name__}. Pass its key_added as key=."
+        )
+        raise KeyError(msg)
     msg = (
         f"Expected {key!r} in varm of {display_name(data)}, found "
         f"{sorted({k for part in parts for k in part.varm})}. Run scmomer.tl.gene_variability first."

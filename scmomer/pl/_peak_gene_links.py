@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mudata import MuData
 
 from scmomer._constants import LINKS_KEY
-from scmomer.data import examples
+from scmomer.data import check_container, examples
 from scmomer.pl._figure import finish, panels
 
 _NEEDED = ["peak", "gene", "group", "chrom", "start", "end", "tss", "strand", "score", "padj"]
@@ -69,6 +69,10 @@ def peak_gene_links(
     ------
     KeyError
         If there is no such table, gene or group, or the table lacks a column.
+    TypeError
+        If `data` is neither a container nor a table.
+    ValueError
+        If no gene or no group is given.
 
     Examples
     --------
@@ -76,7 +80,13 @@ def peak_gene_links(
     >>> scmomer.pl.peak_gene_links(mdata, "Gad1", groups=["Pvalb", "Oligo"])
     """
     links = _table(data, key)
-    genes = [gene] if isinstance(gene, str) else list(gene)
+    genes = [gene] if isinstance(gene, str) else [] if gene is None else list(gene)
+    if not genes or (groups is not None and not len(groups)):
+        msg = (
+            f"Expected genes and groups to show, found gene={gene!r} and groups={groups!r}. Pass "
+            "at least one, or None for all groups."
+        )
+        raise ValueError(msg)
     shown = {
         (name, group): rows
         for name in genes
@@ -95,6 +105,8 @@ def peak_gene_links(
 
 
 def _table(data: AnnData | MuData | pd.DataFrame, key: str) -> pd.DataFrame:
+    if not isinstance(data, pd.DataFrame):
+        check_container(data)
     if isinstance(data, pd.DataFrame):
         links = data
     elif key in data.uns:

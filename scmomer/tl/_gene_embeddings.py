@@ -71,9 +71,9 @@ def gene_embeddings(
         ``varm[key_added + "_n_cells"]``
             Cells that express the gene, ``(n_vars, 1)`` or ``(n_vars, n_groups)``. Not for
             ``"table"``.
-        ``uns["scmomer_gene_embeddings"]``
-            ``model_id``, ``source``, ``key``, and with `groupby` ``groupby`` and ``groups``, the
-            names in the order of the last axis.
+        ``uns["scmomer_gene_embeddings"][key_added]``
+            ``model_id``, ``source``, and with `groupby` ``groupby`` and ``groups``, the names in
+            the order of the last axis.
 
     Raises
     ------
@@ -125,14 +125,16 @@ def gene_embeddings(
     values = found.X if groupby is None else found.obsm["groups"]
     target.varm[key_added] = _rows_of(np.asarray(values, np.float32), rows)
     params: dict[str, Any] = {"groupby": groupby, "source": source, "key_added": key_added}
-    info = {"model_id": model.id, "source": source, "key": key_added}
+    info = {"model_id": model.id, "source": source}
+    target.varm.pop(f"{key_added}_n_cells", None)  # of a former call
     if source == "contextual":
         n_cells = found.obs[["n_cells"]] if groupby is None else found.obsm["n_cells"]
         counts = np.where(rows[:, None] < 0, 0, np.asarray(n_cells)[rows])
         target.varm[f"{key_added}_n_cells"] = counts
     if groupby is not None:
         info |= {"groupby": groupby, "groups": as_stored(found.uns["groups"])}
-    target.uns[KEYS.GENES_UNS] = info
+    others = target.uns.get(KEYS.GENES_UNS, {})
+    target.uns[KEYS.GENES_UNS] = {**others, key_added: info}
     record(data, model, "gene_embeddings", **params)
     return data if copy else None
 

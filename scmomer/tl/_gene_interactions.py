@@ -89,7 +89,7 @@ def gene_interactions(
     columns
         The columns of genes; None for the first two.
     label_key, fold_key
-        Columns of labels and folds.
+        Columns of labels and folds. Another name than ``"label"`` must exist.
     n_splits
         Parts of pairs (C1) or genes (C2, C3), each tested once. With 5, C3 tests about a
         twenty-fifth of all pairs in each split.
@@ -139,8 +139,8 @@ def gene_interactions(
     Warns
     -----
     UserWarning
-        If the test pairs of a given split are of several classes, or more than a twentieth of the
-        negative pairs cannot be drawn.
+        If the test pairs of a given split are of several classes, more than a twentieth of the
+        negative pairs cannot be drawn, or there are no labels but another column has 0 and 1.
 
     Notes
     -----

@@ -183,7 +183,7 @@ def _protocol(
     seed: int,
     n_jobs: int,
 ) -> Protocol:
-    kinds = [classifier] if isinstance(classifier, str) else list(classifier)
+    kinds = [classifier] if isinstance(classifier, str) else list(classifier or ())
     if not kinds or not set(kinds) <= {"logistic", "forest"}:
         msg = f"Expected classifier to be 'logistic' or 'forest', or both, found {classifier!r}. Pass one of these."
         raise ValueError(msg)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from scmomer.data import Layers, check_container, codes, get_categories, obs_column
+from scmomer._checks import whole_number
+from scmomer.data import Layers, as_text, check_container, codes, get_categories, obs_column
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.genes import combine, equal_cells, variability
 from scmomer.tl._copy import Container, own
@@ -18,6 +19,8 @@ from scmomer.tl._gene_embeddings import rna_of
 from scmomer.tl._record import record
 
 logger = logging.getLogger(__name__)
+
+_SHOWN = 10  # groups in a message
 
 
 def gene_variability(
@@ -107,8 +110,18 @@ def gene_variability(
     model = resolve_model(model)
     check_container(data)
     rna_of(data, model)
+    min_cells, min_group = (
+        whole_number("min_cells", min_cells),
+        whole_number("min_group", min_group),
+    )
     if min_cells < 2:
         msg = f"Expected min_cells of at least 2, found {min_cells}. One cell has no variance."
+        raise ValueError(msg)
+    if max_cells is not None and max_cells < min_cells:
+        msg = (
+            f"Expected max_cells of at least min_cells={min_cells}, found {max_cells}. Raise it, "
+            "or pass None for as many as the smallest group has."
+        )
         raise ValueError(msg)
     column = obs_column(data, groupby, "groupby=").reindex(data.obs_names)
     names = get_categories(column)
@@ -124,10 +137,12 @@ def gene_variability(
         logger.info("Groups of fewer than %d cells are left out: %s.", min_group, small)
     parts, detection = [], []
     for cells in draws:
-        labels = pd.Categorical.from_codes(groups[cells], names)
+        drawn = np.full(data.n_obs, -1)
+        drawn[cells] = groups[cells]
+        labels = pd.Categorical.from_codes(drawn, names)
         found = model.get_gene_embeddings(
             data,
-            groupby=pd.Series(labels, index=data.obs_names[cells]),
+            groupby=pd.Series(labels, index=data.obs_names),
             indices=cells,
             batch_size=batch_size,
             enable_progress_bar=enable_progress_bar,
@@ -166,11 +181,13 @@ def gene_variability(
 
 
 def _raise_few(column: pd.Series, groupby: str, batch_key: str | None, min_group: int) -> NoReturn:
-    within, remedy = "", ""
+    within, remedy, sizes = "", "", column.map(as_text, na_action="ignore").value_counts()
+    shown = ", ".join(f"{name!r} {n}" for name, n in sizes.iloc[:_SHOWN].items()) or "none"
+    more = f" and {len(sizes) - _SHOWN} smaller ones" if len(sizes) > _SHOWN else ""
     if batch_key is not None:
         within, remedy = f" within a batch of {batch_key!r}", ", leave out batch_key="
     msg = (
         f"Expected at least 2 groups of {min_group} cells in {groupby!r}{within}, found "
-        f"{column.value_counts().to_dict()} cells in all. Lower min_group={remedy} or merge groups."
+        f"{shown}{more}, counting all cells. Lower min_group={remedy} or merge groups."
     )
     raise ValueError(msg)

@@ -16,6 +16,7 @@ from scmomer._constants import LINKS_KEY
 from scmomer.data import (
     GeneSource,
     Layers,
+    as_text,
     check_chromosomes,
     check_container,
     examples,
@@ -216,7 +217,13 @@ def peak_gene_links(
     places = _locate(cells, genes, distance)
     asked = _asked(cells, places, gene_names, peaks)
     options = LinkOptions(
-        distance, null, n_background, min_cells, adjust_depth, block_correlation, random_state
+        int(distance),
+        null,
+        int(n_background),
+        min_cells,
+        adjust_depth,
+        block_correlation,
+        random_state,
     )
     groups = list(_groups(data, groupby, pooled))
     found = [activity(cells, chosen, of_cell, adjust_depth) for _, chosen, of_cell in groups]
@@ -253,8 +260,11 @@ def _check_options(
         ("n_background", n_background, 20),
         ("min_cells", min_cells, 1),
     ):
-        if not value >= lowest:
-            msg = f"Expected {name}= of at least {lowest}, found {value}. Raise it."
+        number = isinstance(value, int | float | np.number) and np.isfinite(value)
+        if not number or value < lowest or value != int(value):
+            msg = (
+                f"Expected {name}= of at least {lowest}, a whole number, found {value!r}. Pass one."
+            )
             raise ValueError(msg)
     if not 0 < block_correlation <= 1:
         msg = (
@@ -370,7 +380,7 @@ def _groups(
         return
     for code in large:
         chosen = codes == code
-        yield str(column.cat.categories[code]), chosen, np.ones((int(chosen.sum()), 1))
+        yield as_text(column.cat.categories[code]), chosen, np.ones((int(chosen.sum()), 1))
 
 
 def _report(table: pd.DataFrame, null: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ def write_bedpe(links: pd.DataFrame, path: str | Path) -> None:
     links
         Rows of :func:`peak_gene_links`, for example those with a low ``padj``.
     path
-        File to write, such as ``links.bedpe``.
+        File to write, such as ``links.bedpe``; with ``.gz`` it is compressed.
 
     Raises
     ------
     KeyError
         If a column is missing.
+    TypeError
+        If `links` is no DataFrame.
 
     Notes
     -----
@@ -36,6 +39,12 @@ def write_bedpe(links: pd.DataFrame, path: str | Path) -> None:
     >>> links = mdata.uns["scmomer_links"]
     >>> scmomer.tl.write_bedpe(links[links["padj"] < 0.05], "links.bedpe")
     """
+    if not isinstance(links, pd.DataFrame):
+        msg = (
+            f"Expected a table of links, found {type(links).__name__}. Pass "
+            "`mdata.uns['scmomer_links']`, or rows of it."
+        )
+        raise TypeError(msg)
     if absent := [column for column in _NEEDED if column not in links]:
         msg = (
             f"Expected columns {_NEEDED}, found {list(links.columns)}, without {absent}. Pass rows "
@@ -61,6 +70,7 @@ def write_bedpe(links: pd.DataFrame, path: str | Path) -> None:
         }
     )
     header = "#" + "\t".join(lines.columns) + "\n"
-    with Path(path).open("w") as file:
+    path = Path(path)
+    with gzip.open(path, "wt") if path.suffix == ".gz" else path.open("w") as file:
         file.write(header)
         lines.to_csv(file, sep="\t", header=False, index=False, lineterminator="\n")

@@ -104,6 +104,20 @@ def test_genes_of_a_gtf_file(tmp_path, zipped):
     expect(by_id, ["2", "chr1"], [10, 20], [110, 220], [-1, 1], [0, 1])
 
 
+def test_content_not_the_name_tells_whether_a_file_is_zipped(tmp_path):
+    (tmp_path / "a.gtf.gz").write_text(GTF)
+    (tmp_path / "a.gtf").write_bytes(gzip.compress(GTF.encode()))
+    one, other = (read_gtf(tmp_path / name) for name in ("a.gtf.gz", "a.gtf"))
+    assert len(one) == 2 and one.equals(other)
+
+
+def test_other_encodings_in_notes_do_no_harm(tmp_path):
+    (tmp_path / "a.gtf").write_bytes(
+        GTF.replace("gene_id", 'note "\xe9"; gene_id').encode("latin-1")
+    )
+    assert read_gtf(tmp_path / "a.gtf")["gene_id"].tolist() == ["ENSG01.3", "ENSG03.1"]
+
+
 def test_genes_of_a_gff_file(tmp_path):
     (tmp_path / "genes.gff3").write_text(GFF)
     table = read_gtf(tmp_path / "genes.gff3")
@@ -114,6 +128,11 @@ def test_genes_of_a_gff_file(tmp_path):
 def test_what_cannot_be_read_is_refused(tmp_path, refuses):
     with refuses(FileNotFoundError, "GTF or GFF", "none.gtf", "genes="):
         gene_positions(NAMES, tmp_path / "none.gtf")
+    with refuses(FileNotFoundError, "GTF or GFF", "genes="):
+        gene_positions(NAMES, tmp_path)
+    (tmp_path / "cut.gtf.gz").write_bytes(gzip.compress(GTF.encode())[:-20])
+    with refuses(ValueError, "complete gzip file", "cut.gtf.gz", "Download"):
+        gene_positions(NAMES, tmp_path / "cut.gtf.gz")
     (tmp_path / "no.gtf").write_text(GTF.replace("\tgene\t", "\tCDS\t"))
     with refuses(ValueError, "feature 'gene'", "no.gtf", "found none", "DataFrame"):
         gene_positions(NAMES, tmp_path / "no.gtf")

@@ -79,3 +79,5 @@ def test_it_says_what_is_wrong(adata, refuses):
         both = MuData({"rna": adata, "atac": adata.copy()})
     with refuses(ValueError, "one modality", "mdata['atac']"):
         attributions(both)
+    with refuses(ValueError, "n_features of at least 1", "found -1"):
+        attributions(adata, n_features=-1)

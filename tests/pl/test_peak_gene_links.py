@@ -93,3 +93,8 @@ def test_what_is_absent_is_refused(links, refuses):
         import matplotlib.pyplot as plt
 
         peak_gene_links(links, "A", ax=plt.figure().add_subplot())
+    for wrong in ({"gene": []}, {"gene": None}, {"gene": "A", "groups": []}):
+        with refuses(ValueError, "genes and groups to show", "at least one"):
+            peak_gene_links(links, **wrong)
+    with refuses(TypeError, "AnnData or a MuData", "str"):
+        peak_gene_links("links", "A")

@@ -187,7 +187,15 @@ def test_without_captum_it_says_how_to_install_it(trained, mdata, monkeypatch, r
 
 def test_it_says_what_is_wrong(trained, trained_rna, mdata, peaks, refuses):
     rna, good = mdata["rna"].copy(), ("atac", peaks[0])
-    for bad in (peaks[0], ("atac", []), ("genes", "a"), ("atac",), None):
+    for bad in (
+        peaks[0],
+        ("atac", []),
+        ("genes", "a"),
+        ("atac",),
+        ("atac", None),
+        ("rna", {"a"}),
+        None,
+    ):
         with refuses(ValueError, "('rna', gene)", repr(bad)):
             attribute(rna, trained, target=bad)
     with refuses(ValueError, "'zero' or 'group_mean'", "'mean'"):
@@ -198,7 +206,7 @@ def test_it_says_what_is_wrong(trained, trained_rna, mdata, peaks, refuses):
         attribute(rna, trained, target=good, n_steps=0)
     with refuses(ValueError, "source=", "['rna']", "'atac'"):
         attribute(rna, trained, target=good, source="atac")
-    with refuses(KeyError, "spec.features['atac']", "chr9:1-2"):
+    with refuses(KeyError, "spec.features['atac']", "chr9:1-2", "such as 'chr1:"):
         attribute(rna, trained, target=("atac", "chr9:1-2"))
     with refuses(KeyError, "'nothing'", "groupby="):
         attribute(rna, trained, target=good, groupby="nothing")

@@ -11,6 +11,7 @@ import pytest
 import scanpy as sc
 from mudata import MuData
 
+from scmomer.tasks.genes import read_embeddings
 from scmomer.tl import gene_embeddings
 
 
@@ -35,7 +36,7 @@ def test_embeddings_of_genes_are_written(trained, data, unchanged):
     assert np.array_equal(found.varm["X_scmomer"], expected.X, equal_nan=True)
     assert np.array_equal(found.varm["X_scmomer_n_cells"][:, 0], expected.obs["n_cells"])
     info = found.uns["scmomer_gene_embeddings"]
-    assert info == {"model_id": trained.id, "source": "contextual", "key": "X_scmomer"}
+    assert info == {"X_scmomer": {"model_id": trained.id, "source": "contextual"}}
     assert data.uns["scmomer"]["gene_embeddings"]["model_id"] == trained.id
 
 
@@ -66,11 +67,25 @@ def test_several_groups_go_into_one_array_whatever_their_names(trained, rna, tmp
     rna.obs["layer"] = pd.Categorical(np.where(np.arange(120) % 2, "L2/3", "L5/6: IT"))
     gene_embeddings(rna, trained, groupby="layer", key_added="G", **QUIET)
     assert rna.varm["G"].shape == (60, 8, 2) and rna.varm["G_n_cells"].shape == (60, 2)
-    assert list(rna.uns["scmomer_gene_embeddings"]["groups"]) == ["L2/3", "L5/6: IT"]
+    assert list(rna.uns["scmomer_gene_embeddings"]["G"]["groups"]) == ["L2/3", "L5/6: IT"]
     rna.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     assert np.array_equal(again.varm["G"], rna.varm["G"], equal_nan=True)
-    assert list(again.uns["scmomer_gene_embeddings"]["groups"]) == ["L2/3", "L5/6: IT"]
+    assert list(again.uns["scmomer_gene_embeddings"]["G"]["groups"]) == ["L2/3", "L5/6: IT"]
+
+
+def test_each_key_has_its_own_groups(trained, rna, refuses):
+    rna.obs["reversed"] = rna.obs["cell_type"].map(
+        {"type1": "d", "type2": "c", "type3": "b", "type4": "a"}
+    )
+    gene_embeddings(rna, trained, groupby="cell_type", **QUIET)
+    gene_embeddings(rna, trained, groupby="reversed", key_added="other", **QUIET)
+    one, other = (
+        read_embeddings(rna, key, group) for key, group in (("X_scmomer", "type1"), ("other", "d"))
+    )
+    assert np.array_equal(one.vectors, other.vectors)
+    with refuses(ValueError, "['type1', 'type2', 'type3', 'type4']", "'a'"):
+        read_embeddings(rna, "X_scmomer", "a")
 
 
 def test_genes_never_observed_are_nan_and_counted(trained, rna, caplog):
@@ -112,6 +127,12 @@ def test_an_mlp_has_input_weights_but_no_tokens(mdata, make_model, train, refuse
     assert np.array_equal(table.X, model.module.rna.encoder.first.detach().numpy())
     with refuses(ValueError, "rna_encoder='mlp'", "rna_encoder='performer'", "source='table'"):
         gene_embeddings(mdata["rna"], model)
+
+
+def test_counts_of_a_former_call_do_not_stay(trained, rna):
+    gene_embeddings(rna, trained, groupby="cell_type", enable_progress_bar=False)
+    gene_embeddings(rna, trained, source="table", enable_progress_bar=False)
+    assert list(rna.varm) == ["X_scmomer"]
 
 
 def test_a_copy_leaves_the_data_alone(trained, rna):
@@ -173,6 +194,13 @@ def test_wrong_options(trained, rna, refuses):
     rna.obs["empty"] = np.nan
     with refuses(ValueError, "groups of cells in 'empty'"):
         gene_embeddings(rna, trained, groupby="empty")
+    labels = rna.obs["cell_type"].to_numpy()
+    with refuses(ValueError, "names of cells as its index", "'0', '1', '2'", "set_axis"):
+        trained.get_gene_embeddings(rna, groupby=pd.Series(labels))
+    with refuses(ValueError, "one label for each cell", "120 repeated", "duplicated()"):
+        trained.get_gene_embeddings(rna, groupby=pd.concat([rna.obs["cell_type"]] * 2))
+    with refuses(TypeError, "found ndarray", "pandas.Series(labels, index=adata.obs_names)"):
+        trained.get_gene_embeddings(rna, groupby=labels)
 
 
 def test_a_model_or_data_without_genes(trained, trained_atac, mdata, refuses):

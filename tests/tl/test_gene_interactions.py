@@ -155,6 +155,11 @@ def test_new_pairs_and_new_genes_are_scored(embeddings, pairs):
     assert scores[new.label == 1].mean() > scores[new.label == 0].mean() + 0.2
 
 
+def test_no_pairs_have_no_prediction(embeddings, pairs):
+    found = gene_interactions(embeddings, pairs, split="c1", controls=False, **FAST)
+    assert found.predict(pairs.iloc[:0]).shape == (0,)
+
+
 def test_predict_takes_other_columns_and_needs_the_same_length(embeddings, pairs, refuses):
     found = gene_interactions(embeddings, pairs, **FAST)
     other = pairs.rename(columns={"a": "x", "b": "y"}).assign(first="text")[["first", "x", "y"]]

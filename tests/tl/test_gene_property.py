@@ -217,3 +217,13 @@ def test_bad_input_is_refused(embeddings, labels, refuses):
         gene_property(embeddings, labels, groups=pd.Series("all", index=NAMES), cv=2, repeats=1)
     with refuses(ValueError, "both classes in some fold", "groups are too large"):
         gene_property(embeddings, labels, groups=labels.map(str), cv=2, repeats=1)
+    with refuses(TypeError, "opponents as a dict", "DataFrame"):
+        gene_property(embeddings, labels, opponents=embeddings)
+    with refuses(TypeError, "found ndarray", "pandas.DataFrame(array, index=genes)"):
+        gene_property(embeddings.to_numpy(), labels)
+    with refuses(TypeError, "found ndarray", "pandas.Series(labels, index=genes)"):
+        gene_property(embeddings, labels.to_numpy())
+    with refuses(TypeError, "groups", "list", "pandas.Series(groups, index=genes)"):
+        gene_property(embeddings, labels, groups=["a"] * N)
+    with refuses(ValueError, "classifier", "None"):
+        gene_property(embeddings, labels, classifier=None)

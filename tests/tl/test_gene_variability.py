@@ -65,6 +65,14 @@ def test_the_draw_repeats(trained, rna):
     assert rna.varm["a"].equals(rna.varm["b"]) and not rna.varm["a"].equals(rna.varm["c"])
 
 
+def test_names_of_cells_may_repeat(trained, rna):
+    options = {"max_cells": 20, **QUIET}
+    expected = gene_variability(rna, "cell_type", trained, copy=True, **options)
+    rna.obs_names = np.repeat(rna.obs_names[::2], 2)
+    gene_variability(rna, "cell_type", trained, **options)
+    assert rna.varm["gene_variability"].equals(expected.varm["gene_variability"])
+
+
 def test_small_groups_are_left_out_and_named(trained, rna, caplog):
     rna.obs["some"] = np.where(np.arange(120) < 10, "rare", rna.obs["cell_type"].astype(str))
     with caplog.at_level(logging.INFO, logger="scmomer"):
@@ -98,6 +106,14 @@ def test_wrong_input(trained, rna, refuses):
         gene_variability(rna, "cell_type", trained, batch_key="batch", min_group=50)
     with refuses(ValueError, "min_cells of at least 2"):
         gene_variability(rna, "cell_type", trained, min_cells=1)
+    for name in ("min_cells", "min_group"):
+        with refuses(ValueError, f"{name} of at least 1, a whole number", "'5'"):
+            gene_variability(rna, "cell_type", trained, **{name: "5"})
+    with refuses(ValueError, "max_cells of at least min_cells=5", "found 4"):
+        gene_variability(rna, "cell_type", trained, max_cells=4)
+    rna.obs["number"] = np.arange(rna.n_obs) / 7
+    with refuses(ValueError, "'0' 1", f"and {rna.n_obs - 10} smaller ones"):
+        gene_variability(rna, "number", trained)
     with refuses(KeyError, "'nothing'"):
         gene_variability(rna, "nothing", trained)
 
@@ -115,3 +131,19 @@ def test_the_plot_names_genes(trained, rna, refuses):
         pl.gene_variability(rna, key="other")
     with refuses(KeyError, "genes of the data", "['GATA1']"):
         pl.gene_variability(rna, genes=["GATA1"])
+    with refuses(TypeError, "AnnData or a MuData", "DataFrame"):
+        pl.gene_variability(table)
+    rna.varm["vectors"] = np.zeros((rna.n_vars, 3))
+    with refuses(KeyError, "a table of scmomer.tl.gene_variability", "ndarray", "key="):
+        pl.gene_variability(rna, key="vectors")
+    rna.varm["empty"] = table * np.nan
+    with refuses(ValueError, "genes with a variability", f"none of {rna.n_vars}"):
+        pl.gene_variability(rna, key="empty")
+
+
+def test_the_plot_takes_one_name_and_repeated_names(trained, rna):
+    gene_variability(rna, "cell_type", trained, **QUIET)
+    names = [rna.var_names[1], *rna.var_names[1:]]
+    rna.var_names = names
+    ax = pl.gene_variability(rna, n_genes=rna.n_vars, genes=names[5], show=False)
+    assert sorted(t.get_text() for t in ax.texts) == sorted([*set(names), names[5]])

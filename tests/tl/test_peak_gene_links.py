@@ -117,6 +117,12 @@ def test_pooled_removes_differences_between_groups(trained):
     assert size[False] > 0.8 and size[True] < 0.5 * size[False]
 
 
+def test_numbers_of_groups_stay_whole_beside_missing_ones(mdata, trained):
+    mdata.obs["cluster"] = np.where(np.arange(120) < 10, np.nan, 1.0)
+    found = links(mdata, trained, groupby="cluster", distance=20_000.0)
+    assert set(found["group"]) == {"1"} and found["distance"].abs().max() <= 20_000
+
+
 def test_small_groups_are_named(mdata, trained, refuses):
     mdata.obs["size"] = np.where(np.arange(120) < 100, "large", "small/er")
     with pytest.warns(UserWarning, match="1 groups of 'size' .* fewer than 50 .*'small/er'"):
@@ -208,6 +214,9 @@ def test_wrong_options_are_refused(mdata, trained, refuses):
     for name, value in (("distance", 0), ("n_background", 5), ("min_cells", 0)):
         with refuses(ValueError, f"{name}= of at least", f"found {value}"):
             tl.peak_gene_links(mdata, trained, **{name: value})
+    for value in ("500kb", 20.5, float("inf")):
+        with refuses(ValueError, "a whole number", f"found {value!r}"):
+            tl.peak_gene_links(mdata, trained, n_background=value)
     with refuses(ValueError, "block_correlation=", "found 2"):
         tl.peak_gene_links(mdata, trained, block_correlation=2)
     for name in ("null", "method"):

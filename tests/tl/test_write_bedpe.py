@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pandas as pd
 
 from scmomer import tl
@@ -41,3 +43,15 @@ def test_links_of_data_are_written(mdata, trained, tmp_path):
 def test_a_table_without_places_is_refused(tmp_path, refuses):
     with refuses(KeyError, "'tss'", "without ['tss']", "scmomer_links"):
         tl.write_bedpe(LINKS.drop(columns="tss"), tmp_path / "no.bedpe")
+
+
+def test_a_name_with_gz_is_compressed(tmp_path):
+    tl.write_bedpe(LINKS, tmp_path / "a.bedpe")
+    tl.write_bedpe(LINKS, tmp_path / "a.bedpe.gz")
+    text = gzip.decompress((tmp_path / "a.bedpe.gz").read_bytes()).decode()
+    assert text == (tmp_path / "a.bedpe").read_text()
+
+
+def test_a_container_is_refused(mdata, refuses):
+    with refuses(TypeError, "table of links", "MuData", "scmomer_links"):
+        tl.write_bedpe(mdata, "never.bedpe")

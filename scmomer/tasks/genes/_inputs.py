@@ -85,7 +85,8 @@ def read_embeddings(
     elif not isinstance(embeddings, AnnData):
         msg = (
             f"Expected {where} to be a DataFrame or an AnnData of genes x dim, or cells with "
-            f"varm[{key!r}], found {type(embeddings).__name__}."
+            f"varm[{key!r}], found {type(embeddings).__name__}. An array becomes one by "
+            "`pandas.DataFrame(array, index=genes)`."
         )
         raise TypeError(msg)
     elif key in embeddings.varm:
@@ -135,7 +136,8 @@ def _of_cells(adata: AnnData, where: str, key: str, group: str | None) -> GeneVe
         )
         raise KeyError(msg)
     values = np.asarray(adata.varm[key])
-    groups = [str(g) for g in adata.uns.get(KEYS.GENES_UNS, {}).get("groups", [])]
+    info = adata.uns.get(KEYS.GENES_UNS, {}).get(key, {})
+    groups = [str(g) for g in info.get("groups", [])]
     if values.ndim == 3:
         groups = groups or [str(i) for i in range(values.shape[2])]
         if group is None or str(group) not in groups:

@@ -63,6 +63,9 @@ def match_names(
     ValueError
         If one side has Ensembl ids and the other has not, or too many names are unknown.
     """
+    if not len(found):
+        msg = f"Expected names of genes in {what}, found none. Pass some."
+        raise ValueError(msg)
     matrix = _match(found, genes.names, tables)
     known = np.diff(matrix.indptr) > 0
     n_unknown = int((~known).sum())

@@ -41,6 +41,12 @@ def shared_genes(
     tuple
         The embedding of the shared genes, and for each opponent an array ``(n_shared, dim)``.
     """
+    if opponents is not None and not isinstance(opponents, Mapping):
+        msg = (
+            f"Expected opponents as a dict from names to embeddings, found "
+            f"{type(opponents).__name__}. Pass `opponents={{'other': table}}`."
+        )
+        raise TypeError(msg)
     if not opponents:
         return genes, {}
     if wrong := [name for name in opponents if name in RESERVED]:

@@ -83,7 +83,7 @@ def test_genes_without_a_vector_are_left_out_and_counted(caplog):
 
 def test_groups_are_chosen_by_name(refuses):
     adata = cells(np.stack([VECTORS, VECTORS + 100], axis=2))
-    adata.uns["scmomer_gene_embeddings"] = {"groups": ["L2/3", "Astro"]}
+    adata.uns["scmomer_gene_embeddings"] = {"X_scmomer": {"groups": ["L2/3", "Astro"]}}
     assert np.array_equal(read(adata, "Astro").vectors, VECTORS + 100)
     with refuses(ValueError, "group=", "['L2/3', 'Astro']", "Pass group='L2/3'"):
         read(adata)

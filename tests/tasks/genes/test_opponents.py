@@ -21,7 +21,7 @@ def test_the_group_is_that_of_opponents_with_groups(genes, table):
     cells = AnnData(np.ones((2, 120), np.float32))
     cells.var_names = table.index
     cells.varm["X_scmomer"] = np.stack([table.to_numpy(), -table.to_numpy()], axis=2)
-    cells.uns["scmomer_gene_embeddings"] = {"groups": ["A", "B"]}
+    cells.uns["scmomer_gene_embeddings"] = {"X_scmomer": {"groups": ["A", "B"]}}
     opponents = {"cells": cells, "table": table}
     _, found = shared_genes(genes, opponents, NameTables(), "X_scmomer", "B")
     assert np.allclose(found["cells"], -found["table"])

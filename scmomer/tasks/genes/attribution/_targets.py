@@ -45,8 +45,9 @@ class Target:
         """Return ``(kind, name)`` or ``(kind, names)`` as a target."""
         right = isinstance(target, tuple | list) and len(target) == 2 and target[0] in _KINDS
         names: Any = target[1] if right else None
-        single = right and (isinstance(names, str) or np.ndim(names) == 0)
-        every = (names,) if single else tuple(() if names is None else names)
+        single = right and (isinstance(names, str) or (names is not None and np.isscalar(names)))
+        listed = right and not single and np.ndim(names) == 1
+        every = (names,) if single else tuple(names) if listed else ()
         if not every:
             msg = (
                 "Expected target=('atac', peak), ('protein', name), ('rna', gene), ('obs', label), "

@@ -93,6 +93,8 @@ class GeneInteractions:
             )
             raise ValueError(msg)
         sides = gene_columns(pairs, columns)
+        if pairs.empty:
+            return pd.Series(np.empty(0), index=pairs.index, name="interaction")
         names = pd.Index(pd.unique(np.concatenate([sides["a"], sides["b"]])))
         rows, found = match_names(names, genes, self.tables, "pairs", strict=False)
         position = np.full(len(names), -1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from scmomer.data import examples
+from scmomer.data import examples, warn
 from scmomer.tasks.genes._inputs import GeneVectors
 from scmomer.tasks.genes._names import NameTables, match_names
 
@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _FOLDS = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "dev": 1, "test": 2}
 TRAIN, TEST = 0, 2
+_DEFAULT_LABEL = "label"  # the only name that may be absent
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,10 @@ def gene_columns(
     chosen = [c for c in pairs.columns if c not in (label_key, fold_key, "label", "fold")][:2]
     if columns is not None:
         chosen = list(columns)
-    if len(chosen) != 2 or not set(chosen) <= set(pairs.columns):
+    if repeated := pairs.columns[pairs.columns.duplicated()].unique().tolist():
+        msg = f"Expected unique names of columns in pairs, found {repeated} twice. Rename them."
+        raise ValueError(msg)
+    if len(set(chosen)) != 2 or not set(chosen) <= set(pairs.columns):
         msg = (
             f"Expected two columns of genes in pairs, found {list(pairs.columns)}"
             f"{'' if columns is None else f' without {chosen}'}. Pass them as columns=."
@@ -130,6 +134,17 @@ def gene_columns(
 
 def _labels(pairs: pd.DataFrame, label_key: str) -> np.ndarray:
     if label_key not in pairs:
+        if label_key != _DEFAULT_LABEL:
+            msg = (
+                f"Expected a column {label_key!r} in pairs, found {list(pairs.columns)}. Pass the "
+                "name of the labels as label_key=, or leave it out if all pairs are positive."
+            )
+            raise KeyError(msg)
+        if alike := [c for c in pairs.columns if c != "fold" and _is_binary(pairs[c])]:
+            warn(
+                f"All pairs are taken as positive, as there is no column {label_key!r}. If the "
+                f"labels are in {alike[0]!r}, pass label_key={alike[0]!r}."
+            )
         return np.ones(len(pairs), bool)
     labels = pairs[label_key]
     if not labels.isin([0, 1]).all():
@@ -140,6 +155,11 @@ def _labels(pairs: pd.DataFrame, label_key: str) -> np.ndarray:
         )
         raise ValueError(msg)
     return labels.astype(bool).to_numpy()
+
+
+def _is_binary(column: pd.Series) -> bool:
+    """Whether a column has both 0 and 1 and nothing else."""
+    return column.nunique(dropna=False) == 2 and bool(column.isin([0, 1]).all())
 
 
 def _folds(pairs: pd.DataFrame, fold_key: str | None) -> tuple[np.ndarray, bool]:
@@ -156,8 +176,16 @@ def _folds(pairs: pd.DataFrame, fold_key: str | None) -> tuple[np.ndarray, bool]
         n = int(pairs[fold_key].isna().sum())
         msg = f"Expected a fold for each pair in pairs[{fold_key!r}], found {n} missing. Drop these pairs."
         raise ValueError(msg)
-    lower = pairs[fold_key].astype(str).str.lower()
-    if lower.isin(_FOLDS).all():
+    lower = pairs[fold_key].astype(str).str.strip().str.lower()
+    named = lower.isin(_FOLDS)
+    alike = named | lower.str.startswith(("train", "valid", "test"))
+    if alike.any() and not named.all():  # as folds in turn, training pairs would be tested
+        msg = (
+            "Expected folds train, valid and test, or other names of folds that are tested in "
+            f"turn, in pairs[{fold_key!r}], found {sorted(lower.unique())[:5]}. Rename them."
+        )
+        raise ValueError(msg)
+    if named.all():
         numbers = lower.map(_FOLDS).to_numpy(int)
         if not {TRAIN, TEST} <= set(numbers):
             msg = (

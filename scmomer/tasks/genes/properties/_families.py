@@ -44,6 +44,12 @@ def read_groups(
             )
             raise ValueError(msg)
         return families(genes.names)
+    if not isinstance(groups, pd.Series | Mapping):
+        msg = (
+            f"Expected groups to be 'family', or a Series or dict from gene to group, found "
+            f"{type(groups).__name__}. Run `groups = pandas.Series(groups, index=genes)`."
+        )
+        raise TypeError(msg)
     named = pd.Series(groups, dtype=object)
     named = named[named.notna()].astype(str)
     unique = named.index.astype(str).drop_duplicates()

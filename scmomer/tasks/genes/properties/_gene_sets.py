@@ -39,7 +39,7 @@ def read_gene_sets(sets: GeneSets, argument: str) -> dict[str, list[str]]:
 
 
 def _read_gmt(path: Path, argument: str) -> dict[str, list[str]]:
-    if not path.exists():
+    if not path.is_file():
         msg = f"There is no file {str(path)!r} ({argument}). Pass the path of a GMT file."
         raise FileNotFoundError(msg)
     raw = path.read_bytes()

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 Labels: TypeAlias = pd.Series | pd.DataFrame | Mapping[str, Any] | str | Path
 Background: TypeAlias = Literal["terms", "embedding"] | Collection[str]
 MIN_GENES = 10  # of each class
+_MOST = 0.5  # share of a column that are names of genes
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def read_tasks(
 ) -> list[Task]:
     """Return the tasks in `labels`, as described in :func:`scmomer.tl.gene_property`."""
     if isinstance(labels, pd.DataFrame):
+        _check_table(labels, genes)
         return [
             _task(str(name), column, genes, tables, positive, f"labels[{name!r}]")
             for name, column in labels.items()
@@ -66,7 +68,8 @@ def read_tasks(
     if not isinstance(labels, Mapping):
         msg = (
             "Expected labels to be a Series or dict from genes to two classes, a DataFrame, a dict "
-            f"of several, or a GMT file, found {type(labels).__name__}. For a list of positive "
+            f"of several, or a GMT file, found {type(labels).__name__}. Labels in the order of "
+            "genes become one by `pandas.Series(labels, index=genes)`; for a list of positive "
             "genes, pass `{'name': genes}` and background='embedding'."
         )
         raise TypeError(msg)
@@ -79,6 +82,20 @@ def read_tasks(
     if all(isinstance(v, Collection) and not isinstance(v, str) for v in values) and values:
         return _terms(read_gene_sets(labels, "labels"), genes, tables, background)
     return [_task("label", pd.Series(labels, dtype=object), genes, tables, positive)]
+
+
+def _check_table(labels: pd.DataFrame, genes: GeneVectors) -> None:
+    """Raise if a table has no labels, or its genes in a column."""
+    if labels.empty:
+        msg = f"Expected labels of genes, found a DataFrame of shape {labels.shape}. Pass another."
+        raise ValueError(msg)
+    named = [c for c, x in labels.items() if x.astype(str).isin(genes.names).mean() > _MOST]
+    if named and not labels.index.astype(str).isin(genes.names).any():
+        msg = (
+            f"Expected names of genes in labels.index, found {examples(labels.index.astype(str))} "
+            f"there and genes in a column. Run `labels = labels.set_index({named[0]!r})`."
+        )
+        raise ValueError(msg)
 
 
 def enough(tasks: list[Task]) -> list[Task]:
@@ -133,9 +150,9 @@ def _task(
 
 def _two_classes(labels: pd.Series, name: str, positive: object, where: str) -> np.ndarray:
     """Return True for the positive class, ``(n_labels,)``."""
-    classes = sorted(labels.unique(), key=lambda value: (str(type(value)), value))
+    classes = sorted(labels.unique().tolist(), key=lambda value: (str(type(value)), value))
     if len(classes) != 2:
-        shown = np.asarray(classes[:5], dtype=object).tolist()
+        shown = classes[:5]
         line = f"{where} = pandas.Series({where}).loc[lambda x: x.isin({shown[:2]})]"
         msg = f"Expected two classes in labels ({name}), found {len(classes)}: {shown}. " + (
             f"Choose two, such as `{line}`." if len(classes) > 2 else "Label genes of both classes."

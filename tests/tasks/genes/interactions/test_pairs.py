@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,9 @@ import pytest
 from scmomer.tasks.genes import NameTables, read_pairs
 
 
-def read(pairs, genes, fold_key=None, columns=None, **tables):
+def read(pairs, genes, fold_key=None, columns=None, label_key="label", **tables):
     return read_pairs(
-        pairs, genes, NameTables(**tables), columns=columns, label_key="label", fold_key=fold_key
+        pairs, genes, NameTables(**tables), columns=columns, label_key=label_key, fold_key=fold_key
     )
 
 
@@ -114,3 +115,30 @@ def test_wrong_tables_are_refused(genes, refuses):
         read(good.assign(fold=np.nan), genes, fold_key="fold")
     with pytest.raises(ValueError, match="pairs of two genes"):
         read(frame(("GENE1", "GENE1", 1)), genes)
+    with refuses(KeyError, "column 'y'", "['a', 'b', 'label']", "label_key="):
+        read(good, genes, label_key="y")
+    with refuses(ValueError, "unique names of columns", "['a']"):
+        read(good.set_axis(["a", "a", "label"], axis=1), genes)
+    with refuses(KeyError, "two columns of genes", "['a', 'a']"):
+        read(good, genes, columns=["a", "a"])
+    with refuses(ValueError, "names of genes in pairs", "none"):
+        read(good.iloc[:0], genes)
+
+
+@pytest.mark.parametrize("other", ["holdout", "test_set", "1"])
+def test_training_pairs_are_never_a_fold_to_test(genes, refuses, other):
+    two = frame(("GENE1", "GENE2"), ("GENE1", "GENE3")).assign(fold=["train", other])
+    with refuses(ValueError, "folds train, valid and test", f"{other!r}", "Rename"):
+        read(two, genes, fold_key="fold")
+    spaced = read(two.assign(fold=[" Train", "TEST "]), genes, fold_key="fold")
+    assert spaced.named_folds and sorted(spaced.fold) == [0, 2]
+
+
+def test_labels_under_another_name_are_noticed(genes):
+    two = frame(("GENE1", "GENE2", 1), ("GENE1", "GENE3", 0)).rename(columns={"label": "y"})
+    with pytest.warns(UserWarning, match="no column 'label'.*label_key='y'"):
+        assert read(two, genes).positive.all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read(two.rename(columns={"y": "fold"}), genes)
+        assert read(two, genes, label_key="y").positive.tolist() == [True, False]

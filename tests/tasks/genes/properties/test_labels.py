@@ -144,3 +144,21 @@ def test_the_remedy_in_a_message_works(genes, form, problem):
     exec(str(caught.value).split("`")[1], scope)
     (task,) = tasks(scope["labels"], genes)
     assert len(task.genes) == 39
+
+
+def test_tables_without_labels_or_with_genes_in_a_column_are_refused(genes, refuses):
+    names = pd.Series(genes.names)
+    table = pd.DataFrame({"symbol": names, "tf": names.index % 2})
+    with refuses(
+        ValueError, "labels.index", "'0', '1', '2'", "`labels = labels.set_index('symbol')`"
+    ):
+        read_tasks(table, genes, NameTables())
+    assert len(read_tasks(table.set_index("symbol"), genes, NameTables())) == 1
+    with refuses(ValueError, "labels of genes", f"({len(names)}, 0)"):
+        read_tasks(pd.DataFrame(index=genes.names), genes, NameTables())
+
+
+def test_classes_in_messages_can_be_copied(genes, refuses):
+    labels = pd.Series(np.arange(len(genes.names)) % 3, genes.names)
+    with refuses(ValueError, "found 3: [0, 1, 2]", "isin([0, 1])"):
+        read_tasks(labels, genes, NameTables())
