@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GeneSource = Literal["contextual", "table"]
+_MOST_NUMBERS = 100  # different values of a column of groups that are numbers
 GROUPS = "groups"
 """Key in ``obsm`` of the embeddings of each group, and in ``uns`` of their names."""
 
@@ -203,6 +204,13 @@ def _labels(data: AnnData | MuData | None, groupby: str | pd.Series) -> pd.Categ
         raise TypeError(msg)
     else:
         column = obs_column(data, groupby, "groupby=")
+    n_values = column.nunique()
+    if pd.api.types.is_float_dtype(column) and n_values > _MOST_NUMBERS:
+        msg = (
+            f"Expected groups of cells in groupby=, found {n_values} different numbers. Pass a "
+            "column of labels, or cut numbers into groups: pandas.cut(adata.obs[...], 5)."
+        )
+        raise ValueError(msg)
     column = column.astype("category")
     empty = column.cat.categories[column.value_counts(sort=False).to_numpy() == 0]
     if len(empty):

@@ -191,6 +191,9 @@ def test_wrong_options(trained, rna, refuses):
         gene_embeddings(rna, trained, source="table", groupby="cell_type")
     with refuses(KeyError, "'nothing'", "cell_type"):
         gene_embeddings(rna, trained, groupby="nothing")
+    rna.obs["score"] = np.linspace(0, 1, 120)
+    with refuses(ValueError, "120 different numbers", "pandas.cut"):
+        gene_embeddings(rna, trained, groupby="score")
     rna.obs["empty"] = np.nan
     with refuses(ValueError, "groups of cells in 'empty'"):
         gene_embeddings(rna, trained, groupby="empty")
