@@ -14,7 +14,15 @@ import scanpy as sc
 import scvi
 from _gene_models import MIN_CELLS, pretrained
 from _gene_tables import nested
-from _gene_tasks import GMT, ORTHOLOGS, TERMS, housekeeping, other_embeddings, read_terms
+from _gene_tasks import (
+    GMT,
+    ORTHOLOGS,
+    TERMS,
+    annotated,
+    housekeeping,
+    other_embeddings,
+    read_terms,
+)
 from _measure import peak_mb
 from _sources import DATA
 from anndata import AnnData
@@ -23,7 +31,7 @@ from sklearn.metrics import roc_auc_score
 import scmomer
 from scmomer import tl
 
-MIN_GENES = 20  # of a term in SNARE-seq
+MIN_GENES = 10  # of a term in SNARE-seq
 Report = dict[str, Any]
 
 
@@ -57,7 +65,10 @@ def run_chromatin(args: Namespace) -> Report:
             else:
                 options["orthologs"] = orthologs[columns]
                 options["gene_sets"] = GMT
-                labels = _terms_in(genes, orthologs[columns])
+                here = _with_ortholog(genes, orthologs[columns])
+                options["background"] = annotated(here)
+                labels = {t: [g for g in read_terms()[t] if g in here] for t in TERMS}
+                labels = {t: members for t, members in labels.items() if len(members) >= MIN_GENES}
             found = tl.gene_property(
                 genes, labels, opponents={"without ATAC": apart, **others}, **options
             )
@@ -94,11 +105,9 @@ def _trained(data: Any, path: Path, args: Namespace) -> scmomer.SCMOMER:
     return model
 
 
-def _terms_in(genes: AnnData, orthologs: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the terms of which enough genes have an ortholog in the data."""
-    here = orthologs[orthologs.iloc[:, 1].isin(genes.obs_names)].iloc[:, 0]
-    terms = {t: [g for g in m if g in set(here)] for t, m in read_terms().items() if t in TERMS}
-    return {t: m for t, m in terms.items() if len(m) >= MIN_GENES}
+def _with_ortholog(genes: AnnData, orthologs: pd.DataFrame) -> pd.Index:
+    """Return the human genes that have an ortholog in the data."""
+    return pd.Index(orthologs[orthologs.iloc[:, 1].isin(genes.obs_names)].iloc[:, 0].unique())
 
 
 def run_variability(args: Namespace) -> Report:

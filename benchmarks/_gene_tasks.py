@@ -38,10 +38,9 @@ def read_terms() -> dict[str, list[str]]:
         return {row[0]: row[2:] for row in rows}
 
 
-def term_names() -> dict[str, str]:
-    """Return the name of each GO term."""
-    with gzip.open(GMT, "rt") as file:
-        return {row[0]: row[1] for row in (line.split("\t", 2) for line in file)}
+def annotated(genes: pd.Index) -> list[str]:
+    """Return those of some genes that are in any term: the others are less studied."""
+    return sorted({g for members in read_terms().values() for g in members} & {*genes})
 
 
 def classes() -> dict[str, pd.Series]:

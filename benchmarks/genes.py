@@ -41,6 +41,7 @@ from _gene_tables import nested
 from _gene_tasks import (
     GMT,
     TERMS,
+    annotated,
     classes,
     matched_terms,
     other_embeddings,
@@ -97,6 +98,7 @@ def run_property(args: Namespace, cells: AnnData, others: dict[str, pd.DataFrame
         genes, opponents = embeddings(pretrained(args, seed), cells, others)
         terms = {t: g for t, g in read_terms().items() if t in TERMS}
         options = {"opponents": opponents, "gene_sets": GMT, "repeats": args.repeats, "seed": seed}
+        options["background"] = annotated(genes.obs_names)
         for protocol, groups, sets in (
             ("plain", None, terms),
             ("controlled", "family", matched_terms(genes.obs_names, 0)),
@@ -198,10 +200,8 @@ def main(argv: list[str] | None = None) -> None:
     """Run parts; each is written when it is done."""
     args = parse(argv)
     report: Report = {
-        "command": " ".join(["python", *sys.argv]),
         "machine": machine("cpu"),
         "versions": versions("scmomer", "scvi-tools", "torch", "scikit-learn"),
-        "seeds": args.seeds,
         "parts": {},
     }
     if args.json.exists():
@@ -228,7 +228,8 @@ def main(argv: list[str] | None = None) -> None:
                 "variability": run_variability,
                 "speed": run_speed,
             }[part](args)
-        report["parts"][part] = found
+        command = " ".join(["python", *sys.argv])
+        report["parts"][part] = {"command": command, "seeds": args.seeds, **found}
         write_report(args.json, report)
 
 
