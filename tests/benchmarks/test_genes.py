@@ -119,3 +119,21 @@ def test_speed_on_a_few_cells(tmp_path):
     subprocess.run([*command, "--json", path], check=True, stdout=subprocess.DEVNULL)
     (row,) = json.loads(path.read_text())["parts"]["speed"]["rows"]
     assert row["cells"] == 200 and row["seconds"] > 0
+
+
+def test_labels_from_a_file(scripts, tmp_path):
+    """Long- and short-range transcription factors, made up."""
+    names = [f"TF{i}" for i in range(40)]
+    path = tmp_path / "range.csv"
+    labels = pd.DataFrame({"gene": names, "label": ["long", "short"] * 20})
+    labels.to_csv(path, index=False)
+    found = scripts.tasks.read_labels(path)
+    assert list(found.index) == names and set(found) == {"long", "short"}
+    rng = np.random.default_rng(0)
+    vectors = pd.DataFrame(rng.normal(size=(40, 4)), index=names)
+    vectors[0] += 3 * (found == "long")
+    scores = scripts.genes.tl.gene_property(vectors, {"range": found}, repeats=1).table
+    auroc = scores[scores["metric"] == "auroc"].set_index("features")["mean"]
+    assert auroc["embedding"] > 0.85 > auroc["random"]
+    args = scripts.genes.parse(["--labels", f"long against short={path}"])
+    assert args.labels == [f"long against short={path}"]
