@@ -23,6 +23,8 @@ class GeneTokens:
     fewer than 2 cells."""
     n_cells: np.ndarray
     """Cells of the group that express the gene, ``(n_genes, n_groups)``, int64."""
+    expression: np.ndarray
+    """Mean log-normalized expression over the cells of all groups, ``(n_genes,)``."""
 
 
 @torch.no_grad()
@@ -48,11 +50,14 @@ def gene_tokens(
     rows = np.flatnonzero((groups >= 0) & run.cells.measured[RNA][run.indices])
     n_rows = n_genes * n_groups
     counts = torch.zeros(n_rows, dtype=torch.int64, device=run.device)
+    expression = torch.zeros(n_genes, dtype=torch.float64, device=run.device)
     sums = squares = torch.empty(0)
     bar = tqdm(total=len(rows), unit=" cells", disable=not progress, desc="gene tokens")
     for position, cells in run.batches(run.indices[rows], (RNA,)):
         codes = torch.from_numpy(np.asarray(groups[rows[position]], np.int64)).to(run.device)
-        found = encoder.gene_tokens(run.module.rna.normalize(run.counts(cells)[RNA]))
+        features = run.module.rna.normalize(run.counts(cells)[RNA])
+        expression.index_add_(0, features.indices, features.values.double())
+        found = encoder.gene_tokens(features)
         if found is None:
             msg = "This encoder has no gene tokens."
             raise TypeError(msg)
@@ -79,4 +84,5 @@ def gene_tokens(
         mean_of.cpu().numpy(),
         spread.view(n_groups, n_genes).T.cpu().numpy(),
         counts.view(n_groups, n_genes).T.cpu().numpy(),
+        (expression / len(rows)).cpu().numpy(),
     )

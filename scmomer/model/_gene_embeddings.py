@@ -15,7 +15,6 @@ from mudata import MuData
 from scmomer._constants import RNA
 from scmomer.data import Layers, as_text, examples, obs_column
 from scmomer.inference import Inference, gene_tokens
-from scmomer.nn import log_normalize_csr
 
 if TYPE_CHECKING:
     from scmomer.data import Cells, ModelSpec
@@ -125,12 +124,10 @@ class GeneEmbeddingsMixin:
         weight = found.n_cells / np.maximum(n_cells, 1)[:, None]  # (n_genes, n_groups)
         mean = np.einsum("gdk,gk->gd", np.nan_to_num(found.mean), weight).astype(np.float32)
         mean[n_cells == 0] = np.nan
-        used = run.indices[(codes >= 0) & cells.measured[RNA][run.indices]]
+        n_used = int(((codes >= 0) & cells.measured[RNA][run.indices]).sum())
         genes["n_cells"] = n_cells
-        genes["detection"] = n_cells / len(used)
-        total = float(self.module.rna.target_sum)
-        expression = log_normalize_csr(cells.counts[RNA][used], total)
-        genes["mean"] = np.asarray(expression.mean(0, dtype=np.float64)).ravel()
+        genes["detection"] = n_cells / n_used
+        genes["mean"] = found.expression
         if unseen := int((n_cells == 0).sum()):
             logger.info(
                 "%d of %d genes are in no cell; their embedding is NaN.", unseen, len(genes)
