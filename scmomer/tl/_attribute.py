@@ -54,6 +54,7 @@ def attribute(
     labels_key: str | None = None,
     indices: Sequence[int] | np.ndarray | None = None,
     batch_size: int | None = None,
+    enable_progress_bar: bool = True,
     key_added: str = "attributions",
     copy: bool = False,
     **layers: Unpack[Layers],
@@ -118,6 +119,8 @@ def attribute(
     batch_size
         Cells at a time, default :attr:`scvi.settings.batch_size`; fewer where memory is short. Does
         not change results.
+    enable_progress_bar
+        Show a progress bar over minibatches where there are several.
     key_added
         Key in ``varm`` and ``uns``.
     copy
@@ -214,7 +217,18 @@ def attribute(
         readout = feature_readout(network, wanted, chosen, cells)
     path = PathNetwork(network.module.eval(), chosen)
     tokens = path.has_tokens and (path.needs_tokens if tokens is None else tokens)
-    found = _average(network, chosen, cells, groups, readout, baseline, tokens, n_steps, batch_size)
+    found = _average(
+        network,
+        chosen,
+        cells,
+        groups,
+        readout,
+        baseline,
+        tokens,
+        n_steps,
+        batch_size,
+        enable_progress_bar,
+    )
     _warn_if_incomplete(found, wanted)
     data = own(data, copy)
     params = {
@@ -322,13 +336,14 @@ def _average(
     tokens: bool,
     n_steps: int,
     batch_size: int | None,
+    progress: bool,
 ) -> Attributions:
     network = PathNetwork(model.module.eval(), source, tokens)
     n_groups = len(groups.names)
     if baseline == "group_mean":
         start = average_cell(network, cells, groups.cells, groups.codes, n_groups, batch_size)
         network = PathNetwork(model.module, source, tokens, start)
-    integrator = Integrator(network, cells, batch_size)
+    integrator = Integrator(network, cells, batch_size, progress)
     return integrator.average(groups.cells, groups.codes, n_groups, readout, n_steps)
 
 

@@ -223,3 +223,11 @@ def test_it_says_what_is_wrong(trained, trained_rna, mdata, peaks, refuses):
     with refuses(ValueError, "cells with rna and a group"):
         attribute(rna, trained, target=good, groupby="none")
     assert KEY not in rna.varm
+
+
+def test_the_bar_can_be_hidden(trained, mdata, peaks, capsys):
+    options = {"target": ("atac", peaks[0]), "n_steps": 5, "batch_size": 40}
+    attribute(mdata["rna"].copy(), trained, **options)
+    assert "Attributing" in capsys.readouterr().err
+    attribute(mdata["rna"].copy(), trained, **options, enable_progress_bar=False)
+    assert not capsys.readouterr().err

@@ -62,11 +62,14 @@ class Integrator:
     batch_size
         Cells at a time; None for :attr:`scvi.settings.batch_size`. Changes speed and memory, not
         results.
+    progress
+        Show a progress bar over minibatches where there are several.
     """
 
     network: PathNetwork
     cells: Cells
     batch_size: int | None = None
+    progress: bool = True
     _captum: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +85,7 @@ class Integrator:
         loader = cell_loader(
             self.cells, indices, modalities=(source,), batch_size=size, with_position=True
         )
-        hidden = not bar or len(indices) <= size
+        hidden = not (bar and self.progress) or len(indices) <= size
         for position, cells in tqdm(loader, desc=bar, disable=hidden, leave=False):
             yield position, self.network.ends(to_device(cells.counts[source], device))
 
