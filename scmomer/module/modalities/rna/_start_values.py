@@ -65,7 +65,7 @@ def gene_profiles(counts: sp.csr_matrix, components: np.ndarray, n_groups: int) 
     """
     n_groups = min(n_groups, len(components) // _MIN_GROUP)
     totals = np.asarray(counts.sum(1), np.float64).ravel()
-    if not n_groups or not totals.any():
+    if not n_groups or not components.shape[1] or not totals.any():
         return torch.zeros(counts.shape[1], 0)
     kmeans = MiniBatchKMeans(n_groups, n_init=3, random_state=0)
     kmeans.fit(components[:: -(-len(components) // _MAX_CELLS)])

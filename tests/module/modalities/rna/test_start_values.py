@@ -164,6 +164,7 @@ def test_genes_without_counts_and_few_cells():
     assert gene_profiles(counts[:12], components[:12], 64).shape == (40, 2)
     assert gene_profiles(counts[:3], components[:3], 64).shape == (40, 0)
     assert gene_profiles(counts * 0, components, 3).shape == (40, 0)
+    assert gene_profiles(counts, components[:, :0], 3).shape == (40, 0)
 
 
 def test_the_table_of_genes_starts_at_profiles(mdata, make_model):
