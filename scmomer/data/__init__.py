@@ -2,6 +2,7 @@
 
 from scmomer.data._cells import Cells
 from scmomer.data._containers import (
+    as_groups,
     as_text,
     check_container,
     check_no_missing,
@@ -57,6 +58,7 @@ from scmomer.data._windows import check_chromosomes, peaks_within
 from scmomer.module import PeakPositions, parse_peaks, plain_chromosomes
 
 __all__ = [
+    "as_groups",
     "check_chromosomes",
     "peaks_within",
     "GenePositions",

@@ -333,6 +333,12 @@ def codes(column: pd.Series, categories: list[str]) -> np.ndarray:
     return pd.Index(categories).get_indexer(pd.Index(names)).astype(np.int64)
 
 
+def as_groups(column: pd.Series) -> pd.Categorical:
+    """Return groups as text, in the order of categories or else sorted, without empty ones."""
+    column = column.astype("category").cat.remove_unused_categories()
+    return column.cat.rename_categories(as_text).array
+
+
 def get_categories(column: pd.Series) -> list[str]:
     """Return the distinct values as sorted strings, without missing ones."""
     return sorted({as_text(v) for v in column.dropna().unique()})

@@ -14,7 +14,7 @@ from anndata.abc import CSCDataset, CSRDataset
 from mudata import MuData
 
 from scmomer._constants import ATAC
-from scmomer.data._containers import as_text, check_container, find_column, obs_column, usual_keys
+from scmomer.data._containers import as_groups, check_container, find_column, obs_column, usual_keys
 from scmomer.data._counts import layer_names
 from scmomer.data._guess_modality import check_one_modality, looks_like
 from scmomer.data._messages import assigned, display_name
@@ -130,8 +130,7 @@ def get_groups(data: AnnData | MuData, groupby: str) -> pd.Categorical:
         column = adata.obs[groupby]
     else:
         column = obs_column(data, groupby).reindex(adata.obs_names)
-    column = column.astype("category").cat.remove_unused_categories()
-    return column.cat.rename_categories(as_text).array
+    return as_groups(column)
 
 
 def pseudobulk(

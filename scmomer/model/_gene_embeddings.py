@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.data import Layers, as_text, examples, obs_column
+from scmomer.data import Layers, as_groups, as_text, examples, obs_column
 from scmomer.inference import Inference, gene_tokens
 
 if TYPE_CHECKING:
@@ -208,15 +208,15 @@ def _labels(data: AnnData | MuData | None, groupby: str | pd.Series) -> pd.Categ
             "column of labels, or cut numbers into groups: pandas.cut(adata.obs[...], 5)."
         )
         raise ValueError(msg)
-    column = column.astype("category")
-    empty = column.cat.categories[column.value_counts(sort=False).to_numpy() == 0]
-    if len(empty):
-        logger.info("Groups without cells are left out: %s.", list(empty))
-    column = column.cat.remove_unused_categories()
-    if not len(column.cat.categories):
+    groups = as_groups(column)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        empty = [c for c in column.cat.categories if as_text(c) not in groups.categories]
+        if empty:
+            logger.info("Groups without cells are left out: %s.", empty)
+    if not len(groups.categories):
         name = groupby if isinstance(groupby, str) else "the Series"
         msg = (
             f"Expected groups of cells in {name!r}, found missing values only. Use another column."
         )
         raise ValueError(msg)
-    return pd.Categorical(column.cat.rename_categories(as_text).array)
+    return groups

@@ -15,7 +15,16 @@ from mudata import MuData
 
 from scmomer._checks import whole_number
 from scmomer._constants import Modality
-from scmomer.data import Cells, Layers, as_text, check_container, find_parts, obs_column, warn
+from scmomer.data import (
+    Cells,
+    Layers,
+    as_groups,
+    as_text,
+    check_container,
+    find_parts,
+    obs_column,
+    warn,
+)
 from scmomer.inference import Inference
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.annotation import CellTypeClassifier
@@ -292,10 +301,8 @@ def _groups(
     """Return the cells that have the source and a group; count the others in the log."""
     names, codes = ["all"], np.zeros(cells.n_cells, int)
     if groupby is not None:
-        column = obs_column(data, groupby, "groupby=").astype("category")
-        column = column.cat.remove_unused_categories()
-        names = [as_text(name) for name in column.cat.categories]
-        codes = column.cat.codes.to_numpy().astype(int)
+        found = as_groups(obs_column(data, groupby, "groupby="))
+        names, codes = list(found.categories), found.codes.astype(int)
     has = cells.measured[source][indices] & (codes[indices] >= 0)
     if not has.any():
         msg = (

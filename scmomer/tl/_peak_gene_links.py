@@ -16,7 +16,7 @@ from scmomer._constants import LINKS_KEY
 from scmomer.data import (
     GeneSource,
     Layers,
-    as_text,
+    as_groups,
     check_chromosomes,
     check_container,
     examples,
@@ -354,22 +354,21 @@ def _groups(
     if groupby is None:
         yield ALL_CELLS, np.ones(data.n_obs, bool), np.ones((data.n_obs, 1))
         return
-    column = obs_column(data, groupby, "groupby=").astype("category")
-    column = column.cat.remove_unused_categories()
-    codes = column.cat.codes.to_numpy()
-    size = np.bincount(codes[codes >= 0], minlength=len(column.cat.categories))
+    found = as_groups(obs_column(data, groupby, "groupby="))
+    codes, names = found.codes, found.categories
+    size = np.bincount(codes[codes >= 0], minlength=len(names))
     large = np.flatnonzero(size >= _MIN_GROUP)
     if not len(large):
-        found = dict(zip(column.cat.categories.astype(str), size.tolist(), strict=True))
+        sizes = dict(zip(names, size.tolist(), strict=True))
         msg = (
-            f"Expected a group of at least {_MIN_GROUP} cells in {groupby!r}, found {found}. Pass "
+            f"Expected a group of at least {_MIN_GROUP} cells in {groupby!r}, found {sizes}. Pass "
             "a column with larger groups in groupby=, or leave it out."
         )
         raise ValueError(msg)
     if (codes < 0).any():
         logger.info("%d cells without a value of %r are left out.", (codes < 0).sum(), groupby)
     if len(large) < len(size):
-        small = column.cat.categories[np.setdiff1d(np.arange(len(size)), large)]
+        small = names[np.setdiff1d(np.arange(len(size)), large)]
         warn(
             f"{len(small)} groups of {groupby!r} have fewer than {_MIN_GROUP} cells and are left "
             f"out: {examples(small)}. Merge them with others to include them."
@@ -380,7 +379,7 @@ def _groups(
         return
     for code in large:
         chosen = codes == code
-        yield as_text(column.cat.categories[code]), chosen, np.ones((int(chosen.sum()), 1))
+        yield names[code], chosen, np.ones((int(chosen.sum()), 1))
 
 
 def _report(table: pd.DataFrame, null: str) -> None:

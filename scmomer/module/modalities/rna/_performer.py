@@ -178,10 +178,11 @@ class Performer(nn.Module):
         if tokens.groups:
             x = torch.cat([self._group(x, tokens.valid, *group) for group in tokens.groups])
         else:
-            x = self._blocks(x, tokens.valid)
+            x = self.blocks(x, tokens.valid)
         return self.norm(x)
 
-    def _blocks(self, x: Tensor, valid: Tensor) -> Tensor:
+    def blocks(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Map embedded tokens ``(n, length, dim)`` through all blocks, before the final norm."""
         for block in self.performer.net.layers:
             x = block(x, valid, self.padded)
         return x
@@ -189,7 +190,7 @@ class Performer(nn.Module):
     def _group(self, x: Tensor, valid: Tensor, start: int, stop: int, length: int) -> Tensor:
         """Compute some cells without the padding that only longer cells need."""
         part = x[start:stop, :length].contiguous()
-        out = self._blocks(part, valid[start:stop, :length])
+        out = self.blocks(part, valid[start:stop, :length])
         return F.pad(out, (0, 0, 0, x.shape[1] - length))
 
     def bin_loss(self, hidden: Tensor, bins: Tensor, chosen: Tensor) -> Tensor:

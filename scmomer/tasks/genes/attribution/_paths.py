@@ -220,10 +220,7 @@ class PathNetwork:
         if embedded is None:
             hidden = torch.as_tensor(ends.hidden)[rows]
         else:
-            x = embedded + model.pos_emb.emb(genes)
-            for block in model.performer.net.layers:
-                x = block(x.contiguous(), valid, model.padded)
-            hidden = model.norm(x)
+            hidden = model.norm(model.blocks(embedded + model.pos_emb.emb(genes), valid))
         of_tokens = values.gather(1, genes) if self.is_dense else values
         tokens = all_tokens._replace(
             genes=genes, bins=all_tokens.bins[rows], values=of_tokens * valid, valid=valid
