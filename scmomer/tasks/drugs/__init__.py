@@ -1,0 +1,30 @@
+"""Response of cell lines to drugs, and synergy of drugs: tables, splits, models."""
+
+from scmomer.tasks.drugs._line_names import match_line_names
+from scmomer.tasks.drugs._splits import Fold, ResponseSplit, check_disjoint, folds
+from scmomer.tasks.drugs._synergy_splits import SynergyFold, SynergySplit, synergy_folds
+from scmomer.tasks.drugs._synergy_table import SynergyTable, read_synergy
+from scmomer.tasks.drugs._synonyms import Synonyms, drug_keys, match_drug_names
+from scmomer.tasks.drugs._tables import ResponseTable, read_response
+from scmomer.tasks.drugs._thresholds import read_thresholds
+from scmomer.tasks.drugs._units import Units
+
+__all__ = [
+    "Fold",
+    "ResponseSplit",
+    "ResponseTable",
+    "SynergyFold",
+    "SynergySplit",
+    "SynergyTable",
+    "Synonyms",
+    "Units",
+    "check_disjoint",
+    "drug_keys",
+    "folds",
+    "match_drug_names",
+    "match_line_names",
+    "read_response",
+    "read_synergy",
+    "read_thresholds",
+    "synergy_folds",
+]
