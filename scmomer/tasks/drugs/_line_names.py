@@ -103,6 +103,6 @@ def _no_match(wanted: pd.Index, known: pd.Index) -> str:
     if one == other:
         return text + "Pass tables of the same cell lines."
     return text + (
-        f"Rename one side by a table of both, such as Model.csv of DepMap or model_list of Cell "
-        f"Model Passports: `table[key] = table[key].map(other_name)`."
+        "Rename one side by a table of both, such as Model.csv of DepMap or model_list of Cell "
+        "Model Passports: `table[key] = table[key].map(other_name)`."
     )

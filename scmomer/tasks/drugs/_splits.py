@@ -68,7 +68,7 @@ def folds(
     tissues
         Tissue of each line, ``(n_lines,)``, for ``"lto"``. Lines without one are in no fold.
     seed
-        Seed. Folds do not depend on which values were measured beyond NaN or not.
+        Seed. Folds depend on it and on which pairs are measured, not on values.
 
     Returns
     -------

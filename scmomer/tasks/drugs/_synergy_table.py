@@ -163,7 +163,7 @@ def _merge(rows: pd.DataFrame, groups: Mapping[str, object] | pd.Series | None) 
             msg = (
                 f"Expected repeats of a pair of drugs and a line in one fold, found {several.sum()} "
                 f"in several, such as {drugs[a]!r} and {drugs[b]!r} in {lines[line]!r}. Drop the "
-                "column of folds, or average the rows first."
+                "column of folds, or give all rows of a pair (of molecules) one fold."
             )
             raise ValueError(msg)
         fold = grouped["fold"].first().to_numpy()

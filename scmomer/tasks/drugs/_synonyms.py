@@ -72,7 +72,7 @@ def match_drug_names(
     wanted_names, known_names = (
         pd.Index(dict.fromkeys(map(str, names))) for names in (wanted, known)
     )
-    found = pd.Series(None, index=wanted_names, dtype=object)
+    found = pd.Series(np.full(len(wanted_names), None), index=wanted_names, dtype=object)
     by_step = {}
     direct = _direct(wanted_names, known_names, synonyms)
     for step, (left, right) in {
@@ -136,7 +136,7 @@ def _direct(
     wanted: pd.Index, known: pd.Index, synonyms: Synonyms | None
 ) -> tuple[pd.Index, pd.Index]:
     """Return the known name that `synonyms` give for a wanted one, in either direction."""
-    names = {}
+    names: dict[str, str] = {}
     for one, other in _pairs(synonyms):
         for left, right in ((one, other), (other, one)):
             if left in wanted and right in known:
