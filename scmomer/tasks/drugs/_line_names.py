@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from scmomer.data import examples, warn
@@ -52,7 +53,8 @@ def match_line_names(wanted: Sequence[str], known: Sequence[str]) -> pd.Series:
         pd.Index(dict.fromkeys(map(str, names))) for names in (wanted, known)
     )
     exact = wanted_names.isin(known_names)
-    found = pd.Series(wanted_names.where(exact, None), index=wanted_names, dtype=object)
+    names = np.where(exact, wanted_names.to_numpy(object), None)
+    found = pd.Series(names, index=wanted_names, dtype=object)
     left = _unique_plain(wanted_names)
     right = _unique_plain(known_names)
     pairs = left[~left["name"].isin(wanted_names[exact])].merge(right, on="plain")

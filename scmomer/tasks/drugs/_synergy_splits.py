@@ -84,8 +84,8 @@ def synergy_folds(
     at = at.reshape(unit.shape)  # (n, 1 or 2)
     parts = divide(len(codes), n_folds, test_share, validation_share, what, seed)
     return (
-        _checked(*(np.any(part[at], axis=1) for part in both), split, validation_share)
-        for both in parts
+        _checked(np.any(test[at], axis=1), np.any(validation[at], axis=1), split, validation_share)
+        for test, validation in parts
     )
 
 

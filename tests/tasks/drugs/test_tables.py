@@ -17,7 +17,9 @@ def test_round_trip(response, matrix):
     assert table.n_duplicates == 0 and table.tissues is None
     assert len(table.pairs) == len(response)
     assert set(table.pairs) == set(zip(response["cell_line"], response["drug"], strict=True))
-    again = table.frame.stack().rename("response").rename_axis(["line", "drug"]).reset_index()
+    again = (
+        table.frame.stack().dropna().rename("response").rename_axis(["line", "drug"]).reset_index()
+    )
     np.testing.assert_array_equal(read_response(again).values, table.values)
     pd.testing.assert_frame_equal(response, before)
 
@@ -71,7 +73,7 @@ def test_incomplete_rows_are_left_out_and_counted(caplog):
     )
     with pytest.warns(UserWarning, match="4 of 7 rows of response are left out: 1 with no line"):
         read = read_response(table)
-    assert read.frame.stack().to_dict() == {("A", "x"): 1, ("B", "x"): -1, ("B", "z"): 4}
+    assert read.frame.stack().dropna().to_dict() == {("A", "x"): 1, ("B", "x"): -1, ("B", "z"): 4}
     with caplog.at_level("INFO", logger="scmomer"):
         read_response(pd.concat([table, *[table[:2]] * 3]))
     assert "1 with no drug, 1 with no value, 1 with an infinite value" in caplog.text
