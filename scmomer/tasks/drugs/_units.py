@@ -23,6 +23,7 @@ _MIN_MAX_TO_MEDIAN = 6.0
 # log10(M) of a drug is below -1.5 (30 mM) in all lines; ln(uM) is so for a few very potent drugs.
 _MAX_LOG10_M = -1.5
 _MIN_SHARE_LOG10_M = 0.2
+_MIN_DRUGS = 10  # of which that share is judged
 _MAX_NAMED = 10  # drugs in a message
 
 
@@ -127,7 +128,8 @@ def _check_logarithms(
     what = "no negative value and the distribution of concentrations (uM or nM), not of logarithms,"
     _refuse(linear, units, column, what, remedy)
     molar = (per_drug["high"] * factor < _MAX_LOG10_M) & enough
-    if molar.sum() > _MIN_SHARE_LOG10_M * len(molar):
+    many = len(molar) >= _MIN_DRUGS and molar.mean() > _MIN_SHARE_LOG10_M
+    if molar.all() or many:
         remedy = (
             "If all values are log10(M), pass units='log10_m'; else bring these drugs to one unit. "
             "If the drugs are as potent as that, pass check_units=False."

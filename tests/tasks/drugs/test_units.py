@@ -95,6 +95,16 @@ def test_some_drugs_as_log10_molar(screen):
         read_response(given)
 
 
+def test_a_few_potent_drugs_are_not_taken_as_log10_molar(screen):
+    few = screen[screen["drug"].isin([str(i) for i in range(5)])]
+    potent = few["drug"].isin(["0", "1"])
+    few = few.assign(response=few["response"].mask(potent, -5 - few["response"].abs()))
+    assert read_response(few).values.shape == (80, 5)
+    with pytest.raises(ValueError, match="pass check_units=False"):
+        read_response(few[potent])
+    assert read_response(few[potent], check_units=False).units == "ln_um"
+
+
 @pytest.mark.parametrize(
     ("units", "taken", "message"),
     [
