@@ -109,7 +109,8 @@ class PublishedDrugResponse(nn.Module):
     -----
     DeepCDR (Liu et al., Bioinformatics 36, i911, 2020) with one cell branch. The convolutions need no
     padding: of 300 values, widths of 150, 5 and 5 with pooling by 2, 3 and 3 leave 151, 75, 71, 23,
-    19 and 6, and 6 positions of 5 filters are the 30 inputs of the output layer.
+    19 and 6, and 6 positions of 5 filters are the 30 inputs of the output layer. Start values are
+    Keras' defaults, as there.
     """
 
     def __init__(
@@ -129,6 +130,11 @@ class PublishedDrugResponse(nn.Module):
             *(nn.Conv1d(10, 5, 5), nn.ReLU(), nn.MaxPool1d(3)),
             *(nn.Dropout(dropout), nn.Flatten(), nn.Dropout(0.2), nn.Linear(30, 1)),
         )
+        # As in Keras; with torch's own start values, outputs hardly differ between pairs.
+        for layer in (*self.cells, self.joint, *self.head):
+            if isinstance(layer, nn.Linear | nn.Conv1d):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(
         self, graphs: MoleculeGraphs, cells: Tensor, drug_index: Tensor, cell_index: Tensor
