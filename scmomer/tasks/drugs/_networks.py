@@ -185,7 +185,7 @@ class PublishedDrugResponse(nn.Module):
             drugs, cells = self._encode(graphs, cells)
             pairs = torch.arange(len(cells) * n_drugs, device=cells.device).split(n_pairs)
             parts = [self.head(drugs[p % n_drugs] + cells[p // n_drugs])[:, 0] for p in pairs]
-        return torch.cat(parts or [cells.new_zeros(0)]).view(len(cells), n_drugs)
+        return torch.cat(parts).view(len(cells), n_drugs)
 
     def _encode(self, graphs: MoleculeGraphs, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Return the shares of drugs and of cells in the joint layer; it adds them."""
@@ -246,11 +246,12 @@ class SynergyNetwork(nn.Module):
         n_inputs = n_drug + (encoder.n_out if encoder else 0)
         if not n_inputs or not hidden:
             msg = (
-                f"Expected features of drugs and a tower, found n_drug={n_drug}, encoder={encoder}, "
-                f"hidden={tuple(hidden)}. Pass n_drug or encoder, and at least one width."
+                f"Expected features of drugs and a tower, found n_drug={n_drug}, "
+                f"{'an' if encoder else 'no'} encoder and hidden={tuple(hidden)}. Pass n_drug or "
+                "encoder, and at least one width."
             )
             raise ValueError(msg)
-        self.encoder = encoder
+        self.n_drug, self.encoder = n_drug, encoder
         self.input_dropout = nn.Dropout(input_dropout)
         self.of_drug = nn.Linear(n_inputs, hidden[0], bias=False)
         self.of_cell = nn.Linear(n_cell, hidden[0])
@@ -288,6 +289,11 @@ class SynergyNetwork(nn.Module):
         Returns
         -------
         Values ``(n_pairs,)``.
+
+        Raises
+        ------
+        ValueError
+            If features or graphs are not those that the network was made for.
         """
         return self._combine(*self._encode(drugs, cells, graphs), first, second, cell_index)
 
@@ -313,11 +319,17 @@ class SynergyNetwork(nn.Module):
         self, drugs: Tensor | None, cells: Tensor, graphs: MoleculeGraphs | None
     ) -> tuple[Tensor, Tensor]:
         """Return the shares of drugs and of cells in the first layer."""
+        n_found = 0 if drugs is None else drugs.shape[1]
+        if n_found != self.n_drug or (graphs is None) != (self.encoder is None):
+            msg = (
+                f"Expected {self.n_drug} features of drugs and "
+                f"{'no ' if self.encoder is None else ''}graphs, found {n_found} features and "
+                f"{'no ' if graphs is None else ''}graphs. Pass drugs and graphs= as the network was "
+                "made, or make it with other n_drug and encoder."
+            )
+            raise ValueError(msg)
         parts = [] if drugs is None else [drugs]
-        if self.encoder is not None:
-            if graphs is None:
-                msg = "Expected graphs for the encoder of graphs, found None. Pass graphs=."
-                raise ValueError(msg)
+        if self.encoder is not None and graphs is not None:
             parts.append(self.encoder(graphs))
         inputs = torch.cat(parts, 1)
         return (

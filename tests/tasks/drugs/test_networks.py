@@ -264,5 +264,23 @@ def test_synergy_of_nothing(inputs, refuses):
         SynergyNetwork(7)
     with refuses(ValueError, "a tower", "hidden=()"):
         SynergyNetwork(7, n_drug=4, hidden=())
-    with refuses(ValueError, "Expected graphs", "Pass graphs="):
+
+
+def test_features_and_graphs_are_those_of_the_network(inputs, graphs, refuses):
+    with refuses(ValueError, "Expected 4 features of drugs and graphs", "4 features and no graphs"):
         synergy(encoder=encoder())(**inputs)
+    with refuses(ValueError, "Expected 4 features of drugs and no graphs", "0 features and graphs"):
+        synergy()(**{**inputs, "drugs": None}, graphs=graphs)
+    with refuses(ValueError, "found 5 features", "other n_drug"):
+        synergy().predict(**{**inputs, "drugs": torch.zeros(5, 5)})
+
+
+def test_dropout_in_the_tower_is_that_of_both_drugs(inputs):
+    network, seen = synergy(input_dropout=0, dropout=0.5), []
+    torch.nn.init.constant_(network.of_cell.bias, 100)  # nothing is 0 but what dropout sets to 0
+    network.tower[0].register_forward_hook(lambda _, x, __: seen.append(x[0]))
+    network.train()(**inputs)
+    assert torch.equal(seen[0] == 0, seen[1] == 0)
+    assert 0.3 < (seen[0] == 0).float().mean() < 0.7
+    network.eval()(**inputs)
+    assert (seen[2] != 0).all()
