@@ -1,6 +1,15 @@
-"""Response of cell lines to drugs, and synergy of drugs: tables, splits, models."""
+"""Response of cell lines to drugs, and synergy of drugs: tables, molecules, splits, models."""
 
+from scmomer.tasks.drugs._graphs import MoleculeGraphs, molecule_graphs
 from scmomer.tasks.drugs._line_names import match_line_names
+from scmomer.tasks.drugs._molecules import Molecules, read_molecules
+from scmomer.tasks.drugs._networks import (
+    GraphEncoder,
+    PublishedDrugResponse,
+    SynergyNetwork,
+    import_torch_geometric,
+)
+from scmomer.tasks.drugs._rdkit import import_rdkit
 from scmomer.tasks.drugs._splits import Fold, ResponseSplit, check_disjoint, folds
 from scmomer.tasks.drugs._synergy_splits import SynergyFold, SynergySplit, synergy_folds
 from scmomer.tasks.drugs._synergy_table import SynergyTable, read_synergy
@@ -11,9 +20,14 @@ from scmomer.tasks.drugs._units import Units
 
 __all__ = [
     "Fold",
+    "GraphEncoder",
+    "MoleculeGraphs",
+    "Molecules",
+    "PublishedDrugResponse",
     "ResponseSplit",
     "ResponseTable",
     "SynergyFold",
+    "SynergyNetwork",
     "SynergySplit",
     "SynergyTable",
     "Synonyms",
@@ -21,8 +35,12 @@ __all__ = [
     "check_disjoint",
     "drug_keys",
     "folds",
+    "import_rdkit",
+    "import_torch_geometric",
     "match_drug_names",
     "match_line_names",
+    "molecule_graphs",
+    "read_molecules",
     "read_response",
     "read_synergy",
     "read_thresholds",
