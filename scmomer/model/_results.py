@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -18,6 +19,7 @@ from scmomer.data import (
     as_text,
     check_container,
     examples,
+    given_profile,
     layers_by_modality,
     read_cells,
 )
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from scmomer.data import Cells, ModelSpec
     from scmomer.module import SCMOMERModule
 
+logger = logging.getLogger(__name__)
 _UNTRAINED = (
     "This model was never trained. Call model.train(), or load a trained one with "
     "scmomer.load(path)."
@@ -80,6 +83,8 @@ class ResultsMixin:
         layers
             ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData):
             layers with raw counts; by default those of the training data if present, else ``X``.
+            ``profile=``: what the values of RNA are, ``"counts"``, ``"normalized"`` or ``"zscore"``
+            (see Notes); by default what they were in the training data.
 
         Returns
         -------
@@ -211,6 +216,9 @@ class ResultsMixin:
         run = Inference(self.module, cells, indices, batch_size)
         source = tuple(m for m in cells.counts if m != to) or None
         found = run.embed(source, to)
+        if depth == "predicted" and not cells.has_depth:
+            logger.info("RNA has no library sizes: depth='mean' is used for depth='predicted'.")
+            depth = "mean"
         log_depth = run.depths(found, depth, to, depth_share)
         # Heads without a depth term predict at no depth that could be asked for.
         free, n = depth == "predicted", len(self.spec.features[to])
@@ -240,13 +248,13 @@ class ResultsMixin:
             if given := [name for name, value in layers.items() if value is not None]:
                 msg = (
                     f"Expected data with {given[0]}=, found None. Leave out {given[0]}=: "
-                    "registered "
-                    "data are read from the layers of their set-up."
+                    "registered data are read as they were set up."
                 )
                 raise TypeError(msg)
             return self._training_cells()
         check_container(data)
-        return read_cells(data, self.spec, layers_by_modality(data, layers))
+        chosen = layers_by_modality(data, layers)
+        return read_cells(data, self.spec, chosen, profile=given_profile(layers))
 
     def _check_trained(self) -> None:
         if not self.stages_:

@@ -8,6 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import Modality
+from scmomer.data import Profile
 from scmomer.model import SCMOMER
 
 
@@ -20,6 +21,7 @@ def setup_mudata(
     batch_key: str | None = None,
     labels_key: str | None = None,
     modalities: Mapping[str, str | None] | None = None,
+    profile: Profile = "counts",
 ) -> None:
     """Check and register the counts of two or three of RNA, ATAC and surface protein.
 
@@ -42,6 +44,11 @@ def setup_mudata(
         ``prot``, ``adt``), for example ``{"rna_layer": "gex", "atac_layer": "peaks"}`` as in
         :meth:`scvi.model.MULTIVI.setup_mudata`. None leaves a modality out:
         ``{"protein": None}``.
+    profile
+        What the values of RNA are; other modalities are always counts. ``"counts"``: raw counts.
+        ``"normalized"``: not negative and in proportion to counts (counts per 10,000, TPM), or
+        their ``log(1 + x)`` or ``log2(1 + x)``; see Notes. A model cannot be trained on
+        ``"zscore"``, but reads such queries.
 
     Returns
     -------
@@ -73,6 +80,7 @@ def setup_mudata(
         batch_key=batch_key,
         labels_key=labels_key,
         modalities=modalities,
+        profile=profile,
     )
 
 
@@ -83,6 +91,7 @@ def setup_anndata(
     layer: str | None = None,
     batch_key: str | None = None,
     labels_key: str | None = None,
+    profile: Profile = "counts",
 ) -> None:
     """Check the counts of one modality and register them with scvi-tools.
 
@@ -97,6 +106,8 @@ def setup_anndata(
         Layer with the counts; None for ``X``.
     batch_key, labels_key
         Columns of ``adata.obs``, as in :func:`setup_mudata`.
+    profile
+        What the values of RNA are, as in :func:`setup_mudata`.
 
     Returns
     -------
@@ -115,5 +126,10 @@ def setup_anndata(
         If `adata` is not an AnnData, or its matrix is not numeric.
     """
     SCMOMER.setup_anndata(
-        adata, modality=modality, layer=layer, batch_key=batch_key, labels_key=labels_key
+        adata,
+        modality=modality,
+        layer=layer,
+        batch_key=batch_key,
+        labels_key=labels_key,
+        profile=profile,
     )
