@@ -41,7 +41,7 @@ from scmomer.data._messages import assigned, called, display_name, warn
 from scmomer.data._names import FEW_MATCHES, check_unique, examples, prefix_to_drop
 from scmomer.data._neighbors import nearest
 from scmomer.data._pickling import MuDataParts
-from scmomer.data._profile import Profile, check_profile, get_expression
+from scmomer.data._profile import Profile, check_profile, get_expression, read_values
 from scmomer.data._pseudobulk import (
     Pseudobulk,
     Values,
@@ -129,6 +129,7 @@ __all__ = [
     "read_cells",
     "read_column",
     "read_counts",
+    "read_values",
     "reference_layers",
     "resolve_modalities",
     "split_cells",

@@ -90,14 +90,31 @@ def get_expression(
     check_profile(profile)
     if profile == "counts":
         return Expression(get_counts(adata, layer, where, argument, offer_profile=True))
-    matrix, place = read_matrix(adata, layer, where, argument)
-    values = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
-    check_values(values, adata, place, profile)
+    values, place = read_values(adata, layer, where, profile, argument)
     known = np.ones(adata.n_vars, bool) if known is None else known
     if profile == "zscore":
-        _check_zscores(values, place)
         return Expression(_same_totals(_ranks(values, known), known), has_depth=False)
-    return _from_normalized(canonical(values), place, known)
+    return _from_normalized(values, place, known)
+
+
+def read_values(
+    adata: AnnData, layer: str | None, where: str, profile: Profile, argument: str | None = "layer"
+) -> tuple[sp.csr_matrix, str]:
+    """Return RNA that is not counts as it is, and its name in messages.
+
+    Arguments and errors are those of :func:`get_expression`; the matrix, ``(n_obs, n_vars)``, is
+    canonical and must not be written to.
+    """
+    matrix, place = read_matrix(adata, layer, where, argument)
+    values = sp.csr_matrix(matrix)
+    check_values(values, adata, place, profile)
+    if profile == "zscore" and values.nnz and not (values.data < 0).any():
+        msg = (
+            f"Expected z-scores in {place}, found no value below 0. Pass profile='normalized' for "
+            "normalized expression, or leave out profile= for counts."
+        )
+        raise ValueError(msg)
+    return canonical(values), place
 
 
 # -- normalized
@@ -179,15 +196,6 @@ def _spread_of_totals(linear: sp.csr_matrix) -> float:
 
 
 # -- z-scores
-
-
-def _check_zscores(values: sp.csr_matrix, place: str) -> None:
-    if values.nnz and not (values.data < 0).any():
-        msg = (
-            f"Expected z-scores in {place}, found no value below 0. Pass profile='normalized' for "
-            "normalized expression, or leave out profile= for counts."
-        )
-        raise ValueError(msg)
 
 
 def _ranks(values: sp.csr_matrix, known: np.ndarray) -> sp.csr_matrix:

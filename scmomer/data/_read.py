@@ -260,6 +260,7 @@ def read_cells(
             spec.features[modality],
             MODALITY_TYPES[modality].feature_name,
             part.where,
+            profile if modality == RNA else "counts",
         )
         names = part.adata.obs_names
         counts[modality], has = _on_all_cells(matrix, names, data.obs_names, part.where)

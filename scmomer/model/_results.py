@@ -84,7 +84,7 @@ class ResultsMixin:
             ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData):
             layers with raw counts; by default those of the training data if present, else ``X``.
             ``profile=``: what the values of RNA are, ``"counts"``, ``"normalized"`` or ``"zscore"``
-            (see Notes); by default what they were in the training data.
+            (Notes of :func:`scmomer.pp.setup_mudata`); by default what they were in training.
 
         Returns
         -------
@@ -143,7 +143,8 @@ class ResultsMixin:
             Sequencing depth of predicted accessibility or protein: ``"predicted"`` from the cell's
             RNA, ``"mean"`` of the training cells, or a number of open peaks or protein counts. Use
             ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. Heads
-            without a depth term are averaged in at predicted depth only.
+            without a depth term are averaged in at predicted depth only. RNA that is not counts may
+            have no depth to predict from: ``"predicted"`` is ``"mean"`` then.
         depth_share
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
             to 1. None: 0.7 for accessibility, whose depth RNA predicts roughly, else 1.

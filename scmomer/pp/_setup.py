@@ -23,7 +23,7 @@ def setup_mudata(
     modalities: Mapping[str, str | None] | None = None,
     profile: Profile = "counts",
 ) -> None:
-    """Check and register the counts of two or three of RNA, ATAC and surface protein.
+    r"""Check and register the counts of two or three of RNA, ATAC and surface protein.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def setup_mudata(
     profile
         What the values of RNA are; other modalities are always counts. ``"counts"``: raw counts.
         ``"normalized"``: not negative and in proportion to counts (counts per 10,000, TPM), or
-        their ``log(1 + x)`` or ``log2(1 + x)``; see Notes. A model cannot be trained on
-        ``"zscore"``, but reads such queries.
+        their ``log(1 + x)`` or ``log2(1 + x)``. A model cannot be trained on ``"zscore"``, but
+        reads such queries. See Notes.
 
     Returns
     -------
@@ -61,11 +61,33 @@ def setup_mudata(
     KeyError
         If a modality, layer or column is missing; the message lists those that exist.
     ValueError
-        If values are not raw counts (NaN, infinite, negative, fractions), names are not unique,
-        peak names cannot be parsed, a column has missing values, a cell has no modality, a modality
+        If values are not raw counts (NaN, infinite, negative, fractions) or do not fit `profile`,
+        names are not unique, peak names cannot be parsed, a column has missing values, a cell has no modality, a modality
         shares fewer than two cells with the other ones, or `mdata` is a view.
     TypeError
         If `mdata` is not a MuData, or a matrix is not numeric.
+
+    Notes
+    -----
+    Profiles of RNA that are not counts are brought to the scale of counts when they are read, and
+    then take the same way as counts: divided by their total over the model's genes, log2,
+    expression bins (tokens). The log says how they were read.
+
+    ``"normalized"``
+        Values above 25 are linear. Otherwise the scale (linear, ``log(1 + x)``, ``log2(1 + x)``) is
+        that on which each cell consists of whole multiples of its smallest value: these are then
+        the raw counts, and everything is as it would be with counts, library sizes included. If
+        there is none (bulk data, corrected data), it is that on which all cells have about the same
+        total; then ``log2(1 + x)`` if the largest value is above 13.8; and else ``log(1 + x)``,
+        with a warning. Tokens are then those of relative abundances. Cells get a total of 10,000,
+        which is no library size: translation is at mean depth, and a model that is trained on such
+        data does not predict depth from RNA.
+    ``"zscore"``
+        Genes above 0, that is above their own mean, count as expressed, others do not. Of :math:`n`
+        such genes in a cell, that of rank :math:`r` from below gets the level
+        :math:`-\log(1 - (r - 1/2) / n)`, a quantile of the exponential distribution: tokens are by
+        rank, and say nothing about levels that genes have in all cells. There is no library size,
+        as above.
 
     Examples
     --------
