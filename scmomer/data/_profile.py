@@ -59,6 +59,7 @@ def get_expression(
     argument: str | None = "layer",
     profile: Profile = "counts",
     known: np.ndarray | None = None,
+    levels: np.ndarray | None = None,
 ) -> Expression:
     """Return RNA on the scale of counts.
 
@@ -70,10 +71,12 @@ def get_expression(
         ``"counts"`` are returned as they are. ``"normalized"`` are values in proportion to counts,
         their ``log(1 + x)`` or their ``log2(1 + x)``; which of the three is found from the values.
         ``"zscore"`` are deviations of each gene from its mean; those above 0 become counts by
-        their rank in the cell.
+        their rank in the cell, relative to `levels`.
     known
         Genes that the model has, ``(n_vars,)`` bool; None for all. Others do not contribute to
         ranks and totals.
+    levels
+        Mean expression of each gene on the scale of counts, ``(n_vars,)``; None: all the same.
 
     Returns
     -------
@@ -93,7 +96,7 @@ def get_expression(
     values, place = read_values(adata, layer, where, profile, argument)
     known = np.ones(adata.n_vars, bool) if known is None else known
     if profile == "zscore":
-        return Expression(_same_totals(_ranks(values, known), known), has_depth=False)
+        return Expression(_same_totals(_ranks(values, known, levels), known), has_depth=False)
     return _from_normalized(values, place, known)
 
 
@@ -198,15 +201,17 @@ def _spread_of_totals(linear: sp.csr_matrix) -> float:
 # -- z-scores
 
 
-def _ranks(values: sp.csr_matrix, known: np.ndarray) -> sp.csr_matrix:
+def _ranks(values: sp.csr_matrix, known: np.ndarray, levels: np.ndarray | None) -> sp.csr_matrix:
     """Return what exponentially distributed counts have at the rank of each value above 0."""
     cells = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr))
     above = (values.data > 0) & known[values.indices]
     cells, genes = cells[above], values.indices[above]
     n = np.bincount(cells, minlength=values.shape[0])
     rank = pd.Series(values.data[above]).groupby(cells).rank().to_numpy()  # 1 to n, ties shared
-    level = -np.log1p(-(rank - 0.5) / n[cells])
-    return sp.csr_matrix((level, (cells, genes)), shape=values.shape)
+    counts = -np.log1p(-(rank - 0.5) / n[cells])  # of mean 1
+    if levels is not None:
+        counts *= levels[genes]
+    return sp.csr_matrix((counts, (cells, genes)), shape=values.shape)
 
 
 # -- both

@@ -208,6 +208,7 @@ def read_cells(
     layers: Mapping[str, str] | None = None,
     *,
     profile: Profile | None = None,
+    levels: np.ndarray | None = None,
     modality: str | None = None,
     check: bool = True,
 ) -> Cells:
@@ -226,6 +227,9 @@ def read_cells(
         present, else ``X``.
     profile
         What the values of RNA are; None for what they were in the training data.
+    levels
+        Mean expression of each of the model's genes, ``(n_genes,)``, to which z-scores are
+        relative; None: all the same.
     modality
         The modality of an AnnData; None infers it.
     check
@@ -246,9 +250,15 @@ def read_cells(
     for modality, part in parts.items():
         layer, argument = chosen[modality], layer_argument(data, modality)
         if modality == RNA and (part.columns is None or profile != "counts"):
-            known = part.names.isin(spec.features[RNA])
+            place = spec.features[RNA].get_indexer(part.names)
             matrix, has_depth = get_expression(
-                part.own(), layer, part.where, argument, profile, known
+                part.own(),
+                layer,
+                part.where,
+                argument,
+                profile,
+                known=place >= 0,
+                levels=None if levels is None else levels[place],
             )
         else:
             shared = None if profile != "counts" else read

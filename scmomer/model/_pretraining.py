@@ -8,6 +8,7 @@ from anndata import AnnData
 
 from scmomer._constants import RNA, Modality
 from scmomer.data import Cells, Profile, SplitRecord, read_cells, split_cells
+from scmomer.model._registration import check_trainable
 from scmomer.model._training import TrainingMixin
 from scmomer.train import RunOptions, configure, tokens_per_cell
 
@@ -50,7 +51,7 @@ class PretrainingMixin(TrainingMixin):
             Layer with the counts; None for that of the training data if present, else ``X``.
         profile
             What the values of RNA are, as in :func:`scmomer.pp.setup_mudata`; None for what they
-            are in the registered data.
+            are in the registered data. Not ``"zscore"``.
         max_epochs
             Epochs, default those of stage 1.
         accelerator, devices, train_size, validation_size, batch_size, early_stopping
@@ -108,6 +109,8 @@ class PretrainingMixin(TrainingMixin):
         profile: Profile | None,
     ) -> Cells:
         """Return cells of one modality."""
+        if profile is not None:
+            check_trainable(profile, self.spec.features)
         layers = {} if layer is None else dict.fromkeys(self.spec.features, layer)
         cells = read_cells(adata, self.spec, layers, profile=profile, modality=modality)
         if len(cells.counts) > 1:

@@ -69,7 +69,7 @@ def check_modality(
     warn_empty(np.diff(counts.indptr) == 0, modality, where, layers)
 
 
-def _check_trainable(profile: Profile, modalities: Iterable[str]) -> None:
+def check_trainable(profile: Profile, modalities: Iterable[str]) -> None:
     """Raise if a model cannot be trained on a profile of RNA."""
     check_profile(profile)
     if profile == "zscore":
@@ -143,7 +143,7 @@ def mudata_fields(
     check_container(mdata)
     check_not_view(mdata, display_name(mdata))
     keys = resolve_modalities(mdata, modalities)
-    _check_trainable(profile, keys)
+    check_trainable(profile, keys)
     options = {f"{modality}_layer": layers[modality] for modality in keys}
     for modality, key in keys.items():
         where = f"mdata[{key!r}]"
@@ -203,7 +203,7 @@ def anndata_fields(
 ) -> list[Any]:
     """Check an AnnData of one modality and return the fields to register."""
     check_not_view(adata, display_name(adata))
-    _check_trainable(profile, [modality])
+    check_trainable(profile, [modality])
     check_modality(adata, modality, "adata", "layer", {"layer": layer}, profile)
     for key in (batch_key, labels_key):
         check_column(adata, key, {})

@@ -13,7 +13,7 @@ import psutil
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import Modality
+from scmomer._constants import RNA, Modality
 from scmomer.data import (
     Layers,
     as_text,
@@ -254,8 +254,9 @@ class ResultsMixin:
                 raise TypeError(msg)
             return self._training_cells()
         check_container(data)
-        chosen = layers_by_modality(data, layers)
-        return read_cells(data, self.spec, chosen, profile=given_profile(layers))
+        chosen, profile = layers_by_modality(data, layers), given_profile(layers)
+        levels = self.module.rna.gene_levels() if RNA in self.spec.features else None
+        return read_cells(data, self.spec, chosen, profile=profile, levels=levels)
 
     def _check_trained(self) -> None:
         if not self.stages_:

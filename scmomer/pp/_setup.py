@@ -62,8 +62,9 @@ def setup_mudata(
         If a modality, layer or column is missing; the message lists those that exist.
     ValueError
         If values are not raw counts (NaN, infinite, negative, fractions) or do not fit `profile`,
-        names are not unique, peak names cannot be parsed, a column has missing values, a cell has no modality, a modality
-        shares fewer than two cells with the other ones, or `mdata` is a view.
+        names are not unique, peak names cannot be parsed, a column has missing values, a cell has
+        no modality, a modality shares fewer than two cells with the other ones, or `mdata` is a
+        view.
     TypeError
         If `mdata` is not a MuData, or a matrix is not numeric.
 
@@ -84,10 +85,10 @@ def setup_mudata(
         data does not predict depth from RNA.
     ``"zscore"``
         Genes above 0, that is above their own mean, count as expressed, others do not. Of :math:`n`
-        such genes in a cell, that of rank :math:`r` from below gets the level
-        :math:`-\log(1 - (r - 1/2) / n)`, a quantile of the exponential distribution: tokens are by
-        rank, and say nothing about levels that genes have in all cells. There is no library size,
-        as above.
+        such genes in a cell, that of rank :math:`r` from below gets
+        :math:`-\mu \log(1 - (r - 1/2) / n)`, a quantile of an exponential distribution with the
+        gene's mean expression :math:`\mu` in the model (1 for published weights, which have none).
+        There is no library size, as above.
 
     Examples
     --------
