@@ -25,6 +25,7 @@ _LARGEST_NATURAL_LOG: Final = np.log1p(1e6)
 _EQUAL: Final = 0.02  # relative deviation of totals that count as equal
 _SMALL_COUNT: Final = 10.5  # multiples up to here must be whole: larger ones are whole by chance
 _WHOLE: Final = 0.05
+_MOST_SMALLEST: Final = 5  # smallest count of a cell
 _SHARE: Final = 0.9  # of cells that show that values were counts
 
 _SCALES: Final[
@@ -172,23 +173,36 @@ def _multiples(linear: sp.csr_matrix) -> tuple[sp.csr_matrix, float]:
     Returns
     -------
     csr_matrix
-        The multiples, rounded where they are about whole.
+        Counts: the multiples, times 2 to 5 in cells that are whole only then; rounded in cells in
+        which all are about whole.
     float
         Share of the cells whose small multiples are all whole, among those that have some above 1.
     """
     lengths = np.diff(linear.indptr)
-    starts = linear.indptr[:-1][lengths > 0]
+    starts, lengths = linear.indptr[:-1][lengths > 0], lengths[lengths > 0]
     if not len(starts):
         return linear, 1.0
     data = linear.data.astype(np.float64)
-    multiple = data / np.repeat(np.minimum.reduceat(data, starts), lengths[lengths > 0])
-    whole = np.rint(multiple)
-    near = np.abs(multiple - whole) <= _WHOLE
+    multiple = data / np.repeat(np.minimum.reduceat(data, starts), lengths)
     small = multiple <= _SMALL_COUNT
-    all_near = np.logical_and.reduceat(near | ~small, starts)
+
+    def are_whole(values: np.ndarray) -> np.ndarray:
+        """Return which cells have whole numbers where multiples are small."""
+        return np.logical_and.reduceat(
+            (np.abs(values - np.rint(values)) <= _WHOLE) | ~small, starts
+        )
+
+    whole = are_whole(multiple)
     some = np.logical_or.reduceat(small & (multiple > 1 + _WHOLE), starts)
-    share = float(all_near[some].mean()) if some.any() else 0.0
-    return _with_data(linear, np.where(near | ~small, whole, multiple)), share
+    share = float(whole[some].mean()) if some.any() else 0.0
+    smallest = np.ones(len(starts))  # count of each cell
+    for count in range(2, _MOST_SMALLEST + 1):
+        found = ~whole & are_whole(count * multiple)
+        smallest[found] = count
+        whole |= found
+    counts = multiple * np.repeat(smallest, lengths)
+    near = np.logical_and.reduceat(np.abs(counts - np.rint(counts)) <= _WHOLE, starts)
+    return _with_data(linear, np.where(np.repeat(near, lengths), np.rint(counts), counts)), share
 
 
 def _spread_of_totals(linear: sp.csr_matrix) -> float:

@@ -73,13 +73,22 @@ def test_counts_are_recovered_from_some_of_the_genes(scale):
     assert np.array_equal(found.counts.toarray(), counts[:, :100])
 
 
-def test_a_cell_without_single_counts_keeps_its_proportions():
+@pytest.mark.parametrize("smallest", [2, 3, 5])
+def test_cells_without_single_counts_are_recovered_too(scale, smallest):
     counts = draw()
-    counts[0] = [0, 2, 3] + [0] * 37
+    counts[0] = [0, smallest, 7, 51] + [0] * 36
+    values = SCALES[scale](1e4 * shares(counts))
+    found = get_expression(cells(values), None, "adata", profile="normalized").counts.toarray()
+    assert np.array_equal(found, counts)
+
+
+def test_a_cell_of_another_kind_keeps_its_proportions():
+    counts = draw()
+    counts[0] = [0, 1, 1.37, 2.71] + [0] * 36
     values = np.log1p(1e4 * shares(counts))
     found = get_expression(cells(values), None, "adata", profile="normalized").counts.toarray()
     assert np.array_equal(found[1:], counts[1:])
-    np.testing.assert_allclose(found[0, 1:3], [1, 1.5], rtol=1e-5)
+    np.testing.assert_allclose(found[0, 1:4], [1, 1.37, 2.71], rtol=1e-5)
 
 
 def test_whole_numbers_are_counts(caplog):
@@ -187,6 +196,7 @@ def test_a_cell_without_values_above_zero_is_empty():
 # -- what does not fit
 
 
+@pytest.mark.filterwarnings("ignore:.*is read as log")
 @pytest.mark.parametrize("profile", ["normalized", "zscore"])
 @pytest.mark.parametrize("kind", [np.array, sp.csr_matrix])
 def test_nan_is_refused_with_a_line_that_helps(refuses, profile, kind):
@@ -195,7 +205,7 @@ def test_nan_is_refused_with_a_line_that_helps(refuses, profile, kind):
     values[:, 2] = np.nan
     adata = cells(kind(values))
     what = {"normalized": "normalized expression", "zscore": "z-scores"}[profile]
-    with refuses(ValueError, f"Expected {what} in adata.X", "6 of 30", "'g2'") as _:
+    with refuses(ValueError, f"Expected {what} in adata.X", "6 of 30", "'g2'"):
         get_expression(adata, None, "adata", profile=profile)
     with pytest.raises(ValueError, match="NaN") as caught:
         get_expression(adata, None, "adata", profile=profile)
