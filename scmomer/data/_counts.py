@@ -16,6 +16,7 @@ from scmomer.data._messages import assigned, option, warn
 from scmomer.module import MODALITY_TYPES
 
 _N_CELLS_PROBED: Final = 200  # when an error looks for counts in other places
+_PROFILES: Final = {"non-integer": "normalized", "negative": "zscore"}  # that values may be of
 
 
 def get_counts(
@@ -166,15 +167,15 @@ def check_counts(
     for kind, bad in wrong.items():
         if not bad.any():
             continue
-        remedy = _where_counts_are(adata, place, argument)
+        offered = offer_profile and argument is not None and kind in _PROFILES
+        other = _other_profile(kind, argument or "") if offered else ""
+        remedy = _where_counts_are(adata, place, argument, other)
         if np.isnan(values[bad][0]) and (values[~bad] == np.floor(values[~bad])).all():
             remedy += (
                 " If NaN are features that some data sets lack (anndata.concat with join='outer'), "
                 "use join='inner' or set them to 0: "
                 f"`{assigned(place)} = np.nan_to_num({place})`."
             )
-        if offer_profile and argument is not None and kind in ("negative", "non-integer"):
-            remedy += _other_profile(kind, argument)
         msg = f"Expected raw counts in {_found(bad, kind, counts, adata, place)} {remedy}"
         raise ValueError(msg)
 
@@ -224,18 +225,22 @@ def _found(bad: np.ndarray, kind: str, values: sp.csr_matrix, adata: AnnData, pl
 
 
 def _other_profile(kind: str, argument: str) -> str:
-    """Return the argument with which values that are not counts can be read."""
+    """Return the argument with which values that are not counts can be read, after a space."""
     name = "reference_profile" if argument.startswith("reference") else "profile"
     _, to, verb = argument.partition(" to ")
-    if kind == "non-integer":
-        return f" If this is normalized expression, pass {name}='normalized'{to}{verb}."
+    profile = _PROFILES[kind]
+    if profile == "normalized":
+        return f" If this is normalized expression, pass {name}={profile!r}{to}{verb}."
     if to:
         return " z-scores cannot be trained on; a trained model reads them with profile='zscore'."
-    return f" If these are z-scores, pass {name}='zscore'."
+    return f" If these are z-scores, pass {name}={profile!r}."
 
 
-def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
-    """Return how to pass counts that `adata` holds in another place, for messages."""
+def _where_counts_are(adata: AnnData, place: str, argument: str | None, otherwise: str = "") -> str:
+    """Return how to pass counts that `adata` holds in another place, for messages.
+
+    `otherwise` is added if there are none.
+    """
     where = _owner(place)
     names = layer_names(adata)
     good = [name for name in names if _looks_like_counts(adata.layers[name])]
@@ -250,7 +255,9 @@ def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
     if adata.raw is not None and _looks_like_counts(adata.raw.X):
         return f"{where}.raw holds counts: run `{assigned(where)} = {where}.raw.to_adata()` first."
     checked = f" (the layers {names} do not hold counts)" if names else ""
-    return f"Put the raw counts into a layer and pass {name}=, or put them into X{checked}."
+    return (
+        f"Put the raw counts into a layer and pass {name}=, or put them into X{checked}.{otherwise}"
+    )
 
 
 def _put_back(place: str, source: str) -> str:
