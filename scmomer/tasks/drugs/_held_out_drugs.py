@@ -121,9 +121,7 @@ def hold_out_drugs(
     deviations = units.standardize(completed)
     similarity = molecules.similarity(molecules)
     graphs = molecule_graphs(list(molecules.smiles))
-    folds = group_folds(
-        molecules.group, settings.n_members, np.random.default_rng(settings.seed)
-    )
+    folds = group_folds(molecules.group, settings.n_members, np.random.default_rng(settings.seed))
     naive, network = (np.full(values.shape, np.nan) for _ in range(2))
     level, width, nearest = (np.full(len(everyone), np.nan) for _ in range(3))
     members = []

@@ -109,9 +109,18 @@ class LineRegression:
         return np.clip(1 - explained, 0, 1)
 
     def distance(self, blocks: list[np.ndarray]) -> np.ndarray:
-        """Return the distance to the nearest training line, ``(n,)``.
+        """Return the distance to the nearest training line, ``(n,)``."""
+        return nearest_distance(blocks, self.blocks)
 
-        Root mean squared difference of standardized features.
-        """
-        near = line_kernel(blocks, self.blocks).max(1)
-        return np.sqrt(-np.log(np.maximum(near, 1e-300)) / _WIDTH)
+
+def nearest_distance(
+    blocks: list[np.ndarray], others: list[np.ndarray], skip_self: bool = False
+) -> np.ndarray:
+    """Return root mean squared differences to the nearest of other lines, ``(n,)``.
+
+    With `skip_self`, both are the same lines, and a line is not its own nearest.
+    """
+    near = line_kernel(blocks, others)
+    if skip_self:
+        np.fill_diagonal(near, 0)
+    return np.sqrt(-np.log(np.maximum(near.max(1), 1e-300)) / _WIDTH)

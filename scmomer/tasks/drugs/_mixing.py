@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-WEIGHTS: Final = (0.0, 0.15, 0.3, 0.5)  # of the network
+WEIGHTS: Final = (0.0, 0.15, 0.3)  # of the network
 
 
 def network_weight(loss: Callable[[float], np.ndarray], folds: list[np.ndarray]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -95,6 +95,10 @@ class Molecules:
             removed=self.removed[index],
             skipped=self.skipped,
         )
+
+    def renamed(self, names: pd.Index) -> Molecules:
+        """Return the same drugs under other names, ``(n,)``."""
+        return replace(self, names=pd.Index(names))
 
     def tanimoto(self, other: Molecules) -> np.ndarray:
         """Return similarities to other molecules.

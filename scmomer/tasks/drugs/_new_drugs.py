@@ -30,4 +30,3 @@ def similarity_weights(similarity: np.ndarray, among_training: np.ndarray) -> np
     logits = similarity / width
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True)
-

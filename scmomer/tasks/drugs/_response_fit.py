@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import torch
 
 from scmomer.tasks.drugs._branches import CellBranch
@@ -17,6 +18,7 @@ from scmomer.tasks.drugs._held_out_lines import hold_out_lines
 from scmomer.tasks.drugs._line_kernel import LineRegression, Standardizer
 from scmomer.tasks.drugs._molecules import Molecules
 from scmomer.tasks.drugs._new_drugs import similarity_weights
+from scmomer.tasks.drugs._predicted import Predicted
 from scmomer.tasks.drugs._settings import ResponseSettings, ResponseUnits
 from scmomer.tasks.drugs._spread import Spread
 
@@ -24,16 +26,6 @@ logger = logging.getLogger(__name__)
 
 _SHRINKAGE: Final = 8.0
 _HELD_OUT_PAIRS: Final = 0.1
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """A prediction for lines x drugs, each ``(n_lines, n_drugs)``."""
-
-    mean: np.ndarray
-    std: np.ndarray
-    naive: np.ndarray
-    """Without networks."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +53,47 @@ class FittedResponse:
         """Return features in standard deviations of the training lines."""
         return [scale(x) for scale, x in zip(self.standardizers, blocks, strict=True)]
 
-    def new_lines(self, features: list[np.ndarray]) -> Predicted:
-        """Predict the training drugs on new lines from standardized features."""
+    def predict(
+        self, features: list[np.ndarray], known: np.ndarray, molecules: Molecules
+    ) -> Predicted:
+        """Predict any lines and drugs.
+
+        Parameters
+        ----------
+        features
+            Standardized features of the lines, each ``(n, n_features)``.
+        known
+            Number of the training line that each line is, -1 for new ones, ``(n,)``.
+        molecules
+            Drugs; those of a training drug's SMILES are the training drug.
+        """
+        rows = Predicted.empty(len(known), len(self.molecules))
+        for which, part in (
+            (known >= 0, lambda here: self._known_lines(known[here])),
+            (known < 0, lambda here: self._new_lines([x[here] for x in features])),
+        ):
+            if which.any():
+                rows.put(part(which), rows=which)
+        column = pd.Index(self.molecules.smiles).get_indexer(pd.Index(molecules.smiles))
+        found = Predicted.empty(len(known), len(molecules))
+        is_known = column >= 0
+        found.put(rows.take(column[is_known]), columns=is_known)
+        if not is_known.all():
+            found.put(
+                self._new_drugs(rows, molecules.take(molecules.names[~is_known])),
+                columns=~is_known,
+            )
+        return found
+
+    def line_distance(self, features: list[np.ndarray]) -> np.ndarray:
+        """Return the distance of lines to the nearest training line, ``(n,)``."""
+        return self.regression.distance(features)
+
+    def drug_distance(self, molecules: Molecules) -> np.ndarray:
+        """Return one minus the similarity to the nearest training drug, ``(n,)``, 0 to 1."""
+        return 1 - molecules.similarity(self.molecules).max(1)
+
+    def _new_lines(self, features: list[np.ndarray]) -> Predicted:
         found = naive = self.regression.predict(features)
         if self.cell_weight:
             device = self.cell_branches[0].drugs.device
@@ -73,13 +104,12 @@ class FittedResponse:
             found = naive + self.cell_weight * (network - naive)
         return Predicted(found, self.line_spread(self.regression.novelty(features)), naive)
 
-    def known_lines(self, index: np.ndarray) -> Predicted:
-        """Return the responses of training lines to the training drugs."""
+    def _known_lines(self, index: np.ndarray) -> Predicted:
         found = self.completed[index]
         return Predicted(found, np.broadcast_to(self.pair_std, found.shape), found)
 
-    def new_drugs(self, lines: Predicted, molecules: Molecules) -> Predicted:
-        """Predict new drugs on lines whose responses to the training drugs are given.
+    def _new_drugs(self, lines: Predicted, molecules: Molecules) -> Predicted:
+        """Predict new drugs from the responses of lines to the training drugs.
 
         Deviations of lines from the mean are averaged over similar drugs in units of each drug's
         standard deviation; so are the level and the spread, which are put back.
@@ -93,7 +123,7 @@ class FittedResponse:
             graphs = molecule_graphs(list(molecules.smiles))
             network = np.mean([m.predict(deviations, graphs) for m in self.members], 0)
             found = naive + self.drug_weight * (network - naive)
-        of_drug = self.drug_spread(1 - similarity.max(1))[:, 0]
+        of_drug = self.drug_spread(self.drug_distance(molecules))[:, 0]
         of_line = (lines.std / self.units.scale) @ weights.T * width
         std = np.sqrt(of_drug**2 + of_line**2)
         return Predicted(level + found * width, std, level + naive * width)
