@@ -13,7 +13,8 @@ from scmomer.tasks.drugs._effects import mean_effects, soft_impute
 _CLIP: Final = 2.5  # standard deviations; one gene far out must not decide which lines are near
 _WIDTH: Final = 0.3  # per mean squared difference of a standardized feature
 _RIDGE: Final = 0.5
-_SHRINKAGE: Final = 3.0
+_SHRINKAGE: Final = 0.067  # in GDSC, 3 in ln(uM)
+_CONSTANT: Final = 1e-6  # standard deviation of a feature that is one value in training
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,18 @@ class Standardizer:
 
     @classmethod
     def fit(cls, features: np.ndarray) -> Standardizer:
-        """Measure mean and standard deviation, ``(n_features,)``."""
-        return cls(features.mean(0), features.std(0) + 1e-6)
+        """Measure mean and standard deviation, ``(n_features,)``; 0 if constant."""
+        scale = features.std(0)
+        return cls(features.mean(0), np.where(scale > _CONSTANT, scale, 0.0))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Return standardized features, ``(n, n_features)``; NaN become the mean."""
-        z = (features - self.mean) / self.scale
+        """Return standardized features, ``(n, n_features)``.
+
+        NaN, and features that were constant in training, become the mean.
+        """
+        z = np.divide(
+            features - self.mean, self.scale, out=np.zeros(features.shape), where=self.scale > 0
+        )
         return np.nan_to_num(np.clip(z, -_CLIP, _CLIP), nan=0.0)
 
 

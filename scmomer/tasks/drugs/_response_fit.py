@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from scmomer.tasks.drugs._branches import CellBranch
-from scmomer.tasks.drugs._effects import mean_effects, soft_impute
+from scmomer.tasks.drugs._effects import complete
 from scmomer.tasks.drugs._graphs import molecule_graphs
 from scmomer.tasks.drugs._held_out_drugs import DrugMember, hold_out_drugs, no_drug_branch
 from scmomer.tasks.drugs._held_out_lines import hold_out_lines
@@ -24,8 +24,8 @@ from scmomer.tasks.drugs._spread import Spread
 
 logger = logging.getLogger(__name__)
 
-_SHRINKAGE: Final = 8.0
-_HELD_OUT_PAIRS: Final = 0.1
+_PAIR_FOLDS: Final = 10
+_ENOUGH_PAIRS: Final = 1000  # errors, for the standard deviation of each drug
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,9 @@ class FittedResponse:
             network = np.mean([m.predict(deviations, graphs) for m in self.members], 0)
             found = naive + self.drug_weight * (network - naive)
         of_drug = self.drug_spread(self.drug_distance(molecules))[:, 0]
-        of_line = (lines.std / self.units.scale) @ weights.T * width
+        # Errors on training lines are in what was measured on held-out drugs.
+        excess = np.sqrt(np.maximum(lines.std**2 - self.pair_std**2, 0))
+        of_line = (excess / self.units.scale) @ weights.T * width
         std = np.sqrt(of_drug**2 + of_line**2)
         return Predicted(level + found * width, std, level + naive * width)
 
@@ -154,10 +156,10 @@ def fit_response(
     units = ResponseUnits.fit(values)
     standardizers = [Standardizer.fit(x) for x in blocks]
     features = [scale(x) for scale, x in zip(standardizers, blocks, strict=True)]
-    lines = hold_out_lines(values, features, units, settings)
+    lines = hold_out_lines(values, features, settings)
     completed = complete(values, lines.prediction)
     drugs = (
-        hold_out_drugs(completed, values, molecules, units, settings)
+        hold_out_drugs(values, lines.prediction, molecules, settings)
         if for_new_drugs
         else no_drug_branch(values)
     )
@@ -180,26 +182,21 @@ def fit_response(
     )
 
 
-def complete(values: np.ndarray, from_profiles: np.ndarray) -> np.ndarray:
-    """Complete a table: predictions from profiles, mean effects, then what is left of low rank.
-
-    Parameters
-    ----------
-    values
-        ``(n_lines, n_drugs)``, NaN where not measured.
-    from_profiles
-        Predictions for each line from others, same shape.
-    """
-    start = from_profiles + mean_effects(values - from_profiles).matrix
-    return start + soft_impute(values - start, _SHRINKAGE)
-
-
 def _pair_std(
     values: np.ndarray, from_profiles: np.ndarray, unit: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Return the error of held-out pairs of training lines and drugs, ``(n_drugs,)``."""
-    chosen = np.random.default_rng(seed).random(values.shape) < _HELD_OUT_PAIRS
-    held_out = np.isfinite(values) & chosen
-    found = complete(np.where(held_out, np.nan, values), from_profiles)
-    errors = np.where(held_out, np.abs(values - found), np.nan)
+    """Return the error of held-out pairs of training lines and drugs, ``(n_drugs,)``.
+
+    A part of large tables is enough; of small ones, all pairs are held out in turn.
+    """
+    measured = np.isfinite(values)
+    part = np.full(values.shape, -1)
+    n = int(measured.sum())
+    part[measured] = np.random.default_rng(seed).permutation(n) % _PAIR_FOLDS
+    n_parts = min(-(-_ENOUGH_PAIRS * _PAIR_FOLDS // n), _PAIR_FOLDS)
+    errors = np.full(values.shape, np.nan)
+    for k in range(n_parts):
+        held_out = part == k
+        found = complete(np.where(held_out, np.nan, values), from_profiles)
+        errors[held_out] = np.abs(values - found)[held_out]
     return Spread.fit(errors, np.zeros(len(values)), unit)(np.zeros(1))[0]

@@ -66,6 +66,12 @@ class ResponseOptions:
         self.architecture = architecture
         self.pooling = pooling
         self.n_members = whole_number("n_members", n_members)
+        if self.n_members < 2:
+            msg = (
+                f"Expected n_members of at least 2, found {n_members!r}: predictions are calibrated "
+                "on parts of the training data that the others predict. Pass 5."
+            )
+            raise ValueError(msg)
         self._fitted: FittedModel | None = None
 
     @property
