@@ -143,7 +143,7 @@ def hold_out_drugs(
     def mixed(weight: float) -> np.ndarray:
         return naive + weight * (network - naive)
 
-    weight = network_weight(lambda w: -_correlations(values, mixed(w)), folds)
+    weight = network_weight(lambda w: -_correlations(values, mixed(w)), folds, "drugs")
     errors = np.abs(values - (level + mixed(weight) * width))
     return HeldOutDrugs(
         members if weight else [],

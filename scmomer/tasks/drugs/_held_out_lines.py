@@ -51,7 +51,9 @@ def hold_out_lines(
     branches = []
     for k, test in enumerate(folds):
         train = np.setdiff1d(everyone, test)
-        units = ResponseUnits.fit(values[train])  # the mean of a drug must not tell of its only line
+        units = ResponseUnits.fit(
+            values[train]
+        )  # the mean of a drug must not tell of its only line
         regression = LineRegression.fit([x[train] for x in features], values[train])
         here = [x[test] for x in features]
         naive[test], novelty[test] = regression.predict(here), regression.novelty(here)
@@ -64,5 +66,5 @@ def hold_out_lines(
     def mixed(weight: float) -> np.ndarray:
         return naive + weight * (network - naive)
 
-    weight = network_weight(lambda w: np.nanmean((values - mixed(w)) ** 2, 1), folds)
+    weight = network_weight(lambda w: np.nanmean((values - mixed(w)) ** 2, 1), folds, "lines")
     return HeldOutLines(mixed(weight), novelty, branches if weight else [], weight)

@@ -130,4 +130,4 @@ def nearest_distance(
     near = line_kernel(blocks, others)
     if skip_self:
         np.fill_diagonal(near, 0)
-    return np.sqrt(-np.log(np.maximum(near.max(1), 1e-300)) / _WIDTH)
+    return np.sqrt(np.log(1 / np.clip(near.max(1), 1e-300, 1)) / _WIDTH)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,8 +20,6 @@ from scmomer.tasks.drugs._new_drugs import similarity_weights
 from scmomer.tasks.drugs._predicted import Predicted
 from scmomer.tasks.drugs._settings import ResponseSettings, ResponseUnits
 from scmomer.tasks.drugs._spread import Spread
-
-logger = logging.getLogger(__name__)
 
 _PAIR_FOLDS: Final = 10
 _ENOUGH_PAIRS: Final = 1000  # errors, for the standard deviation of each drug
@@ -163,9 +160,6 @@ def fit_response(
         if for_new_drugs
         else no_drug_branch(values)
     )
-    for what, weight in (("lines", lines.weight), ("drugs", drugs.weight)):
-        text = f"the network counts {weight:.0%}" if weight else "the naive prediction is used"
-        logger.info("New %s: %s, by held-out %s of the training data.", what, text, what)
     return FittedResponse(
         molecules=molecules,
         units=units,
