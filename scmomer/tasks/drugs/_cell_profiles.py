@@ -160,7 +160,7 @@ class ProfileReader:
             raise ValueError(msg)
         if not has.all():
             logger.info(
-                "%d of %d genes are not in these cells: the mean of the training lines is used.",
+                "%d of %d genes are not in these cells: lines are compared by the others.",
                 int((~has).sum()),
                 len(has),
             )

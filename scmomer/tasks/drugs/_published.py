@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from scmomer.tasks.drugs._graphs import MoleculeGraphs, molecule_graphs
-from scmomer.tasks.drugs._line_kernel import Standardizer, nearest_distance
+from scmomer.tasks.drugs._line_kernel import Standardizer, nearest_distance, without_gaps
 from scmomer.tasks.drugs._molecules import Molecules
 from scmomer.tasks.drugs._networks import PublishedDrugResponse
 from scmomer.tasks.drugs._predicted import Predicted
@@ -51,7 +51,7 @@ class FittedPublished:
     ) -> Predicted:
         """Predict any lines and drugs; what was measured on training lines is not used."""
         device = next(self.network.parameters()).device
-        cells = torch.as_tensor(np.hstack(features), dtype=torch.float32, device=device)
+        cells = torch.as_tensor(without_gaps(features), dtype=torch.float32, device=device)
         graphs = molecule_graphs(list(molecules.smiles)).to(device)
         mean = self.center + self.scale * self.network.predict(graphs, cells).cpu().numpy()
         naive = np.full(mean.shape, self.center)
@@ -92,7 +92,7 @@ def fit_published(
     features = [scale(x) for scale, x in zip(standardizers, blocks, strict=True)]
     train = np.isfinite(values) & ~validation
     center, scale = float(values[train].mean()), max(float(values[train].std()), 1e-6)
-    cells = torch.as_tensor(np.hstack(features), dtype=torch.float32, device=settings.device)
+    cells = torch.as_tensor(without_gaps(features), dtype=torch.float32, device=settings.device)
     target = torch.as_tensor((values - center) / scale, dtype=torch.float32, device=settings.device)
     graphs = molecule_graphs(list(molecules.smiles)).to(settings.device)
     with seeded(settings.seed, settings.device):

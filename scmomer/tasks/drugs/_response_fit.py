@@ -14,7 +14,7 @@ from scmomer.tasks.drugs._effects import complete
 from scmomer.tasks.drugs._graphs import molecule_graphs
 from scmomer.tasks.drugs._held_out_drugs import DrugMember, hold_out_drugs, no_drug_branch
 from scmomer.tasks.drugs._held_out_lines import hold_out_lines
-from scmomer.tasks.drugs._line_kernel import LineRegression, Standardizer
+from scmomer.tasks.drugs._line_kernel import LineRegression, Standardizer, without_gaps
 from scmomer.tasks.drugs._molecules import Molecules
 from scmomer.tasks.drugs._new_drugs import similarity_weights
 from scmomer.tasks.drugs._predicted import Predicted
@@ -94,7 +94,7 @@ class FittedResponse:
         found = naive = self.regression.predict(features)
         if self.cell_weight:
             device = self.cell_branches[0].drugs.device
-            profiles = torch.as_tensor(np.hstack(features), dtype=torch.float32, device=device)
+            profiles = torch.as_tensor(without_gaps(features), dtype=torch.float32, device=device)
             with torch.no_grad():
                 every = torch.stack([branch(profiles) for branch in self.cell_branches])
             network = self.units.restore(every.mean(0).cpu().numpy())
