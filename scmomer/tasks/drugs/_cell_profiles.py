@@ -134,7 +134,7 @@ class ProfileReader:
         return self.read_profiles(cells, profile, layer).blocks()
 
     def read_profiles(self, cells: AnnData, profile: Profile, layer: str | None) -> CellProfiles:
-        """Read cells: ``log(1 + x)`` of counts per 10,000, or z-scores as given; embeddings."""
+        """Read cells: ``log2(1 + x)`` of counts per 10,000, or z-scores as given; embeddings."""
         expression, embedding, has = None, None, np.ones(len(self.genes), bool)
         if self.inputs != "embedding":
             expression, has = self._expression(cells, profile, layer)

@@ -88,7 +88,7 @@ def read_training(
     lines = match_line_names(table.lines.tolist(), cells.obs_names.astype(str).tolist())
     has_drug, has_line = names.notna().to_numpy(), lines.notna().to_numpy()
     _tell("drugs", "SMILES", table.drugs[~has_drug], len(has_drug))
-    _tell("cell lines", "a profile", table.lines[~has_line], len(has_line))
+    _tell("cell lines", "profile", table.lines[~has_line], len(has_line))
     if not has_drug.any():
         msg = (
             f"Expected SMILES of the drugs of the response ({examples(table.drugs)}), found those "
