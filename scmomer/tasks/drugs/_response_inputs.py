@@ -99,13 +99,7 @@ def read_training(
     rows = np.isfinite(values).any(1)
     columns_ = np.isfinite(values).any(0)
     values = values[np.ix_(rows, columns_)]
-    if len(values) < _MIN_LINES or values.shape[1] < 2:
-        msg = (
-            f"Expected responses of at least {_MIN_LINES} cell lines with profiles to at least 2 "
-            f"drugs with SMILES, found {values.shape[0]} and {values.shape[1]}. Check that names in "
-            "the response are those in cells.obs_names and in drugs."
-        )
-        raise ValueError(msg)
+    _check_enough(values)
     kept_lines = table.lines[has_line][rows]
     kept_drugs = table.drugs[has_drug][columns_]
     molecules = molecules.take(names.loc[kept_drugs].tolist()).renamed(kept_drugs)
@@ -113,6 +107,23 @@ def read_training(
     tissues = None if table.tissues is None else table.tissues[has_line][rows]
     names_of_rows = cells.obs_names.astype(str)[position]
     return TrainingInputs(names_of_rows, values, table.units, tissues, molecules, position)
+
+
+def _check_enough(values: np.ndarray) -> None:
+    """Raise if there is too little to fit."""
+    if len(values) < _MIN_LINES or values.shape[1] < 2:
+        msg = (
+            f"Expected responses of at least {_MIN_LINES} cell lines with profiles to at least 2 "
+            f"drugs with SMILES, found {values.shape[0]} and {values.shape[1]}. Check that names in "
+            "the response are those in cells.obs_names and in drugs."
+        )
+        raise ValueError(msg)
+    if np.ptp(values[np.isfinite(values)]) == 0:
+        msg = (
+            f"Expected responses that differ, found {np.nanmin(values):g} alone. Check the column "
+            "that was read, or pass value_key=."
+        )
+        raise ValueError(msg)
 
 
 def _checked(table: ResponseTable, columns: Mapping[str, Any]) -> ResponseTable:

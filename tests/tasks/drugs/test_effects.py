@@ -41,7 +41,9 @@ def test_lines_and_drugs_without_responses_are_average(matrix):
 def test_mean_effects_of_apart_blocks_are_finite():
     values = np.full((6, 4), np.nan)
     values[:3, :2], values[3:, 2:] = 1.0, 5.0
-    np.testing.assert_allclose(mean_effects(values).matrix[np.isfinite(values)], [1.0] * 6 + [5] * 6)
+    np.testing.assert_allclose(
+        mean_effects(values).matrix[np.isfinite(values)], [1.0] * 6 + [5] * 6
+    )
 
 
 def low_rank(noise: float = 0.0) -> np.ndarray:

@@ -20,7 +20,9 @@ def test_lines_are_predicted_by_others_alone(screen, few_epochs, monkeypatch):
     changed = values.copy()
     changed[fold] = 100.0
     for weights in ((0.0,), (0.3, 0.0)):
-        monkeypatch.setattr("scmomer.tasks.drugs._held_out_lines.network_weight", lambda *_, w=weights: w[0])
+        monkeypatch.setattr(
+            "scmomer.tasks.drugs._held_out_lines.network_weight", lambda *_, w=weights: w[0]
+        )
         one, other = (hold_out_lines(v, features, settings) for v in (values, changed))
         np.testing.assert_array_equal(one.prediction[fold], other.prediction[fold])
         assert not np.allclose(one.prediction, other.prediction)

@@ -43,7 +43,8 @@ def test_features_that_a_query_lacks_are_left_out(blocks):
     some = [blocks[0].copy(), blocks[1]]
     some[0][:, 10:] = np.nan
     np.testing.assert_allclose(
-        line_kernel(some, blocks), line_kernel([blocks[0][:, :10], blocks[1]], [x[:, :10] for x in blocks])
+        line_kernel(some, blocks),
+        line_kernel([blocks[0][:, :10], blocks[1]], [x[:, :10] for x in blocks]),
     )
 
 

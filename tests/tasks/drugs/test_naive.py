@@ -43,9 +43,7 @@ def test_tissues():
 
 
 def test_other_and_similar_drugs():
-    molecules = read_molecules(
-        {"a": "CCCCO", "a too": "OCCCC", "b": "CCCCCO", "c": "c1ccccc1Cl"}
-    )
+    molecules = read_molecules({"a": "CCCCO", "a too": "OCCCC", "b": "CCCCCO", "c": "c1ccccc1Cl"})
     train = np.array([[-1.0, NAN, 1.0, 5.0], [1.0, NAN, -1.0, -5.0]])
     found = naive_predictions(train, molecules=molecules)
     # "a too" is the molecule of "a": a predictor by structure may not read it.

@@ -43,7 +43,9 @@ def test_lines_and_drugs_without_a_match_are_named(screen):
     with pytest.warns(UserWarning) as caught:
         found = read(screen, cells=screen.cells[2:], drugs=screen.drugs.iloc[1:])
     texts = [str(w.message) for w in caught]
-    assert any("1 of 12 drugs" in t and "no SMILES" in t and screen.drugs.index[0] in t for t in texts)
+    assert any(
+        "1 of 12 drugs" in t and "no SMILES" in t and screen.drugs.index[0] in t for t in texts
+    )
     assert any("2 of 100 cell lines" in t and "no profile" in t for t in texts)
     assert found.values.shape == (98, 11)
 
@@ -91,6 +93,8 @@ def test_too_little(screen, refuses):
     one = screen.response[screen.response["drug"] == screen.values.mean().idxmax()]
     with refuses(ValueError, "at least 2 drugs", " and 1."):
         read(screen, one)
+    with refuses(ValueError, "responses that differ", "found 3 alone", "value_key="):
+        read(screen, screen.response.assign(ln_ic50=3.0))
     with (
         pytest.warns(UserWarning, match="12 of 12 drugs"),
         refuses(ValueError, "SMILES of the drugs of the response", "Pass SMILES by these names"),

@@ -46,7 +46,9 @@ def test_what_was_not_measured_does_not_count(few_epochs):
 
 def test_the_drug_branch_learns():
     torch.manual_seed(0)
-    graphs = molecule_graphs(["C" * n for n in range(1, 9)] + ["c1ccccc1" + "C" * n for n in range(8)])
+    graphs = molecule_graphs(
+        ["C" * n for n in range(1, 9)] + ["c1ccccc1" + "C" * n for n in range(8)]
+    )
     components = torch.randn(50, 2)
     ring = torch.arange(16) >= 8
     values = components[:, :1] + components[:, 1:] * torch.where(ring, 1.0, -1.0)
