@@ -42,9 +42,7 @@ def test_empty_queries(screen, fitted_response, refuses):
 
 def test_groups(screen, fitted_response, refuses, caplog):
     cells = screen.cells[60:].copy()
-    cells.obs["state"] = pd.Categorical(
-        ["b", "a", None, "b"] * 10, categories=["b", "empty", "a"]
-    )
+    cells.obs["state"] = pd.Categorical(["b", "a", None, "b"] * 10, categories=["b", "empty", "a"])
     with caplog.at_level("INFO", logger="scmomer"):
         found = fitted_response.predict(cells, groupby="state")
     assert "10 of 40 cells are in no group of 'state'" in caplog.text
