@@ -29,9 +29,8 @@ _MOST_SMALLEST: Final = 5  # smallest count of a cell
 _SAME: Final = 1e-3  # relative difference of units that count as one
 _SHARE: Final = 0.9  # of cells that show that values were counts
 
-_SCALES: Final[
-    dict[str, Callable[[np.ndarray], np.ndarray]]
-] = {  # what undoes each, in the order in which they are preferred
+# What makes values linear, in the order of preference.
+_SCALES: Final[dict[str, Callable[[np.ndarray], np.ndarray]]] = {
     "linear values": lambda values: values,
     "log(1 + x)": np.expm1,
     "log2(1 + x)": lambda values: np.exp2(values) - 1,
@@ -141,7 +140,7 @@ def _from_normalized(values: sp.csr_matrix, place: str, known: np.ndarray) -> Ex
         return Expression(_same_totals(linear[best], known), has_depth=False)
     if found.share >= _SHARE:
         logger.info(
-            "%s is read as %s: each cell is a multiple of whole numbers, which are its counts.",
+            "%s is read as %s: cells are multiples of whole numbers, which are their counts.",
             place,
             best,
         )
