@@ -6,11 +6,13 @@ from scmomer.tasks.drugs._molecules import Molecules, read_molecules
 from scmomer.tasks.drugs._networks import (
     GraphEncoder,
     PublishedDrugResponse,
-    SynergyNetwork,
     import_torch_geometric,
 )
 from scmomer.tasks.drugs._rdkit import import_rdkit
 from scmomer.tasks.drugs._splits import Fold, ResponseSplit, check_disjoint, folds
+from scmomer.tasks.drugs._synergy_model import DrugSynergyModel
+from scmomer.tasks.drugs._synergy_naive import NaiveSynergy
+from scmomer.tasks.drugs._synergy_network import SynergyEntities, SynergyNetwork
 from scmomer.tasks.drugs._synergy_splits import SynergyFold, SynergySplit, synergy_folds
 from scmomer.tasks.drugs._synergy_table import SynergyTable, read_synergy
 from scmomer.tasks.drugs._synonyms import Synonyms, drug_keys, match_drug_names
@@ -19,13 +21,16 @@ from scmomer.tasks.drugs._thresholds import read_thresholds
 from scmomer.tasks.drugs._units import Units
 
 __all__ = [
+    "DrugSynergyModel",
     "Fold",
     "GraphEncoder",
     "MoleculeGraphs",
     "Molecules",
+    "NaiveSynergy",
     "PublishedDrugResponse",
     "ResponseSplit",
     "ResponseTable",
+    "SynergyEntities",
     "SynergyFold",
     "SynergyNetwork",
     "SynergySplit",
