@@ -273,10 +273,11 @@ class DrugSynergyModel:
         n_folds: int = 5,
         seeds: Sequence[int] = (0,),
         permuted: bool = True,
+        predictions: bool = False,
         threshold: float = THRESHOLD,
         on_invalid: OnInvalid = "raise",
         **layers: Unpack[Layers],
-    ) -> pd.DataFrame:
+    ) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
         """Score models of these options on left-out rows, beside predictions without features.
 
         Parameters
@@ -292,21 +293,25 @@ class DrugSynergyModel:
         permuted
             Whether models are also fitted with the profiles of lines, and the structures of drugs,
             exchanged: what they lose is what the features tell. Thrice the time.
+        predictions
+            Also return the predictions, for :func:`scmomer.pl.drug_synergy`.
         threshold
             As in :meth:`predict`.
 
         Returns
         -------
-        pandas.DataFrame
+        DataFrame | tuple[DataFrame, DataFrame]
             A row for each method, fold and seed: ``split``, ``method``, ``fold``, ``seed``,
             ``weight`` (of the networks) and the scores of :func:`scmomer.metrics.drug_synergy`,
             ``auroc`` and ``average_precision`` by the probability, and ``coverage`` of 90 %
             intervals. Methods: ``"mean"``, ``"additive"``, ``"interactions"`` (the naive
             prediction), ``"networks"`` (weight 1), ``"scmomer"``, ``"permuted cells"``,
-            ``"permuted drugs"``. This object stays as it is.
+            ``"permuted drugs"``. With `predictions`, a second table with a row for each of these and
+            left-out row: ``drug_a``, ``drug_b``, ``cell_line``, ``observed``, ``predicted``,
+            ``std`` and ``probability`` (NaN where a method has none). This object stays as it is.
         """
         table, subjects = read_training(synergy, drugs, self._blocks(cells, layers), on_invalid)
-        return evaluate_synergy(
+        found = evaluate_synergy(
             table,
             subjects,
             self.config,
@@ -318,6 +323,7 @@ class DrugSynergyModel:
             permuted=permuted,
             threshold=threshold,
         )
+        return found if predictions else found[0]
 
     # -- files
 

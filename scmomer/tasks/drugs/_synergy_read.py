@@ -132,16 +132,16 @@ def read_pairs(pairs: Pairs | None, drugs: Sequence[str], lines: Sequence[str]) 
     if pairs is None:
         a, b = np.triu_indices(len(drugs), 1)
         names = np.array(drugs, dtype=object)
-        pairs = pd.DataFrame({"drug_a": names[a], "drug_b": names[b]})
-    elif not isinstance(pairs, pd.DataFrame):
-        pairs = _as_frame(list(pairs))
+        table = pd.DataFrame({"drug_a": names[a], "drug_b": names[b]})
+    else:
+        table = pairs if isinstance(pairs, pd.DataFrame) else _as_frame(list(pairs))
     columns = {
-        "drug_a": need_column(pairs, "pairs", None, A_COLUMNS, "drug_a"),
-        "drug_b": need_column(pairs, "pairs", None, B_COLUMNS, "drug_b"),
+        "drug_a": need_column(table, "pairs", None, A_COLUMNS, "drug_a"),
+        "drug_b": need_column(table, "pairs", None, B_COLUMNS, "drug_b"),
     }
-    if line := find_column(pairs, "pairs", None, LINE_COLUMNS, "cell_line"):
+    if line := find_column(table, "pairs", None, LINE_COLUMNS, "cell_line"):
         columns["cell_line"] = line
-    rows = pd.DataFrame({role: read_names(pairs[c]) for role, c in columns.items()})
+    rows = pd.DataFrame({role: read_names(table[c]) for role, c in columns.items()})
     if n := int(rows.isna().any(axis=1).sum()):
         msg = f"Expected names in all {len(rows)} rows of pairs, found {n} without. Drop these."
         raise ValueError(msg)
@@ -204,8 +204,8 @@ class Chosen:
         """Return SMILES, fingerprints and numbers in training of drugs."""
         fitted, given = self.fitted, self.molecules
         new = np.zeros(len(names), bool) if given is None else np.isin(names, given.names)
-        known = np.full(len(names), None, dtype=object)
-        if not new.all():
+        known = pd.Series(names).where(np.isin(names, fitted.drugs) & ~new, None).to_numpy(object)
+        if (pd.isna(known) & ~new).any():
             known[~new] = match_drug_names(names[~new].tolist(), fitted.drugs.tolist()).to_numpy()
         unknown = names[~new & pd.isna(known)]
         if len(unknown):
@@ -266,6 +266,8 @@ class Chosen:
 
 def _match(names: pd.Index, known: pd.Index) -> np.ndarray:
     """Return the known name of each, None where there is none: unlike in a table, all may be new."""
+    if names.isin(known).all():
+        return names.to_numpy()
     try:
         return match_line_names(names.tolist(), known.tolist()).to_numpy()
     except ValueError:
