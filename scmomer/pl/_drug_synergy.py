@@ -87,12 +87,11 @@ def drug_synergy(
         _draw_curves(axes[1:], name, part, threshold, number)
     axes[1].plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1, zorder=0)
     axes[2].axhline(positive.mean(), color="0.7", linestyle=":", linewidth=1, zorder=0)
-    for panel, labels, place in (
-        (axes[1], ("false positive rate", "true positive rate", "ROC"), "lower right"),
-        (axes[2], ("recall", "precision", "precision and recall"), "upper right"),
-    ):
-        panel.set(xlabel=labels[0], ylabel=labels[1], title=labels[2], xlim=(0, 1), ylim=(0, 1.02))
-        panel.legend(loc=place, frameon=False, fontsize="x-small", handlelength=1.5)
+    axes[1].set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
+    axes[2].set(xlabel="recall", ylabel="precision", title="precision and recall")
+    for panel in axes[1:]:
+        panel.set(xlim=(0, 1), ylim=(0, 1.02))
+        panel.legend(loc="best", frameon=False, fontsize="x-small", handlelength=1.5)
         panel.spines[["top", "right"]].set_visible(False)
     finish(axes, ax is None, save, show)
     return axes
