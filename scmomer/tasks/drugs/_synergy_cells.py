@@ -116,9 +116,6 @@ class Standardizer:
         """
         x = values.to_numpy(np.float64)
         log = what == EXPRESSION and x.min(initial=0) >= 0 and x.max(initial=0) > _MAX_LOG
-        if what == EXPRESSION:
-            reason = "as TPM or counts: log(1 + x) is taken" if log else "as they are"
-            logger.info("Expression of cell lines is read %s.", reason)
         x = np.log1p(x) if log else x
         mean, sd = x.mean(axis=0), x.std(axis=0)
         if not (sd > 0).any():

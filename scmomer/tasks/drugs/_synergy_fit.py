@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from torch import nn
 
 from scmomer.metrics import drug_synergy
 from scmomer.tasks.drugs._networks import GraphEncoder
-from scmomer.tasks.drugs._synergy_cells import CellInputs
+from scmomer.tasks.drugs._synergy_cells import EXPRESSION, CellInputs
 from scmomer.tasks.drugs._synergy_inputs import DrugInputs, Subjects, SynergyInputs
 from scmomer.tasks.drugs._synergy_naive import NaiveSynergy
 from scmomer.tasks.drugs._synergy_network import SynergyEntities, SynergyNetwork
@@ -82,8 +82,6 @@ class FittedSynergy:
     fingerprints: np.ndarray
     cells: np.ndarray
     """Features of the lines of training, float32 ``(n_lines, n_cell)``; 0 for lines without."""
-    has_features: np.ndarray
-    """bool ``(n_lines,)``."""
     ensemble: Member
     naive: NaiveSynergy
     weight: float
@@ -139,39 +137,22 @@ def fit_synergy(
     """
     used = _some_rows(table, rows)
     triples = np.stack([used.drug_a, used.drug_b, used.line], axis=1)
-    fold = next(
-        synergy_folds(
-            used, new, test_share=config.validation_share, validation_share=0.0, seed=seed
-        )
-    )
 
     def train(part: np.ndarray) -> tuple[Member, NaiveSynergy]:
-        return (
-            train_networks(
-                subjects, triples[part], used.value[part], config, drug_inputs, new, seed
-            ),
-            NaiveSynergy.fit(
-                triples[part],
-                used.value[part],
-                len(used.drugs),
-                len(used.lines),
-                alpha=config.alpha,
-            ),
-        )
+        x, y, n = triples[part], used.value[part], (len(used.drugs), len(used.lines))
+        member = train_networks(subjects, x, y, config, drug_inputs, new, seed)
+        return member, NaiveSynergy.fit(x, y, *n, alpha=config.alpha)
 
+    share = config.validation_share
+    fold = next(synergy_folds(used, new, test_share=share, validation_share=0.0, seed=seed))
     member, naive = train(fold.train)
-    held = triples[fold.test]
-    naively, networks = naive.predict(held), run_networks(member, subjects, held)
-    observed = used.value[fold.test]
-    weight = best_weight(observed, naively, networks.mean(axis=0))
-    mixed, spread = mix(naively, networks, weight)
-    noise = SynergyNoise.fit(observed, mixed, spread, member.center)
-    scores = {"naive": naively, "networks": networks.mean(axis=0), "mixed": mixed}
-    validation = {name: drug_synergy(observed, values) for name, values in scores.items()}
-    _report(new, weight, validation)
+    held, observed = triples[fold.test], used.value[fold.test]
+    weighed = _weigh(
+        observed, naive.predict(held), run_networks(member, subjects, held), member.center
+    )
+    _report(new, weighed)
     ensemble, naive = train(np.arange(len(used.value)))
-    cells = ensemble.inputs.cell_features(subjects.blocks)
-    has = [block.notna().all(axis=1).to_numpy() for block in subjects.blocks.values()]
+    _report_scale(ensemble)
     return FittedSynergy(
         model_id=model_id,
         cell_inputs=cell_inputs,
@@ -181,14 +162,37 @@ def fit_synergy(
         lines=table.lines,
         smiles=subjects.smiles,
         fingerprints=subjects.fingerprints,
-        cells=cells,
-        has_features=np.logical_and.reduce(has) if has else np.zeros(len(table.lines), bool),
+        cells=ensemble.inputs.cell_features(subjects.blocks),
         ensemble=ensemble,
         naive=naive,
-        weight=weight,
-        noise=noise,
-        validation=validation,
+        **weighed._asdict(),
     )
+
+
+class _Weighed(NamedTuple):
+    """What held-out rows tell."""
+
+    weight: float
+    noise: SynergyNoise
+    validation: dict[str, dict[str, float]]
+
+
+def _weigh(
+    observed: np.ndarray, naive: np.ndarray, networks: np.ndarray, center: float
+) -> _Weighed:
+    """Return weight, errors and scores, from held-out rows; `networks` are ``(n_members, n)``."""
+    weight = best_weight(observed, naive, networks.mean(axis=0))
+    mixed, spread = mix(naive, networks, weight)
+    noise = SynergyNoise.fit(observed, mixed, spread, center)
+    scores = {"naive": naive, "networks": networks.mean(axis=0), "mixed": mixed}
+    return _Weighed(weight, noise, {k: drug_synergy(observed, v) for k, v in scores.items()})
+
+
+def _report_scale(ensemble: Member) -> None:
+    panel = ensemble.inputs.standardizers.get(EXPRESSION)
+    if panel is not None:
+        scale = "TPM or counts: log(1 + x) is taken" if panel.log else "logarithms, as it is"
+        logger.info("Expression of cell lines is read as %s.", scale)
 
 
 def _some_rows(table: SynergyTable, rows: np.ndarray) -> SynergyTable:
@@ -197,18 +201,19 @@ def _some_rows(table: SynergyTable, rows: np.ndarray) -> SynergyTable:
     return SynergyTable(table.drugs, table.lines, *parts, fold, 0)
 
 
-def _report(new: NewIn, weight: float, validation: dict[str, dict[str, float]]) -> None:
+def _report(new: NewIn, weighed: _Weighed) -> None:
     shown = ", ".join(
-        f"{name} r {s['pearson']:.3f} RMSE {s['rmse']:.2f}" for name, s in validation.items()
+        f"{name} r {s['pearson']:.3f} RMSE {s['rmse']:.2f}"
+        for name, s in weighed.validation.items()
     )
-    if weight == 0:
+    if weighed.weight == 0:
         logger.info(
             "Networks are no better than the naive prediction on held-out %s (%s): predictions are "
             "the naive ones (effects of drugs, lines, and drugs in lines).",
             *(new, shown),
         )
     else:
-        logger.info("Networks have weight %.2f, from held-out %s: %s.", weight, new, shown)
+        logger.info("Networks have weight %.2f, from held-out %s: %s.", weighed.weight, new, shown)
 
 
 def best_weight(observed: np.ndarray, naive: np.ndarray, networks: np.ndarray) -> float:

@@ -28,7 +28,6 @@ def write_synergy_model(fitted: FittedSynergy, path: Path, overwrite: bool) -> N
     arrays = {
         "fingerprints": np.packbits(fitted.fingerprints, axis=1),
         "cells": fitted.cells,
-        "has_features": fitted.has_features,
         "bits": inputs.bits,
         "seen.drugs": member.seen[0],
         "seen.lines": member.seen[1],
@@ -108,7 +107,6 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedSynergy:
         smiles=np.array(meta["smiles"], dtype=object),
         fingerprints=np.unpackbits(arrays["fingerprints"], axis=1, count=meta["n_bits"]),
         cells=arrays["cells"],
-        has_features=arrays["has_features"],
         ensemble=Member(inputs, networks, seen, meta["center"], meta["scale"]),
         naive=NaiveSynergy(
             naive["kind"], len(drugs), len(lines), naive["intercept"], arrays["naive.coef"]

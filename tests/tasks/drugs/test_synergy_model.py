@@ -130,7 +130,7 @@ def test_tpm_are_taken_as_logarithms(synergy, lines, smiles, caplog, model):
     tpm = AnnData(np.expm1(lines.X) * 10, obs=lines.obs, var=lines.var)
     with caplog.at_level("INFO", logger="scmomer"):
         found = made().fit(synergy, tpm, smiles)
-    assert "as TPM or counts: log(1 + x) is taken" in caplog.text
+    assert "read as TPM or counts: log(1 + x) is taken" in caplog.text
     by_hand = AnnData(np.log1p(np.expm1(lines.X) * 10), obs=lines.obs, var=lines.var)
     expected = made().fit(synergy, by_hand, smiles).predict()
     assert np.allclose(found.predict()["synergy"], expected["synergy"])
