@@ -68,7 +68,7 @@ def test_run_on_made_up_files(script, folder, monkeypatch, tmp_path):
     counts = table.groupby(["split", "method"]).size()
     assert counts["given", "scmomer"] == counts["given", "additive"] == 10
     assert counts["given", "permuted cells"] == counts["given", "names"] == 5
-    assert counts["lines"].eq(5).all()
+    assert counts["lines"].eq(5).all() and len(counts["lines"]) == len(naive | ours)
     rows = table[(table["split"] == "given") & (table["method"] == "additive")]
     found = report["summary"]["given"]["additive"]
     assert found["pearson"] == pytest.approx(rows["pearson"].mean(), abs=1e-5)

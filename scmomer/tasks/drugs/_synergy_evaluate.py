@@ -27,7 +27,9 @@ _NEW: dict[SynergySplit, NewIn] = {
     "drugs": "drugs",
     "lines": "lines",
 }
-_PERMUTED: tuple[Literal["cells", "drugs"], ...] = ("cells", "drugs")
+Fitted = Literal["scmomer", "permuted cells", "permuted drugs"]
+"""What is fitted beside the naive predictions: the model, or with the features of others."""
+ALL_FITTED: tuple[Fitted, ...] = get_args(Fitted)
 
 
 def evaluate_synergy(
@@ -40,10 +42,13 @@ def evaluate_synergy(
     split: SynergySplit,
     n_folds: int,
     seeds: Sequence[int],
-    permuted: bool,
+    methods: Sequence[Fitted],
     threshold: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return scores and predictions as :meth:`scmomer.DrugSynergyModel.evaluate`."""
+    if unknown := [m for m in methods if m not in ALL_FITTED]:
+        msg = f"Expected methods among {[*ALL_FITTED]}, found {unknown}. Pass some of these."
+        raise ValueError(msg)
     scores: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
     options = {"drug_inputs": drug_inputs, "cell_inputs": cell_inputs, "new": _NEW[split]}
@@ -51,7 +56,7 @@ def evaluate_synergy(
         folds = synergy_folds(table, split, n_folds=n_folds, validation_share=0.0, seed=seed)
         for number, fold in enumerate(folds):
             place = {"split": split, "fold": number, "seed": seed}
-            for found in _methods(table, fold, subjects, config, permuted, seed, **options):
+            for found in _methods(table, fold, subjects, config, methods, seed, **options):
                 probability = found.probability(threshold)
                 score = found.scores(table.value[fold.test], threshold, probability)
                 scores.append({**place, "method": found.method, **score})
@@ -116,7 +121,7 @@ def _methods(
     fold: SynergyFold,
     subjects: Subjects,
     config: SynergyConfig,
-    permuted: bool,
+    methods: Sequence[Fitted],
     seed: int,
     **options: Any,
 ) -> Iterator[_Found]:
@@ -142,8 +147,11 @@ def _methods(
         std = fitted.noise.std(predicted, spread)
         return _Found(method, fitted.weight, predicted, std, fitted.noise)
 
-    found = fit(subjects)
-    yield _Found("networks", 1.0, found[2].mean(axis=0))
-    yield mixed("scmomer", *found)
-    for what in _PERMUTED if permuted else ():
-        yield mixed(f"permuted {what}", *fit(subjects.with_permuted(what, seed)))
+    for method in methods:
+        if method == "scmomer":
+            found = fit(subjects)
+            yield _Found("networks", 1.0, found[2].mean(axis=0))
+        else:
+            what: Literal["cells", "drugs"] = "cells" if method == "permuted cells" else "drugs"
+            found = fit(subjects.with_permuted(what, seed))
+        yield mixed(method, *found)

@@ -15,7 +15,7 @@ from scvi import settings
 from scmomer.data import Layers, warn
 from scmomer.model import resolve_model
 from scmomer.tasks.drugs._synergy_cells import EXPRESSION, CellInputs, blocks_of
-from scmomer.tasks.drugs._synergy_evaluate import evaluate_synergy
+from scmomer.tasks.drugs._synergy_evaluate import ALL_FITTED, Fitted, evaluate_synergy
 from scmomer.tasks.drugs._synergy_fit import (
     FittedSynergy,
     NewIn,
@@ -272,7 +272,7 @@ class DrugSynergyModel:
         split: SynergySplit = "given",
         n_folds: int = 5,
         seeds: Sequence[int] = (0,),
-        permuted: bool = True,
+        methods: Sequence[Fitted] = ALL_FITTED,
         predictions: bool = False,
         threshold: float = THRESHOLD,
         on_invalid: OnInvalid = "raise",
@@ -290,9 +290,10 @@ class DrugSynergyModel:
             Number of folds, but for ``"given"``.
         seeds
             A run for each.
-        permuted
-            Whether models are also fitted with the profiles of lines, and the structures of drugs,
-            exchanged: what they lose is what the features tell. Thrice the time.
+        methods
+            What to fit: ``"scmomer"``, the model; ``"permuted cells"`` and ``"permuted drugs"``, with the
+            profiles of lines, or structures of drugs, exchanged: what is lost is what these tell.
+            Naive predictions are always beside.
         predictions
             Also return the predictions, for :func:`scmomer.pl.drug_synergy`.
         threshold
@@ -305,8 +306,7 @@ class DrugSynergyModel:
             ``weight`` (of the networks) and the scores of :func:`scmomer.metrics.drug_synergy`,
             ``auroc`` and ``average_precision`` by the probability, and ``coverage`` of 90 %
             intervals. Methods: ``"mean"``, ``"additive"``, ``"interactions"`` (the naive
-            prediction), ``"networks"`` (weight 1), ``"scmomer"``, ``"permuted cells"``,
-            ``"permuted drugs"``. With `predictions`, a second table with a row for each of these and
+            prediction), `methods`, and ``"networks"`` (weight 1). With `predictions`, a second table with a row for each of these and
             left-out row: ``drug_a``, ``drug_b``, ``cell_line``, ``observed``, ``predicted``,
             ``std`` and ``probability`` (NaN where a method has none). This object stays as it is.
         """
@@ -320,7 +320,7 @@ class DrugSynergyModel:
             split=split,
             n_folds=n_folds,
             seeds=seeds,
-            permuted=permuted,
+            methods=methods,
             threshold=threshold,
         )
         return found if predictions else found[0]

@@ -223,7 +223,7 @@ def test_test_rows_do_not_influence_the_fit(synergy, lines, smiles):
     """Other values of the rows of fold 0 change the scores of fold 0, and no prediction for it."""
     table = synergy.copy()
     table.loc[table["fold"] == 0, "synergy"] *= -1
-    options = {"split": "given", "permuted": False}
+    options = {"split": "given", "methods": ["scmomer"]}
     one, other = (made().evaluate(t, lines, smiles, **options) for t in (synergy, table))
     for method in ("scmomer", "networks", "interactions", "additive"):
         x, y = (t[(t["method"] == method) & (t["fold"] == 0)].iloc[0] for t in (one, other))
@@ -234,12 +234,12 @@ def test_test_rows_do_not_influence_the_fit(synergy, lines, smiles):
 
 def test_evaluation_is_tidy(synergy, lines, smiles):
     model = made(n_members=1, max_epochs=1)
-    found = model.evaluate(synergy, lines, smiles, seeds=(0, 1), permuted=False)
+    found = model.evaluate(synergy, lines, smiles, seeds=(0, 1), methods=["scmomer"])
     assert len(found) == 5 * 5 * 2
     assert not found.duplicated(["split", "method", "fold", "seed"]).any()
     with pytest.raises(RuntimeError, match="not fitted"):
         model.predict()
-    drugs = model.evaluate(synergy, lines, smiles, split="drugs", n_folds=4, permuted=False)
+    drugs = model.evaluate(synergy, lines, smiles, split="drugs", n_folds=4, methods=["scmomer"])
     assert (drugs["split"] == "drugs").all() and len(drugs) == 4 * 5
 
 
@@ -380,6 +380,11 @@ def test_pairs_that_cannot_be_predicted(model, refuses, lines):
     other = AnnData(np.ones((2, 3)), obs=lines.obs[:2])
     with refuses(ValueError, "Expected genes of the cell lines of training", "Rename genes"):
         model.predict(None, other)
+
+
+def test_methods_that_are_not_there(synergy, lines, smiles, refuses):
+    with refuses(ValueError, "methods among ['scmomer'", "['mean']"):
+        made().evaluate(synergy, lines, smiles, methods=["mean"])
 
 
 def test_folds_that_are_not_there(synergy, lines, smiles, refuses):
