@@ -50,7 +50,8 @@ def drug_synergy(
         Second table of :meth:`scmomer.DrugSynergyModel.evaluate` with ``predictions=True``; or any
         with columns ``observed`` and ``predicted``, and perhaps ``probability`` and ``method``.
     methods
-        Those to show, the first one in the first panel; None for all, ``"scmomer"`` first.
+        Those to show, the first one in the first panel; None for all but ``"mean"``, ``"scmomer"``
+        first.
     threshold
         Observed synergy above which a row is synergistic.
     ax
@@ -109,7 +110,10 @@ def _by_method(table: pd.DataFrame, methods: Sequence[str] | None) -> dict[str, 
         table = table.assign(method=_OURS)
     table = table[table["observed"].notna()]
     known = table["method"].unique().tolist()
-    chosen = sorted(known, key=lambda m: m != _OURS) if methods is None else list(methods)
+    if methods is None:
+        # A constant has no curve; pooled over folds it would seem to have one.
+        methods = sorted((m for m in known if m != "mean"), key=lambda m: (m in _GRAY, m != _OURS))
+    chosen = list(methods)
     if not chosen or set(chosen) - set(known):
         msg = f"Expected methods among {known}, found {chosen}. Pass some of these."
         raise ValueError(msg)

@@ -81,9 +81,9 @@ class _Found:
 
     def probability(self, threshold: float) -> np.ndarray | None:
         """Return probabilities ``(n,)`` of synergy above a threshold; None of a naive method."""
-        if self.noise is None or self.std is None:
+        if self.noise is None:
             return None
-        return self.noise.probability(self.predicted, self.std, threshold)
+        return self.noise.probability(self.predicted, threshold)
 
     def scores(
         self, observed: np.ndarray, threshold: float, probability: np.ndarray | None

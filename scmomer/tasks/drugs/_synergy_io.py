@@ -111,5 +111,7 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedSynergy:
         naive=NaiveSynergy(
             naive["kind"], len(drugs), len(lines), naive["intercept"], arrays["naive.coef"]
         ),
-        noise=SynergyNoise(**{**noise, "weights": tuple(noise["weights"])}),
+        noise=SynergyNoise(
+            noise["center"], tuple(noise["weights"]), tuple(noise["upper"]), noise["df"]
+        ),
     )

@@ -254,7 +254,7 @@ class DrugSynergyModel:
         result = rows.assign(
             synergy=found,
             std=std,
-            probability=fitted.noise.probability(found, std, threshold),
+            probability=fitted.noise.probability(found, threshold),
             new=_what_is_new(
                 (subjects.drug_ids[numbers[:, :2]] < 0).any(axis=1),
                 subjects.cell_ids[numbers[:, 2]] < 0,
@@ -306,9 +306,10 @@ class DrugSynergyModel:
             ``weight`` (of the networks) and the scores of :func:`scmomer.metrics.drug_synergy`,
             ``auroc`` and ``average_precision`` by the probability, and ``coverage`` of 90 %
             intervals. Methods: ``"mean"``, ``"additive"``, ``"interactions"`` (the naive
-            prediction), `methods`, and ``"networks"`` (weight 1). With `predictions`, a second table with a row for each of these and
-            left-out row: ``drug_a``, ``drug_b``, ``cell_line``, ``observed``, ``predicted``,
-            ``std`` and ``probability`` (NaN where a method has none). This object stays as it is.
+            prediction), `methods`, and ``"networks"`` (weight 1). With `predictions`, a second
+            table with a row for each of these and left-out row: ``drug_a``, ``drug_b``,
+            ``cell_line``, ``observed``, ``predicted``, ``std`` and ``probability`` (NaN where a
+            method has none). This object stays as it is.
         """
         table, subjects = read_training(synergy, drugs, self._blocks(cells, layers), on_invalid)
         found = evaluate_synergy(

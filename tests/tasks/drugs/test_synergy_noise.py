@@ -39,13 +39,27 @@ def test_intervals_cover_other_rows(world):
 def test_probabilities_are_shares(world):
     noise = SynergyNoise.fit(**half(world, True), center=10.0)
     test = half(world, False)
-    std = noise.std(test["predicted"], test["spread"])
-    p = noise.probability(test["predicted"], std, 15.0)
+    p = noise.probability(test["predicted"], 15.0)
     positive = test["observed"] > 15
     for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.6), (0.6, 1)):
         part = (p >= low) & (p < high)
         assert p[part].mean() == pytest.approx(positive[part].mean(), abs=0.05)
-    assert noise.probability(np.array([15.0]), np.array([2.0]), 15.0) == pytest.approx(0.5)
+    assert noise.probability(np.array([15.0]), 15.0) == pytest.approx(0.5)
+
+
+def test_antagonism_is_no_synergy():
+    """Errors that are large only below low predictions do not make synergy probable there."""
+    rng = np.random.default_rng(0)
+    predicted = rng.normal(0, 20, N)
+    error = np.abs(rng.normal(0, 5, N))
+    down = rng.random(N) < 0.5
+    observed = predicted + np.where(down, -error * (1 + np.maximum(-predicted, 0) / 5), error)
+    noise = SynergyNoise.fit(observed, predicted, np.zeros(N), 0.0)
+    grid = np.linspace(-80, 80, 50)
+    p = noise.probability(grid, 30.0)
+    assert (np.diff(p) >= 0).all() and p[0] < 1e-3
+    std = noise.std(grid, np.zeros(50))
+    assert std[0] > 3 * std[25]
 
 
 def test_perfect_and_few_rows():
@@ -53,4 +67,4 @@ def test_perfect_and_few_rows():
     noise = SynergyNoise.fit(y, y, np.zeros(3), 2.0)
     std = noise.std(y, np.zeros(3))
     assert np.isfinite(std).all() and (std > 0).all() and 2 <= noise.df <= 100
-    assert np.isfinite(noise.probability(y, std, 2.5)).all()
+    assert np.isfinite(noise.probability(y, 2.5)).all()
