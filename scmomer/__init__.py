@@ -9,6 +9,7 @@ from scmomer import datasets, metrics, pp, pretrained, tl
 from scmomer._logging import set_up_logging
 from scmomer.model import SCMOMER, load
 from scmomer.tasks.annotation import CellTypeClassifier
+from scmomer.tasks.drugs import DrugResponseModel
 from scmomer.tasks.drugs import DrugSynergyModel
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __version__ = version("scmomer")
 __all__ = [
     "SCMOMER",
     "CellTypeClassifier",
+    "DrugResponseModel",
     "DrugSynergyModel",
     "datasets",
     "load",

@@ -13,7 +13,10 @@ import pytest
 import scmomer
 
 # Each takes a good part of a second, and only some functions need it.
-HEAVY = ("jax", "muon", "performer_pytorch", "pynndescent", "scanpy", "scib_metrics", "umap")
+HEAVY = (
+    *("jax", "muon", "performer_pytorch", "pynndescent", "rdkit", "scanpy", "scib_metrics"),
+    *("torch_geometric", "umap"),
+)
 
 SCRIPT = """
 import json, logging, sys

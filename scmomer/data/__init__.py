@@ -27,7 +27,7 @@ from scmomer.data._guess_modality import (
     modality_masks,
     modality_named,
 )
-from scmomer.data._layers import Layers, layers_by_modality, reference_layers
+from scmomer.data._layers import Layers, given_profile, layers_by_modality, reference_layers
 from scmomer.data._loader import cell_loader
 from scmomer.data._match_genes import (
     GeneMatch,
@@ -41,6 +41,7 @@ from scmomer.data._messages import assigned, called, display_name, warn
 from scmomer.data._names import FEW_MATCHES, check_unique, examples, prefix_to_drop
 from scmomer.data._neighbors import nearest
 from scmomer.data._pickling import MuDataParts
+from scmomer.data._profile import Profile, check_profile, get_expression, read_values
 from scmomer.data._pseudobulk import (
     Pseudobulk,
     Values,
@@ -81,6 +82,7 @@ __all__ = [
     "Cells",
     "FEW_MATCHES",
     "Layers",
+    "Profile",
     "ModelSpec",
     "MuDataParts",
     "Pseudobulk",
@@ -93,6 +95,7 @@ __all__ = [
     "check_container",
     "check_no_missing",
     "check_one_modality",
+    "check_profile",
     "check_some_modality",
     "check_unique",
     "codes",
@@ -104,6 +107,8 @@ __all__ = [
     "GeneTable",
     "gene_pairs",
     "get_counts",
+    "get_expression",
+    "given_profile",
     "group_indicator",
     "incidence",
     "keys_in",
@@ -124,6 +129,7 @@ __all__ = [
     "read_cells",
     "read_column",
     "read_counts",
+    "read_values",
     "reference_layers",
     "resolve_modalities",
     "split_cells",

@@ -29,6 +29,8 @@ class Cells:
     """Label code, ``(n_cells,)`` int64."""
     embeddings: dict[str, torch.Tensor] = field(default_factory=dict)
     """Cached outputs of frozen encoders by modality, ``(n_cells, n_latent)``."""
+    has_depth: bool = True
+    """Whether RNA has library sizes; profiles that are not counts may have none."""
 
     @property
     def n_cells(self) -> int:
@@ -63,7 +65,7 @@ class Cells:
         known = {modality: cached[modality]} if modality in cached else {}
         counts = self.counts[modality] if counts is None else counts
         measured = {modality: self.measured[modality]}
-        return Cells({modality: counts}, measured, embeddings=known)
+        return Cells({modality: counts}, measured, embeddings=known, has_depth=self.has_depth)
 
     def lengths(self, modality: str) -> np.ndarray:
         """Stored counts of each cell, ``(n_cells,)``."""

@@ -16,10 +16,16 @@ from scmomer.data._messages import assigned, option, warn
 from scmomer.module import MODALITY_TYPES
 
 _N_CELLS_PROBED: Final = 200  # when an error looks for counts in other places
+_PROFILES: Final = {"non-integer": "normalized", "negative": "zscore"}  # that values may be of
 
 
 def get_counts(
-    adata: AnnData, layer: str | None, where: str, argument: str | None = "layer"
+    adata: AnnData,
+    layer: str | None,
+    where: str,
+    argument: str | None = "layer",
+    *,
+    offer_profile: bool = False,
 ) -> sp.csr_matrix:
     """Return the raw counts of an AnnData as the model reads them.
 
@@ -31,7 +37,7 @@ def get_counts(
         Shape ``(n_obs, n_vars)``, float32, sorted, without stored zeros. May share memory with the
         input; must not be written to.
     """
-    return canonical(read_counts(adata, layer, where, argument))
+    return canonical(read_counts(adata, layer, where, argument, offer_profile=offer_profile))
 
 
 def layer_names(adata: AnnData) -> list[str]:
@@ -40,7 +46,12 @@ def layer_names(adata: AnnData) -> list[str]:
 
 
 def read_counts(
-    adata: AnnData, layer: str | None, where: str, argument: str | None = "layer"
+    adata: AnnData,
+    layer: str | None,
+    where: str,
+    argument: str | None = "layer",
+    *,
+    offer_profile: bool = False,
 ) -> sp.csr_matrix:
     """Return the raw counts of an AnnData in their own dtype.
 
@@ -55,6 +66,8 @@ def read_counts(
     argument
         The caller's argument for the layer, for messages; ``{}`` stands for its value. None: the
         data are registered.
+    offer_profile
+        Whether the values are RNA and the caller has an argument ``profile``, for messages.
 
     Returns
     -------
@@ -71,6 +84,19 @@ def read_counts(
     ValueError
         If values are not counts.
     """
+    matrix, place = read_matrix(adata, layer, where, argument)
+    counts = sp.csr_matrix(matrix)
+    check_counts(counts, adata, place, argument, offer_profile=offer_profile)
+    return counts
+
+
+def read_matrix(
+    adata: AnnData, layer: str | None, where: str, argument: str | None = "layer"
+) -> tuple[Any, str]:
+    """Return a matrix of numbers in memory, not to be written to, and its name in messages.
+
+    Arguments and errors are those of :func:`read_counts`; values are not checked.
+    """
     if layer is not None and layer not in adata.layers:
         msg = f"There is no layer {layer!r} in {where}.layers, only {layer_names(adata)}."
         raise KeyError(msg)
@@ -79,12 +105,10 @@ def read_counts(
     if matrix is None:
         msg = f"There is no matrix in {place}. {_where_counts_are(adata, place, argument)}"
         raise TypeError(msg)
-    counts = _to_csr(matrix, place, where)
-    check_counts(counts, adata, place, argument)
-    return counts
+    return _in_memory(matrix, place, where), place
 
 
-def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
+def _in_memory(matrix: Any, place: str, where: str) -> Any:
     if isinstance(matrix, CSRDataset | CSCDataset):  # backed
         matrix = matrix.to_memory()
     elif isinstance(matrix, h5py.Dataset) or _is_zarr(matrix):
@@ -107,7 +131,7 @@ def _to_csr(matrix: Any, place: str, where: str) -> sp.csr_matrix:
             raise TypeError(msg)
         if matrix.dtype == np.float16:  # SciPy has no sparse float16
             matrix = matrix.astype(np.float32)
-        return sp.csr_matrix(matrix)
+        return matrix
     found = f"a {type(matrix).__module__}.{type(matrix).__name__}"
     msg = (
         f"Expected a NumPy array or a SciPy sparse matrix in {place}, found {found}. "
@@ -125,48 +149,98 @@ def _is_zarr(matrix: Any) -> bool:
     return type(matrix).__module__.split(".")[0] == "zarr"  # an optional package
 
 
-def check_counts(counts: sp.csr_matrix, adata: AnnData, place: str, argument: str | None) -> None:
+def check_counts(
+    counts: sp.csr_matrix,
+    adata: AnnData,
+    place: str,
+    argument: str | None,
+    *,
+    offer_profile: bool = False,
+) -> None:
     """Raise if stored values are infinite, NaN, negative or fractional."""
     values = counts.data
-    wrong: dict[str, np.ndarray] = {}
-    if values.dtype.kind == "f":
-        # Values beyond the range of float32 become infinite in the model.
-        wrong["NaN or infinite"] = ~(np.abs(values) <= np.finfo(np.float32).max)
+    wrong = _not_finite(values)
     if values.dtype.kind in "fi":
         wrong["negative"] = values < 0
     if values.dtype.kind == "f":
         wrong["non-integer"] = values != np.floor(values)
     for kind, bad in wrong.items():
-        if bad.any():
-            raise ValueError(_no_counts(bad, kind, counts, adata, place, argument))
+        if not bad.any():
+            continue
+        offered = offer_profile and argument is not None and kind in _PROFILES
+        other = _other_profile(kind, argument or "") if offered else ""
+        remedy = _where_counts_are(adata, place, argument, other)
+        if np.isnan(values[bad][0]) and (values[~bad] == np.floor(values[~bad])).all():
+            remedy += (
+                " If NaN are features that some data sets lack (anndata.concat with join='outer'), "
+                "use join='inner' or set them to 0: "
+                f"`{assigned(place)} = np.nan_to_num({place})`."
+            )
+        msg = f"Expected raw counts in {_found(bad, kind, counts, adata, place)} {remedy}"
+        raise ValueError(msg)
 
 
-def _no_counts(
-    bad: np.ndarray,
-    kind: str,
-    counts: sp.csr_matrix,
-    adata: AnnData,
-    place: str,
-    argument: str | None,
-) -> str:
-    first = int(bad.argmax())
-    cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
-    gene = adata.var_names[counts.indices[first]]
-    remedy = _where_counts_are(adata, place, argument)
-    if np.isnan(counts.data[first]) and (counts.data[~bad] == np.floor(counts.data[~bad])).all():
-        remedy += (
-            " If NaN are features that some data sets lack (anndata.concat with join='outer'), use "
-            f"join='inner' or set them to 0: `{assigned(place)} = np.nan_to_num({place})`."
+def check_values(values: sp.csr_matrix, adata: AnnData, place: str, profile: str) -> None:
+    """Raise if stored values cannot be of a profile that is not counts: NaN or infinite; negative.
+
+    `profile` is ``"normalized"`` or ``"zscore"``.
+    """
+    wrong = _not_finite(values.data)
+    if profile == "normalized":
+        wrong["negative"] = values.data < 0
+    for kind, bad in wrong.items():
+        if not bad.any():
+            continue
+        what = {"normalized": "normalized expression", "zscore": "z-scores"}[profile]
+        found = _found(bad, kind, values, adata, place)
+        owner = _owner(place)
+        remedy = (
+            "Pass profile='zscore' if these are z-scores; otherwise set values below 0 to 0."
+            if kind == "negative"
+            else "Leave out such genes, for example those without variation: "
+            f"`{assigned(owner)} = {owner}[:, np.isfinite(np.asarray({place}.sum(axis=0)).ravel())]"
+            ".copy()`."
         )
+        msg = f"Expected {what} in {found} {remedy}"
+        raise ValueError(msg)
+
+
+def _not_finite(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return where values are NaN, infinite, or infinite in the float32 of the model."""
+    if values.dtype.kind != "f":
+        return {}
+    return {"NaN or infinite": ~(np.abs(values) <= np.finfo(np.float32).max)}
+
+
+def _found(bad: np.ndarray, kind: str, values: sp.csr_matrix, adata: AnnData, place: str) -> str:
+    """Return what was found in place of what was expected there."""
+    first = int(bad.argmax())
+    cell = int(np.searchsorted(values.indptr, first, side="right")) - 1
+    gene = adata.var_names[values.indices[first]]
     return (
-        f"Expected raw counts in {place}, found {kind} values: {int(bad.sum())} of "
-        f"{len(bad)} stored ones, for example {counts.data[first]:g} at cell "
-        f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}. {remedy}"
+        f"{place}, found {kind} values: {int(bad.sum())} of "
+        f"{len(bad)} stored ones, for example {values.data[first]:g} at cell "
+        f"{str(adata.obs_names[cell])!r}, feature {str(gene)!r}."
     )
 
 
-def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
-    """Return how to pass counts that `adata` holds in another place, for messages."""
+def _other_profile(kind: str, argument: str) -> str:
+    """Return the argument with which values that are not counts can be read, after a space."""
+    name = "reference_profile" if argument.startswith("reference") else "profile"
+    _, to, verb = argument.partition(" to ")
+    profile = _PROFILES[kind]
+    if profile == "normalized":
+        return f" If this is normalized expression, pass {name}={profile!r}{to}{verb}."
+    if to:
+        return " z-scores cannot be trained on; a trained model reads them with profile='zscore'."
+    return f" If these are z-scores, pass {name}={profile!r}."
+
+
+def _where_counts_are(adata: AnnData, place: str, argument: str | None, otherwise: str = "") -> str:
+    """Return how to pass counts that `adata` holds in another place, for messages.
+
+    `otherwise` is added if there are none.
+    """
     where = _owner(place)
     names = layer_names(adata)
     good = [name for name in names if _looks_like_counts(adata.layers[name])]
@@ -181,7 +255,9 @@ def _where_counts_are(adata: AnnData, place: str, argument: str | None) -> str:
     if adata.raw is not None and _looks_like_counts(adata.raw.X):
         return f"{where}.raw holds counts: run `{assigned(where)} = {where}.raw.to_adata()` first."
     checked = f" (the layers {names} do not hold counts)" if names else ""
-    return f"Put the raw counts into a layer and pass {name}=, or put them into X{checked}."
+    return (
+        f"Put the raw counts into a layer and pass {name}=, or put them into X{checked}.{otherwise}"
+    )
 
 
 def _put_back(place: str, source: str) -> str:

@@ -1,4 +1,4 @@
-"""Arguments that name the layers with counts."""
+"""Arguments that say where the values of a container are, and what they are."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any, TypedDict
 from anndata import AnnData
 from mudata import MuData
 
+from scmomer.data._profile import Profile, check_profile
 from scmomer.module import MODALITY_TYPES
 
 
 class Layers(TypedDict, total=False):
-    """Layers with raw counts, as in :func:`scmomer.pp.setup_mudata`."""
+    """Layers and kind of values, as in :func:`scmomer.pp.setup_mudata`."""
 
     layer: str | None
     """For an AnnData."""
@@ -20,6 +21,8 @@ class Layers(TypedDict, total=False):
     """For a MuData, as the next two."""
     atac_layer: str | None
     protein_layer: str | None
+    profile: Profile | None
+    """What the values of RNA are; None: as those of the training data."""
 
 
 def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict[str, str]:
@@ -38,7 +41,7 @@ def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict
         If an argument is unknown, or ``layer=`` comes with a MuData.
     """
     known = {f"{m}_layer": m for m in MODALITY_TYPES}
-    if unknown := [name for name in given if name not in {"layer", *known}]:
+    if unknown := [name for name in given if name not in {"layer", "profile", *known}]:
         msg = f"There are no keyword arguments {unknown}. Check their spelling."
         raise TypeError(msg)
     chosen: dict[str, str] = {known[k]: v for k, v in given.items() if k in known and v is not None}
@@ -54,14 +57,34 @@ def layers_by_modality(data: AnnData | MuData, given: Mapping[str, Any]) -> dict
     return {**dict.fromkeys(MODALITY_TYPES, layer), **chosen}
 
 
-def reference_layers(reference: AnnData | MuData, given: str | Mapping[str, str] | None) -> Layers:
-    """Return the argument ``reference_layer=`` in the form of :class:`Layers`.
+def given_profile(given: Mapping[str, Any]) -> Profile | None:
+    """Return the profile among keyword arguments as in :class:`Layers`; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile.
+    """
+    profile: Profile | None = given.get("profile")
+    if profile is not None:
+        check_profile(profile)
+    return profile
+
+
+def reference_layers(
+    reference: AnnData | MuData,
+    given: str | Mapping[str, str] | None,
+    profile: Profile | None = None,
+) -> Layers:
+    """Return ``reference_layer=`` and ``reference_profile=`` in the form of :class:`Layers`.
 
     Raises
     ------
     TypeError
-        If it does not fit the container.
+        If the layer does not fit the container.
     """
+    if profile is not None:
+        return {**reference_layers(reference, given), "profile": profile}
     if given is None:
         return {}
     if isinstance(given, str):

@@ -17,6 +17,7 @@ from scmomer.module import looks_like_peaks, peaks_in_one_notation, strip_versio
 logger = logging.getLogger(__name__)
 
 FEW_MATCHES = 0.2
+_PANEL = 0.5  # share of the features of a panel that the model has
 _MIN_MISSPELLED = 0.05  # share of genes that deserves a warning: a few symbols differ in case
 
 
@@ -53,7 +54,12 @@ def _unique_line(names: pd.Index, where: str) -> str:
 
 
 def align_by_name(
-    counts: sp.csr_matrix, found: pd.Index, expected: pd.Index, what: str, where: str
+    counts: sp.csr_matrix,
+    found: pd.Index,
+    expected: pd.Index,
+    what: str,
+    where: str,
+    profile: str = "counts",
 ) -> sp.csr_matrix:
     """Bring columns into the model's order by name, as one sparse product.
 
@@ -67,6 +73,8 @@ def align_by_name(
         ``"genes"`` or ``"peaks"``, for messages.
     where
         Name of the query in messages, for example ``mdata['rna']``.
+    profile
+        What values of genes are, for messages.
 
     Returns
     -------
@@ -85,9 +93,9 @@ def align_by_name(
     if what == "peaks" and (column < 0).any():
         column = _by_coordinates(found, expected, column, where)
     known = np.flatnonzero(column >= 0)
-    _report_matches(len(known), found, expected, what, where)
+    _report_matches(len(known), found, expected, what, where, profile)
     if what == "genes":
-        _warn_of_spelling(found, expected, column)
+        _warn_of_spelling(found, expected, column, profile)
     selection = sp.csr_matrix(
         (np.ones(len(known), counts.dtype), (known, column[known])),
         shape=(len(found), len(expected)),
@@ -112,7 +120,9 @@ def _by_coordinates(
     return column
 
 
-def _warn_of_spelling(found: pd.Index, expected: pd.Index, column: np.ndarray) -> None:
+def _warn_of_spelling(
+    found: pd.Index, expected: pd.Index, column: np.ndarray, profile: str
+) -> None:
     """Warn if the query has many of the model's genes under a different spelling."""
     absent = np.ones(len(expected), bool)
     absent[column[column >= 0]] = False
@@ -124,7 +134,7 @@ def _warn_of_spelling(found: pd.Index, expected: pd.Index, column: np.ndarray) -
     warn(
         f"{int(same.sum())} of the model's {len(expected)} genes count as zero, although the query "
         f"has them with a different spelling, such as {examples(unmatched[there])}. Match them: "
-        "`adata = scmomer.pp.align_genes(adata, model)`."
+        f"`adata = scmomer.pp.align_genes(adata, model{_option(profile)})`."
     )
 
 
@@ -143,7 +153,7 @@ def prefix_to_drop(found: pd.Index, expected: pd.Index, where: str) -> str | Non
 
 
 def _report_matches(
-    n_known: int, found: pd.Index, expected: pd.Index, what: str, where: str
+    n_known: int, found: pd.Index, expected: pd.Index, what: str, where: str, profile: str
 ) -> None:
     n = len(expected)
     if n_known == 0:
@@ -155,7 +165,7 @@ def _report_matches(
                 f"One side has a prefix: run {line}."
                 if line
                 else "Check species and naming (symbols or Ensembl ids, peak set) of var_names; "
-                f"{advice(what, where)}"
+                f"{advice(what, where, profile)}"
             )
         )
         raise ValueError(msg)
@@ -166,20 +176,28 @@ def _report_matches(
     )
     if n_known / n < FEW_MATCHES:
         missing = expected[~expected.isin(found)]
-        warn(
-            f"Only {text} Missing are for example {examples(missing)}. Results from so few "
-            f"{what} are unreliable; {advice(what, where)}"
-        )
+        text = f"Only {text} Missing are for example {examples(missing)}. "
+        if n_known >= _PANEL * len(found):  # names match: there is nothing to align
+            warn(
+                f"{text}The query is a panel of {n_known / n:.0%} of the model's {what}: results "
+                f"from so few {what} are unreliable."
+            )
+            return
+        warn(f"{text}Results from so few {what} are unreliable; {advice(what, where, profile)}")
     else:
         logger.info(text)
 
 
-def advice(what: str, where: str) -> str:
+def advice(what: str, where: str, profile: str = "counts") -> str:
     """Return another way to match features to a model, for messages."""
     if what == "proteins":
         return "rename them to those of the model (`model.spec.features['protein']`)."
-    line = f"{assigned(where)} = scmomer.pp.align_{what}({where}, model)"
+    line = f"{assigned(where)} = scmomer.pp.align_{what}({where}, model{_option(profile)})"
     return f"`{line}` matches {what} by more than their names."
+
+
+def _option(profile: str) -> str:
+    return "" if profile == "counts" else f", profile={profile!r}"
 
 
 def examples(names: Sequence[Any] | pd.Index | np.ndarray) -> str:

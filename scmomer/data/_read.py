@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from scmomer._constants import RNA
 from scmomer.data import Cells
 from scmomer.data._containers import (
     check_container,
@@ -28,6 +29,7 @@ from scmomer.data._counts import get_counts, warn_empty
 from scmomer.data._guess_modality import declared_modalities, describe, looks_like, modality_masks
 from scmomer.data._messages import display_name, layer_argument, warn
 from scmomer.data._names import advice, align_by_name, check_unique
+from scmomer.data._profile import Profile, get_expression
 from scmomer.data._spec import ModelSpec
 from scmomer.module import MODALITY_TYPES
 
@@ -50,6 +52,10 @@ class Part:
         """Names of the features."""
         names = self.adata.var_names
         return names if self.columns is None else names[self.columns]
+
+    def own(self) -> AnnData:
+        """Return the modality alone: `adata`, or a view of it."""
+        return self.adata if self.columns is None else self.adata[:, self.columns]
 
 
 def find_parts(data: AnnData | MuData, spec: ModelSpec) -> dict[str, Part]:
@@ -201,6 +207,8 @@ def read_cells(
     spec: ModelSpec,
     layers: Mapping[str, str] | None = None,
     *,
+    profile: Profile | None = None,
+    levels: np.ndarray | None = None,
     modality: str | None = None,
     check: bool = True,
 ) -> Cells:
@@ -217,6 +225,11 @@ def read_cells(
     layers
         Layer with the counts of each modality. By default the layer of the training data if
         present, else ``X``.
+    profile
+        What the values of RNA are; None for what they were in the training data.
+    levels
+        Mean expression of each of the model's genes, ``(n_genes,)``, to which z-scores are
+        relative; None: all the same.
     modality
         The modality of an AnnData; None infers it.
     check
@@ -230,16 +243,26 @@ def read_cells(
         parts = {modality: Part(data, display_name(data))}
     else:
         parts = find_parts(data, spec)
+    profile = _choose_profile(profile, parts, spec)
+    has_depth = True
     chosen = {m: _choose_layer(part, m, spec, layers or {}) for m, part in parts.items()}
     options = {"layer" if alone else f"{m}_layer": layer for m, layer in chosen.items()}
     for modality, part in parts.items():
         layer, argument = chosen[modality], layer_argument(data, modality)
-        if part.columns is None:
-            matrix = get_counts(part.adata, layer, part.where, argument)
+        if modality == RNA and (part.columns is None or profile != "counts"):
+            place = spec.features[RNA].get_indexer(part.names)
+            matrix, has_depth = get_expression(
+                part.own(),
+                layer,
+                part.where,
+                argument,
+                profile,
+                known=place >= 0,
+                levels=None if levels is None else levels[place],
+            )
         else:
-            if layer not in read:
-                read[layer] = get_counts(part.adata, layer, part.where, argument)
-            matrix = read[layer][:, np.flatnonzero(part.columns)]
+            shared = None if profile != "counts" else read
+            matrix = _read_part(part, layer, argument, shared, offer_profile=modality == RNA)
         empty = np.diff(matrix.indptr) == 0
         matrix = align_by_name(
             matrix,
@@ -247,6 +270,7 @@ def read_cells(
             spec.features[modality],
             MODALITY_TYPES[modality].feature_name,
             part.where,
+            profile if modality == RNA else "counts",
         )
         names = part.adata.obs_names
         counts[modality], has = _on_all_cells(matrix, names, data.obs_names, part.where)
@@ -273,7 +297,39 @@ def read_cells(
         measured,
         batch=_optional_codes(data, spec.batch_key, spec.batches, spec),
         labels=_optional_codes(data, spec.labels_key, spec.labels, spec),
+        has_depth=has_depth,
     )
+
+
+def _read_part(
+    part: Part,
+    layer: str | None,
+    argument: str | None,
+    read: dict[str | None, sp.csr_matrix] | None,
+    *,
+    offer_profile: bool,
+) -> sp.csr_matrix:
+    """Return the counts of a modality; `read` keeps those of several modalities in one matrix."""
+    if part.columns is None or read is None:
+        return get_counts(part.own(), layer, part.where, argument)
+    if layer not in read:
+        read[layer] = get_counts(
+            part.adata, layer, part.where, argument, offer_profile=offer_profile
+        )
+    return read[layer][:, np.flatnonzero(part.columns)]
+
+
+def _choose_profile(profile: Profile | None, parts: Mapping[str, Part], spec: ModelSpec) -> Profile:
+    """Return what the values of RNA are; raise if one is named and there is no RNA."""
+    if profile is None:
+        return spec.profile
+    if profile != "counts" and RNA not in parts:
+        msg = (
+            f"Expected RNA with profile={profile!r}, found {[*parts]}. Leave out profile=: other "
+            "modalities are always counts."
+        )
+        raise ValueError(msg)
+    return profile
 
 
 def _choose_layer(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from scmomer.data._profile import Profile
 from scmomer.module import Encoder, ModuleConfig, SCMOMERModule
 
 
@@ -33,6 +34,8 @@ class ModelSpec:
     """One modality with a bridge to another that the model cannot read (published weights)."""
     query_batches: list[str] = field(default_factory=list)
     """Names of the batches that queries added after training."""
+    profile: Profile = "counts"
+    """What the values of RNA were: ``"counts"`` or ``"normalized"``."""
 
     @property
     def all_batches(self) -> list[str]:
@@ -65,6 +68,7 @@ class ModelSpec:
             "labels": self.labels,
             "bridged": self.bridged,
             "query_batches": self.query_batches,
+            "profile": self.profile,
         }
 
     @classmethod

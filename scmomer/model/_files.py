@@ -118,7 +118,11 @@ class FilesMixin(BaseModelClass):
             If the data lack a modality of the model.
         """
         if type(self)._get_most_recent_anndata_manager(data) is None:
-            keys = {"batch_key": self.spec.batch_key, "labels_key": self.spec.labels_key}
+            keys = {
+                "batch_key": self.spec.batch_key,
+                "labels_key": self.spec.labels_key,
+                "profile": self.spec.profile,
+            }
             if isinstance(data, MuData):
                 layers = {f"{m}_layer": layer for m, layer in self.spec.layers.items()}
                 known = {m: k for m, k in self.spec.modality_keys.items() if k in data.mod}

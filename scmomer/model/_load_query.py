@@ -58,7 +58,7 @@ class LoadQueryMixin(ResultsMixin):
         batch_size
             Minibatch size, default :attr:`scvi.settings.batch_size`. Does not change results.
         layers
-            Where counts are, as in :meth:`get_latent_representation`.
+            Where values are, and of what kind, as in :meth:`get_latent_representation`.
 
         Returns
         -------

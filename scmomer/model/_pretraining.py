@@ -7,7 +7,8 @@ from typing import Any
 from anndata import AnnData
 
 from scmomer._constants import RNA, Modality
-from scmomer.data import Cells, SplitRecord, read_cells, split_cells
+from scmomer.data import Cells, Profile, SplitRecord, read_cells, split_cells
+from scmomer.model._registration import check_trainable
 from scmomer.model._training import TrainingMixin
 from scmomer.train import RunOptions, configure, tokens_per_cell
 
@@ -21,6 +22,7 @@ class PretrainingMixin(TrainingMixin):
         *,
         modality: Modality | None = None,
         layer: str | None = None,
+        profile: Profile | None = None,
         max_epochs: int | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
@@ -47,6 +49,9 @@ class PretrainingMixin(TrainingMixin):
             name.)
         layer
             Layer with the counts; None for that of the training data if present, else ``X``.
+        profile
+            What the values of RNA are, as in :func:`scmomer.pp.setup_mudata`; None for what they
+            are in the registered data. Not ``"zscore"``.
         max_epochs
             Epochs, default those of stage 1.
         accelerator, devices, train_size, validation_size, batch_size, early_stopping
@@ -80,7 +85,7 @@ class PretrainingMixin(TrainingMixin):
                 f"{modality!r}. A model has the modalities of its training data."
             )
             raise ValueError(msg)
-        cells = self._cells_to_pretrain(adata, modality, layer)
+        cells = self._cells_to_pretrain(adata, modality, layer, profile)
         (stage,) = cells.counts
         split = split_cells(cells.n_cells, train_size, validation_size)
         config = configure(
@@ -97,11 +102,17 @@ class PretrainingMixin(TrainingMixin):
         self._run(cells, split, {stage: config}, options, enable_progress_bar, again)
 
     def _cells_to_pretrain(
-        self, adata: AnnData, modality: Modality | None, layer: str | None
+        self,
+        adata: AnnData,
+        modality: Modality | None,
+        layer: str | None,
+        profile: Profile | None,
     ) -> Cells:
         """Return cells of one modality."""
+        if profile is not None:
+            check_trainable(profile, self.spec.features)
         layers = {} if layer is None else dict.fromkeys(self.spec.features, layer)
-        cells = read_cells(adata, self.spec, layers, modality=modality)
+        cells = read_cells(adata, self.spec, layers, profile=profile, modality=modality)
         if len(cells.counts) > 1:
             msg = (
                 f"Expected an AnnData of one modality, found one of {list(cells.counts)}. Name the "

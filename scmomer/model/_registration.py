@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,15 @@ from mudata import MuData
 from scvi.data import AnnDataManager, fields
 from scvi.data._manager import AnnDataManagerValidationCheck
 
-from scmomer._constants import FIELDS, Modality
+from scmomer._constants import FIELDS, RNA, Modality
 from scmomer.data import (
     ModelSpec,
+    Profile,
     assigned,
     check_container,
     check_no_missing,
     check_one_modality,
+    check_profile,
     check_some_modality,
     check_unique,
     display_name,
@@ -26,6 +28,7 @@ from scmomer.data import (
     find_same_cell,
     get_categories,
     get_counts,
+    get_expression,
     looks_like,
     read_column,
     resolve_modalities,
@@ -36,11 +39,17 @@ from scmomer.module import MODALITY_TYPES
 
 
 def check_modality(
-    adata: AnnData, modality: str, where: str, argument: str, layers: Mapping[str, str | None]
+    adata: AnnData,
+    modality: str,
+    where: str,
+    argument: str,
+    layers: Mapping[str, str | None],
+    profile: Profile = "counts",
 ) -> None:
     """Raise if an AnnData cannot serve as `modality`.
 
-    `layers` has the layers of all modalities by argument; `argument` is the one of this modality.
+    `layers` has the layers of all modalities by argument; `argument` is the one of this modality;
+    `profile` is what the values of RNA are.
     """
     layer = layers[argument]
     check_not_view(adata, where)
@@ -52,8 +61,31 @@ def check_modality(
     MODALITY_TYPES[modality].check_names(adata.var_names, f"{where}.var_names", adata.var)
     # Named in full, because scmomer.load, which also leads here, lacks this argument.
     verb = "setup_anndata" if argument == "layer" else "setup_mudata"
-    counts = get_counts(adata, layer, where, f"{argument}={{}} to scmomer.pp.{verb}")
+    named = f"{argument}={{}} to scmomer.pp.{verb}"
+    if modality == RNA:
+        counts = get_expression(adata, layer, where, named, profile).counts
+    else:
+        counts = get_counts(adata, layer, where, named)
     warn_empty(np.diff(counts.indptr) == 0, modality, where, layers)
+
+
+def check_trainable(profile: Profile, modalities: Iterable[str]) -> None:
+    """Raise if a model cannot be trained on a profile of RNA."""
+    check_profile(profile)
+    if profile == "zscore":
+        msg = (
+            "Expected profile='counts' or 'normalized' to train a model, found 'zscore': z-scores "
+            "lack the level of each gene, which the decoders predict. Train on counts or normalized "
+            "expression; a trained model reads z-scores: "
+            "model.get_latent_representation(adata, profile='zscore')."
+        )
+        raise ValueError(msg)
+    if profile != "counts" and RNA not in modalities:
+        msg = (
+            f"Expected RNA with profile={profile!r}, found {[*modalities]}. Leave out profile=: "
+            "other modalities are always counts."
+        )
+        raise ValueError(msg)
 
 
 def check_not_view(data: AnnData | MuData, where: str) -> None:
@@ -105,15 +137,17 @@ def mudata_fields(
     batch_key: str | None,
     labels_key: str | None,
     modalities: Mapping[str, str | None] | None,
+    profile: Profile,
 ) -> list[Any]:
     """Check a MuData and return the fields to register."""
     check_container(mdata)
     check_not_view(mdata, display_name(mdata))
     keys = resolve_modalities(mdata, modalities)
+    check_trainable(profile, keys)
     options = {f"{modality}_layer": layers[modality] for modality in keys}
     for modality, key in keys.items():
         where = f"mdata[{key!r}]"
-        check_modality(mdata[key], modality, where, f"{modality}_layer", options)
+        check_modality(mdata[key], modality, where, f"{modality}_layer", options, profile)
     _check_pairs(mdata, list(keys.values()))
     return [
         *(
@@ -165,10 +199,12 @@ def anndata_fields(
     layer: str | None,
     batch_key: str | None,
     labels_key: str | None,
+    profile: Profile,
 ) -> list[Any]:
     """Check an AnnData of one modality and return the fields to register."""
     check_not_view(adata, display_name(adata))
-    check_modality(adata, modality, "adata", "layer", {"layer": layer})
+    check_trainable(profile, [modality])
+    check_modality(adata, modality, "adata", "layer", {"layer": layer}, profile)
     for key in (batch_key, labels_key):
         check_column(adata, key, {})
     return [
@@ -227,4 +263,5 @@ def read_spec(data: AnnData | MuData, setup_args: dict[str, Any]) -> ModelSpec:
         labels_key=setup_args["labels_key"],
         batches=names.get("batch_key", []),
         labels=names.get("labels_key", []),
+        profile=setup_args.get("profile", "counts"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -12,12 +13,13 @@ import psutil
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer._constants import Modality
+from scmomer._constants import RNA, Modality
 from scmomer.data import (
     Layers,
     as_text,
     check_container,
     examples,
+    given_profile,
     layers_by_modality,
     read_cells,
 )
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from scmomer.data import Cells, ModelSpec
     from scmomer.module import SCMOMERModule
 
+logger = logging.getLogger(__name__)
 _UNTRAINED = (
     "This model was never trained. Call model.train(), or load a trained one with "
     "scmomer.load(path)."
@@ -80,6 +83,8 @@ class ResultsMixin:
         layers
             ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData):
             layers with raw counts; by default those of the training data if present, else ``X``.
+            ``profile=``: what the values of RNA are, ``"counts"``, ``"normalized"`` or ``"zscore"``
+            (Notes of :func:`scmomer.pp.setup_mudata`); by default what they were in training.
 
         Returns
         -------
@@ -138,7 +143,8 @@ class ResultsMixin:
             Sequencing depth of predicted accessibility or protein: ``"predicted"`` from the cell's
             RNA, ``"mean"`` of the training cells, or a number of open peaks or protein counts. Use
             ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. Heads
-            without a depth term are averaged in at predicted depth only.
+            without a depth term are averaged in at predicted depth only. RNA that is not counts may
+            have no depth to predict from: ``"predicted"`` is ``"mean"`` then.
         depth_share
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
             to 1. None: 0.7 for accessibility, whose depth RNA predicts roughly, else 1.
@@ -211,6 +217,9 @@ class ResultsMixin:
         run = Inference(self.module, cells, indices, batch_size)
         source = tuple(m for m in cells.counts if m != to) or None
         found = run.embed(source, to)
+        if depth == "predicted" and not cells.has_depth:
+            logger.info("RNA has no library sizes: depth='mean' is used for depth='predicted'.")
+            depth = "mean"
         log_depth = run.depths(found, depth, to, depth_share)
         # Heads without a depth term predict at no depth that could be asked for.
         free, n = depth == "predicted", len(self.spec.features[to])
@@ -240,13 +249,14 @@ class ResultsMixin:
             if given := [name for name, value in layers.items() if value is not None]:
                 msg = (
                     f"Expected data with {given[0]}=, found None. Leave out {given[0]}=: "
-                    "registered "
-                    "data are read from the layers of their set-up."
+                    "registered data are read as they were set up."
                 )
                 raise TypeError(msg)
             return self._training_cells()
         check_container(data)
-        return read_cells(data, self.spec, layers_by_modality(data, layers))
+        chosen, profile = layers_by_modality(data, layers), given_profile(layers)
+        levels = self.module.rna.gene_levels() if RNA in self.spec.features else None
+        return read_cells(data, self.spec, chosen, profile=profile, levels=levels)
 
     def _check_trained(self) -> None:
         if not self.stages_:

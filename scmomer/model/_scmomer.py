@@ -20,6 +20,7 @@ from scmomer._constants import ATAC, PROTEIN, RNA, Modality
 from scmomer.data import (
     Cells,
     ModelSpec,
+    Profile,
     called,
     check_container,
     display_name,
@@ -229,6 +230,7 @@ class SCMOMER(
         batch_key: str | None = None,
         labels_key: str | None = None,
         modalities: Mapping[str, str | None] | None = None,
+        profile: Profile = "counts",
         **kwargs: Any,
     ) -> None:
         """Check and register a MuData; see :func:`scmomer.pp.setup_mudata`."""
@@ -243,7 +245,7 @@ class SCMOMER(
         for m in MODALITY_TYPES.keys() - layers.keys():  # that the signature does not name
             layers[m] = kwargs.pop(f"{m}_layer", None)
             setup_method_args["setup_args"][f"{m}_layer"] = layers[m]
-        fields = mudata_fields(mdata, layers, batch_key, labels_key, modalities)
+        fields = mudata_fields(mdata, layers, batch_key, labels_key, modalities, profile)
         manager = make_manager(fields, setup_method_args)
         manager.register_fields(mdata, **kwargs)
         cls.register_manager(manager)
@@ -257,6 +259,7 @@ class SCMOMER(
         layer: str | None = None,
         batch_key: str | None = None,
         labels_key: str | None = None,
+        profile: Profile = "counts",
         **kwargs: Any,
     ) -> None:
         """Check and register an AnnData; see :func:`scmomer.pp.setup_anndata`."""
@@ -268,7 +271,7 @@ class SCMOMER(
             raise TypeError(msg)
         modality = detect_modality(adata, modality, layer)
         setup_method_args = cls._get_setup_method_args(**locals())
-        fields = anndata_fields(adata, modality, layer, batch_key, labels_key)
+        fields = anndata_fields(adata, modality, layer, batch_key, labels_key, profile)
         manager = make_manager(fields, setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -303,9 +306,13 @@ class SCMOMER(
                 "with data that have all of its features: `model = scmomer.load(path, mdata)`."
             )
             raise RuntimeError(msg)
-        modality = self.registry["setup_args"].get("modality")  # None of a MuData
+        setup = self.registry["setup_args"]
+        modality = setup.get("modality")  # None of a MuData
+        profile = setup.get("profile")  # None if set up by an older version
         with called(argument=None):
-            return read_cells(self.adata, self.spec, modality=modality, check=False)
+            return read_cells(
+                self.adata, self.spec, profile=profile, modality=modality, check=False
+            )
 
     @property
     def target_sum(self) -> float:

@@ -8,6 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import Modality
+from scmomer.data import Profile
 from scmomer.model import SCMOMER
 
 
@@ -20,8 +21,9 @@ def setup_mudata(
     batch_key: str | None = None,
     labels_key: str | None = None,
     modalities: Mapping[str, str | None] | None = None,
+    profile: Profile = "counts",
 ) -> None:
-    """Check and register the counts of two or three of RNA, ATAC and surface protein.
+    r"""Check and register the counts of two or three of RNA, ATAC and surface protein.
 
     Parameters
     ----------
@@ -42,6 +44,11 @@ def setup_mudata(
         ``prot``, ``adt``), for example ``{"rna_layer": "gex", "atac_layer": "peaks"}`` as in
         :meth:`scvi.model.MULTIVI.setup_mudata`. None leaves a modality out:
         ``{"protein": None}``.
+    profile
+        What the values of RNA are; other modalities are always counts. ``"counts"``: raw counts.
+        ``"normalized"``: not negative and in proportion to counts (counts per 10,000, TPM), or
+        their ``log(1 + x)`` or ``log2(1 + x)``. A model cannot be trained on ``"zscore"``, but
+        reads such queries. See Notes.
 
     Returns
     -------
@@ -54,11 +61,34 @@ def setup_mudata(
     KeyError
         If a modality, layer or column is missing; the message lists those that exist.
     ValueError
-        If values are not raw counts (NaN, infinite, negative, fractions), names are not unique,
-        peak names cannot be parsed, a column has missing values, a cell has no modality, a modality
-        shares fewer than two cells with the other ones, or `mdata` is a view.
+        If values are not raw counts (NaN, infinite, negative, fractions) or do not fit `profile`,
+        names are not unique, peak names cannot be parsed, a column has missing values, a cell has
+        no modality, a modality shares fewer than two cells with the other ones, or `mdata` is a
+        view.
     TypeError
         If `mdata` is not a MuData, or a matrix is not numeric.
+
+    Notes
+    -----
+    Profiles of RNA that are not counts are brought to the scale of counts when they are read, and
+    then take the same way as counts: divided by their total over the model's genes, log2,
+    expression bins (tokens). The log says how they were read.
+
+    ``"normalized"``
+        Values above 25 are linear. Otherwise the scale (linear, ``log(1 + x)``, ``log2(1 + x)``) is
+        that on which each cell consists of whole multiples of its smallest value: these are then
+        the raw counts, and everything is as it would be with counts, library sizes included. If
+        there is none (bulk data, corrected data), it is that on which all cells have about the same
+        total; then ``log2(1 + x)`` if the largest value is above 13.8; and else ``log(1 + x)``,
+        with a warning. Tokens are then those of relative abundances. Cells get a total of 10,000,
+        which is no library size: translation is at mean depth, and a model that is trained on such
+        data does not predict depth from RNA.
+    ``"zscore"``
+        Genes above 0, that is above their own mean, count as expressed, others do not. Of :math:`n`
+        such genes in a cell, that of rank :math:`r` from below gets
+        :math:`-\mu \log(1 - (r - 1/2) / n)`, a quantile of an exponential distribution with the
+        gene's mean expression :math:`\mu` in the model (1 for published weights, which have none).
+        There is no library size, as above.
 
     Examples
     --------
@@ -73,6 +103,7 @@ def setup_mudata(
         batch_key=batch_key,
         labels_key=labels_key,
         modalities=modalities,
+        profile=profile,
     )
 
 
@@ -83,6 +114,7 @@ def setup_anndata(
     layer: str | None = None,
     batch_key: str | None = None,
     labels_key: str | None = None,
+    profile: Profile = "counts",
 ) -> None:
     """Check the counts of one modality and register them with scvi-tools.
 
@@ -97,6 +129,8 @@ def setup_anndata(
         Layer with the counts; None for ``X``.
     batch_key, labels_key
         Columns of ``adata.obs``, as in :func:`setup_mudata`.
+    profile
+        What the values of RNA are, as in :func:`setup_mudata`.
 
     Returns
     -------
@@ -115,5 +149,10 @@ def setup_anndata(
         If `adata` is not an AnnData, or its matrix is not numeric.
     """
     SCMOMER.setup_anndata(
-        adata, modality=modality, layer=layer, batch_key=batch_key, labels_key=labels_key
+        adata,
+        modality=modality,
+        layer=layer,
+        batch_key=batch_key,
+        labels_key=labels_key,
+        profile=profile,
     )

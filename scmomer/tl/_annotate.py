@@ -13,7 +13,15 @@ from mudata import MuData
 from scipy.stats import entropy
 
 from scmomer._constants import RNA
-from scmomer.data import Layers, called, check_container, find_parts, obs_columns, reference_layers
+from scmomer.data import (
+    Layers,
+    Profile,
+    called,
+    check_container,
+    find_parts,
+    obs_columns,
+    reference_layers,
+)
 from scmomer.model import SCMOMER, resolve_model
 from scmomer.tasks.annotation import UNKNOWN, CellTypeClassifier, shared_genes
 from scmomer.tl._copy import Container, own
@@ -34,6 +42,7 @@ def annotate(
     batch_size: int | None = None,
     copy: bool = False,
     reference_layer: str | Mapping[str, str] | None = None,
+    reference_profile: Profile | None = None,
     **layers: Unpack[Layers],
 ) -> Container | None:
     """Annotate cells with the types of a labeled reference.
@@ -69,9 +78,13 @@ def annotate(
     reference_layer
         Layer of the reference with raw counts: a name for an AnnData, ``{"rna": "counts"}`` for a
         MuData.
+    reference_profile
+        What the values of RNA are in the reference, as ``profile=`` for the query.
     layers
         ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
         with the raw counts of the query; default as in the training data, else ``X``.
+        ``profile=``: what the values of RNA are, as in
+        :meth:`scmomer.SCMOMER.get_latent_representation`.
 
     Returns
     -------
@@ -116,7 +129,7 @@ def annotate(
         fit = {
             "mode": mode,
             "batch_size": batch_size,
-            **reference_layers(reference, reference_layer),
+            **reference_layers(reference, reference_layer, reference_profile),
         }
         classifier = _fitted(query, reference, labels_key, resolve_model(model), fit)
     threshold = classifier.threshold(unknown_threshold)

@@ -137,6 +137,8 @@ def attribute(
     layers
         ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
         with the raw counts; default as in the training data, else ``X``.
+        ``profile=``: what the values of RNA are, as in
+        :meth:`scmomer.SCMOMER.get_latent_representation`.
 
     Returns
     -------

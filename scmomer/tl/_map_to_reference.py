@@ -16,6 +16,7 @@ from mudata import MuData
 from scmomer._constants import KEYS
 from scmomer.data import (
     Layers,
+    Profile,
     as_text,
     called,
     check_container,
@@ -67,6 +68,7 @@ def map_to_reference(
     random_state: int = 0,
     copy: bool = False,
     reference_layer: str | Mapping[str, str] | None = None,
+    reference_profile: Profile | None = None,
     **layers: Unpack[Layers],
 ) -> Container | None:
     r"""Map query cells to a reference and transfer its labels.
@@ -113,9 +115,13 @@ def map_to_reference(
     reference_layer
         Layer of the reference with raw counts: a name for an AnnData, ``{"rna": "counts"}`` for a
         MuData.
+    reference_profile
+        What the values of RNA are in the reference, as ``profile=`` for the query.
     layers
         ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData): layer
         with the raw counts of the query; default as in the training data, else ``X``.
+        ``profile=``: what the values of RNA are, as in
+        :meth:`scmomer.SCMOMER.get_latent_representation`.
 
     Returns
     -------
@@ -163,7 +169,10 @@ def map_to_reference(
         labels = None if labels_key is None else reference_labels(reference, labels_key)
         coordinates = None if basis is None else _coordinates(reference, basis)
         known = reference_embedding(
-            reference, model, batch_size, reference_layers(reference, reference_layer)
+            reference,
+            model,
+            batch_size,
+            reference_layers(reference, reference_layer, reference_profile),
         )
     query = own(query, copy)
     with called("query"):

@@ -150,7 +150,8 @@ def peak_gene_links(
         Modify and return a copy of `data`.
     layers
         ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=`` (MuData): layers with raw counts; by
-        default as in the training data, else ``X``.
+        default as in the training data, else ``X``. ``profile=``: what the values of RNA are, as in
+        :meth:`scmomer.SCMOMER.get_latent_representation`.
 
     Returns
     -------

@@ -11,6 +11,8 @@ from scmomer._deprecated import renamed_arguments
 from scmomer.data import (
     GeneMatch,
     GeneTable,
+    Profile,
+    check_profile,
     examples,
     gene_pairs,
     match_genes,
@@ -30,6 +32,7 @@ def align_genes(
     gene_key: str | None = None,
     orthologs: GeneTable | None = None,
     layer: str | None = None,
+    profile: Profile = "counts",
 ) -> AnnData:
     """Map RNA counts to a gene vocabulary.
 
@@ -49,6 +52,9 @@ def align_genes(
         one or several genes. Genes that are not in it are left out, even if their names match.
     layer
         Layer with the counts; None for ``X``.
+    profile
+        What the values are, as in :meth:`scmomer.SCMOMER.get_latent_representation`. They stay what
+        they are; genes that match one entry are averaged if they are not counts.
 
     Returns
     -------
@@ -87,6 +93,7 @@ def align_genes(
     >>> query = scmomer.pp.align_genes(rna, model, gene_key="gene_symbols")
     >>> scmomer.tl.embed(query, model)
     """
+    check_profile(profile)
     check_anndata(adata, RNA, layer)
     names = feature_names(vocabulary, RNA, "vocabulary")
     found = _genes_of(adata, gene_key)
@@ -96,7 +103,9 @@ def align_genes(
         match = match_through(found, names, gene_pairs(orthologs, "orthologs"))
     if match.matrix.nnz == 0:
         raise ValueError(_nothing_in_common(adata, gene_key, found, names, orthologs))
-    aligned = remap(adata, match.matrix, pd.DataFrame(index=pd.Index(names, name=None)), layer)
+    aligned = remap(
+        adata, match.matrix, pd.DataFrame(index=pd.Index(names, name=None)), layer, profile
+    )
     _report(match, found, names)
     return aligned
 

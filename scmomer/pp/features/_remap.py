@@ -9,13 +9,17 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from scmomer.data import read_counts
+from scmomer.data import Profile, read_counts, read_values
 
 
 def remap(
-    adata: AnnData, incidence: sp.csr_matrix, var: pd.DataFrame, layer: str | None
+    adata: AnnData,
+    incidence: sp.csr_matrix,
+    var: pd.DataFrame,
+    layer: str | None,
+    profile: Profile | None = None,
 ) -> AnnData:
-    """Return new cells with ``counts @ incidence`` in X.
+    """Return new cells with ``counts @ incidence`` in X; means instead of sums without counts.
 
     Parameters
     ----------
@@ -27,6 +31,8 @@ def remap(
         The new features, ``n_new`` rows.
     layer
         Layer with the counts; None for ``X``.
+    profile
+        What the values are; None for counts if the caller has no such argument.
 
     Returns
     -------
@@ -41,9 +47,14 @@ def remap(
     TypeError, ValueError
         If values are not raw counts.
     """
-    counts = read_counts(adata, layer, "adata")
-    dtype = _dtype_of_sums(counts, incidence)
-    X = counts.astype(dtype, copy=False) @ incidence.astype(dtype)
+    if profile is None or profile == "counts":
+        counts = read_counts(adata, layer, "adata", offer_profile=profile is not None)
+        dtype = _dtype_of_sums(counts, incidence)
+        X = counts.astype(dtype, copy=False) @ incidence.astype(dtype)
+    else:
+        values, _ = read_values(adata, layer, "adata", profile)
+        n = np.bincount(incidence.indices, minlength=incidence.shape[1])  # (n_new,)
+        X = sp.csr_matrix(values @ (incidence @ sp.diags(1 / np.maximum(n, 1, dtype=np.float32))))
     X.eliminate_zeros()
     X.sort_indices()
     return AnnData(

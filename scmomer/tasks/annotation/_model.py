@@ -135,7 +135,8 @@ class CellTypeClassifier(LabelAssigner):
         batch_size
             Cells to embed at a time, default :attr:`scvi.settings.batch_size`.
         layers
-            Where counts are, as in :meth:`scmomer.SCMOMER.get_latent_representation`.
+            Where values are, and of what kind, as in
+            :meth:`scmomer.SCMOMER.get_latent_representation`.
 
         Returns
         -------

@@ -9,6 +9,7 @@ from scmomer.tasks.drugs._networks import (
     import_torch_geometric,
 )
 from scmomer.tasks.drugs._rdkit import import_rdkit
+from scmomer.tasks.drugs._response_model import DrugResponseModel
 from scmomer.tasks.drugs._splits import Fold, ResponseSplit, check_disjoint, folds
 from scmomer.tasks.drugs._synergy_model import DrugSynergyModel
 from scmomer.tasks.drugs._synergy_naive import NaiveSynergy
@@ -21,6 +22,7 @@ from scmomer.tasks.drugs._thresholds import read_thresholds
 from scmomer.tasks.drugs._units import Units
 
 __all__ = [
+    "DrugResponseModel",
     "DrugSynergyModel",
     "Fold",
     "GraphEncoder",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,8 @@ class Molecules:
         Code of the molecule, ``(n,)``, int64: names with the same canonical SMILES share it.
     fingerprints
         Morgan fingerprints of radius 2 without stereochemistry, ``(n, 2048)``, uint8, 0 or 1.
+    pharmacophores
+        The same of atom classes (donor, acceptor, aromatic, halogen, acid, base), same shape.
     removed
         SMILES of what was stripped, ``(n,)``, text; ``""`` where nothing was.
     skipped
@@ -48,6 +50,7 @@ class Molecules:
     smiles: np.ndarray
     group: np.ndarray
     fingerprints: np.ndarray
+    pharmacophores: np.ndarray
     removed: np.ndarray
     skipped: pd.Series
 
@@ -88,9 +91,14 @@ class Molecules:
             smiles=self.smiles[index],
             group=self.group[index],
             fingerprints=self.fingerprints[index],
+            pharmacophores=self.pharmacophores[index],
             removed=self.removed[index],
             skipped=self.skipped,
         )
+
+    def renamed(self, names: pd.Index) -> Molecules:
+        """Return the same drugs under other names, ``(n,)``."""
+        return replace(self, names=pd.Index(names))
 
     def tanimoto(self, other: Molecules) -> np.ndarray:
         """Return similarities to other molecules.
@@ -105,11 +113,19 @@ class Molecules:
         Bits that both have by bits that any has, ``(n, m)``, float64, from 0 to 1. Stereoisomers
         have 1.
         """
-        # Counts up to 2048 are exact in float32.
-        ours, theirs = (x.fingerprints.astype(np.float32) for x in (self, other))
-        both = (ours @ theirs.T).astype(float)
-        either = ours.sum(1)[:, None] + theirs.sum(1)[None] - both
-        return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+        return _tanimoto(self.fingerprints, other.fingerprints)
+
+    def similarity(self, other: Molecules) -> np.ndarray:
+        """Return the Tanimoto similarity of the pharmacophores, ``(n, m)``, from 0 to 1."""
+        return _tanimoto(self.pharmacophores, other.pharmacophores)
+
+
+def _tanimoto(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # Counts up to 2048 are exact in float32.
+    ours, theirs = a.astype(np.float32), b.astype(np.float32)
+    both = (ours @ theirs.T).astype(float)
+    either = ours.sum(1)[:, None] + theirs.sum(1)[None] - both
+    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
 
 
 def read_molecules(
@@ -204,6 +220,7 @@ def read_molecules(
         # Sorted SMILES: codes do not depend on the order of the drugs.
         group=np.unique(smiles.astype(str), return_inverse=True)[1].reshape(-1),
         fingerprints=np.stack([m.fingerprint for m in molecules]),
+        pharmacophores=np.stack([m.pharmacophore for m in molecules]),
         removed=np.array([m.removed for m in molecules], dtype=object),
         skipped=pd.Series(given, index=names, dtype=object)[~valid],
     )

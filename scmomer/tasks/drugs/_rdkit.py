@@ -42,6 +42,7 @@ class Molecule(NamedTuple):
     n_atoms: int
     has_carbon: bool
     fingerprint: np.ndarray
+    pharmacophore: np.ndarray
 
 
 class MoleculeReader:
@@ -55,8 +56,10 @@ class MoleculeReader:
         # Not FragmentParent, which first breaks bonds of metals and keeps ammonia of cisplatin.
         self._largest = standardize.LargestFragmentChooser(preferOrganic=True)
         self._uncharger = standardize.Uncharger()
-        self._morgan = rdkit.Chem.rdFingerprintGenerator.GetMorganGenerator(
-            radius=_RADIUS, fpSize=N_BITS
+        made = rdkit.Chem.rdFingerprintGenerator
+        self._morgan = made.GetMorganGenerator(radius=_RADIUS, fpSize=N_BITS)
+        self._features = made.GetMorganGenerator(
+            radius=_RADIUS, fpSize=N_BITS, atomInvariantsGenerator=made.GetMorganFeatureAtomInvGen()
         )
 
     def __call__(self, text: object) -> Molecule | None:
@@ -87,6 +90,7 @@ class MoleculeReader:
             n_atoms=parent.GetNumHeavyAtoms(),
             has_carbon=any(atom.GetAtomicNum() == _CARBON for atom in parent.GetAtoms()),
             fingerprint=self._morgan.GetFingerprintAsNumPy(parent).astype(np.uint8),
+            pharmacophore=self._features.GetFingerprintAsNumPy(parent).astype(np.uint8),
         )
 
     def _parse(self, text: object) -> Any:

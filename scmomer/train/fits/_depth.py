@@ -23,6 +23,8 @@ def fit_depth_heads(module: SCMOMERModule, cells: Cells, split: Split, seed: int
     Ridge regression, its strength by leave-one-out error; in closed form, so that the result does
     not depend on where an optimizer stops.
     """
+    if not cells.has_depth:  # weights of zero predict the mean depth
+        return
     train = split[0]
     for modality in module.depth_heads:
         if not {RNA, modality} <= cells.counts.keys():

@@ -109,6 +109,10 @@ class RNAModality(ModalityModule):
         scale = 1.0 if decoder.scale is None else decoder.scale[:, 0]
         return torch.exp2((bias * scale).clamp_min(0)) - 1
 
+    def gene_levels(self) -> np.ndarray | None:
+        """Return :meth:`mean_expression` as an array; None if no cells were seen in training."""
+        return self.mean_expression().cpu().numpy() if self.library_mean.any() else None
+
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a Performer over genes, or a perceptron."""
         own, n = self.config, len(features)

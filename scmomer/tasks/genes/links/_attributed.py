@@ -12,7 +12,6 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import ATAC, RNA
-from scmomer.data import layers_by_modality, read_cells
 from scmomer.model import SCMOMER
 from scmomer.tasks.genes.attribution import attribution_factors
 from scmomer.tasks.genes.links._cells import LinkCells
@@ -50,7 +49,7 @@ def attributed(
     batch_size, layers
         As in :func:`scmomer.tl.peak_gene_links`.
     """
-    read = read_cells(data, model.spec, layers_by_modality(data, layers))
+    read = model._read_cells(data, layers)
     factors = attribution_factors(
         model, read, groups, "covariance", False, _N_STEPS, _MAX_CELLS, batch_size
     )

@@ -15,7 +15,15 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import ATAC, RNA
-from scmomer.data import check_unique, display_name, find_parts, get_counts, layers_by_modality
+from scmomer.data import (
+    check_unique,
+    display_name,
+    find_parts,
+    get_counts,
+    get_expression,
+    given_profile,
+    layers_by_modality,
+)
 from scmomer.model import SCMOMER
 from scmomer.tasks.genes.links._scores import log_expression, opened
 
@@ -83,6 +91,7 @@ def read_link_cells(
         If there is no RNA, or no peak.
     """
     parts, chosen = find_parts(data, model.spec), layers_by_modality(data, layers)
+    profile = given_profile(layers) or model.spec.profile
     if RNA not in parts or ATAC not in model.spec.features:
         msg = (
             f"Expected data with RNA and a model of RNA and ATAC, found {sorted(parts)} and a model "
@@ -107,9 +116,10 @@ def read_link_cells(
         part = parts[modality]
         layer = chosen.get(modality, model.spec.layers.get(modality))
         layer = layer if layer in part.adata.layers or modality in chosen else None
-        counts = get_counts(part.adata, layer, part.where)
-        if part.columns is not None:
-            counts = counts[:, np.flatnonzero(part.columns)]
+        if modality == RNA:
+            counts = get_expression(part.own(), layer, part.where, profile=profile).counts
+        else:
+            counts = get_counts(part.own(), layer, part.where)
         names[modality] = part.names
         check_unique(part.names, f"{part.where}.var_names")
         same = part.adata.obs_names.equals(data.obs_names)

@@ -1,0 +1,154 @@
+"""What users pass, as a table, molecules and profiles that belong together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scmomer.data import examples, warn
+from scmomer.tasks.drugs._line_names import match_line_names
+from scmomer.tasks.drugs._molecules import Molecules, read_molecules
+from scmomer.tasks.drugs._synonyms import match_drug_names
+from scmomer.tasks.drugs._tables import ResponseTable, read_response
+
+logger = logging.getLogger(__name__)
+
+Drugs: TypeAlias = pd.Series | Mapping[str, str] | pd.DataFrame
+"""SMILES by name."""
+OnInvalid = Literal["raise", "skip"]
+_MIN_LINES: Final = 10
+
+
+@dataclass(frozen=True)
+class TrainingInputs:
+    """A table of responses, with the molecules of its drugs and the place of its lines."""
+
+    lines: pd.Index
+    values: np.ndarray
+    """``(n_lines, n_drugs)``, NaN where not measured."""
+    units: str
+    tissues: np.ndarray | None
+    molecules: Molecules
+    """Named as in the table."""
+    rows: np.ndarray
+    """Row of each line in the profiles, ``(n_lines,)``."""
+
+
+def read_training(
+    response: pd.DataFrame | ResponseTable,
+    cells: AnnData,
+    drugs: Drugs,
+    on_invalid: OnInvalid,
+    columns: Mapping[str, Any],
+) -> TrainingInputs:
+    """Bring responses, profiles and molecules together by name.
+
+    Lines without a profile and drugs without SMILES are left out with a warning.
+
+    Parameters
+    ----------
+    response
+        Rows of line, drug and value; or a table that is read.
+    cells
+        Profiles; lines are matched to ``obs_names``.
+    drugs
+        SMILES by name.
+    on_invalid
+        What to do with SMILES that cannot be read.
+    columns
+        Keyword arguments of :func:`read_response`.
+    """
+    molecules = read_molecules(drugs, on_invalid=on_invalid)
+    if isinstance(response, ResponseTable):
+        table = response
+    else:
+        table = read_response(response, **columns)
+        names = match_drug_names(table.drugs.tolist(), molecules.names.tolist())
+        found = names[names.notna()]
+        smiles = pd.Series(molecules.take(found.tolist()).smiles, index=found.index, dtype=object)
+        if smiles.duplicated().any():  # several names of one molecule
+            table = read_response(response, groups=smiles, **columns)
+    names = match_drug_names(table.drugs.tolist(), molecules.names.tolist())
+    if not cells.obs_names.is_unique:
+        twice = cells.obs_names[cells.obs_names.duplicated()].unique()
+        msg = (
+            f"Expected one profile for each cell line, found several of {examples(twice)} in "
+            "cells.obs_names. Keep one of each, or average them."
+        )
+        raise ValueError(msg)
+    lines = match_line_names(table.lines.tolist(), cells.obs_names.astype(str).tolist())
+    has_drug, has_line = names.notna().to_numpy(), lines.notna().to_numpy()
+    _tell("drugs", "SMILES", table.drugs[~has_drug], len(has_drug))
+    _tell("cell lines", "a profile", table.lines[~has_line], len(has_line))
+    if not has_drug.any():
+        msg = (
+            f"Expected SMILES of the drugs of the response ({examples(table.drugs)}), found those "
+            f"of {examples(molecules.names)}. Pass SMILES by these names as drugs."
+        )
+        raise ValueError(msg)
+    values = table.values[np.ix_(has_line, has_drug)]
+    rows = np.isfinite(values).any(1)
+    columns_ = np.isfinite(values).any(0)
+    values = values[np.ix_(rows, columns_)]
+    if len(values) < _MIN_LINES or values.shape[1] < 2:
+        msg = (
+            f"Expected responses of at least {_MIN_LINES} cell lines with profiles to at least 2 "
+            f"drugs with SMILES, found {values.shape[0]} and {values.shape[1]}. Check that names in "
+            "the response are those in cells.obs_names and in drugs."
+        )
+        raise ValueError(msg)
+    kept_lines = table.lines[has_line][rows]
+    kept_drugs = table.drugs[has_drug][columns_]
+    molecules = molecules.take(names.loc[kept_drugs].tolist()).renamed(kept_drugs)
+    position = pd.Index(cells.obs_names.astype(str)).get_indexer(lines.loc[kept_lines].tolist())
+    tissues = None if table.tissues is None else table.tissues[has_line][rows]
+    return TrainingInputs(kept_lines, values, table.units, tissues, molecules, position)
+
+
+def _tell(what: str, of: str, without: pd.Index, n: int) -> None:
+    if len(without):
+        warn(
+            f"{len(without)} of {n} {what} of the response have no {of} ({examples(without)}) and "
+            "are left out."
+        )
+
+
+def read_query_drugs(drugs: Any, training: Molecules, on_invalid: OnInvalid) -> Molecules:
+    """Return the drugs to predict.
+
+    Parameters
+    ----------
+    drugs
+        None for the training drugs, names of training drugs, or SMILES by name.
+    training
+        The training drugs.
+    on_invalid
+        What to do with SMILES that cannot be read.
+
+    Raises
+    ------
+    ValueError
+        If a name is not that of a training drug, or two names are the same.
+    """
+    if drugs is None:
+        return training
+    if isinstance(drugs, pd.DataFrame | Mapping) or (
+        isinstance(drugs, pd.Series) and not isinstance(drugs.index, pd.RangeIndex)
+    ):
+        return read_molecules(drugs, on_invalid=on_invalid)
+    wanted = [drugs] if isinstance(drugs, str) else [str(d) for d in drugs]
+    names = match_drug_names(wanted, training.names.tolist())
+    if names.isna().any():
+        absent = names.index[names.isna()]
+        msg = (
+            f"Expected names of training drugs ({examples(training.names)}), or SMILES by name for "
+            f"new ones, found {examples(absent)}. Pass drugs={{{absent[0]!r}: 'its SMILES'}}."
+        )
+        raise ValueError(msg)
+    return training.take(names.tolist()).renamed(names.index)

@@ -1,0 +1,111 @@
+"""Options of a model of drug response, and how it reads what it is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from scvi import settings as scvi_settings
+
+from scmomer._checks import whole_number
+from scmomer.data import Profile, called, check_profile
+from scmomer.model import resolve_model
+from scmomer.tasks.drugs._branches import Pooling
+from scmomer.tasks.drugs._cell_profiles import CellInputs, ProfileReader, training_reader
+from scmomer.tasks.drugs._networks import import_torch_geometric
+from scmomer.tasks.drugs._rdkit import import_rdkit
+from scmomer.tasks.drugs._response_inputs import Drugs, OnInvalid, TrainingInputs, read_training
+from scmomer.tasks.drugs._response_io import FittedModel
+from scmomer.tasks.drugs._settings import ResponseSettings
+from scmomer.tasks.drugs._tables import ResponseTable
+
+if TYPE_CHECKING:
+    from scmomer.model import SCMOMER
+
+Architecture = Literal["additive", "published"]
+
+
+class ResponseOptions:
+    """Checked options; see :class:`DrugResponseModel`."""
+
+    def __init__(
+        self,
+        embedding_model: SCMOMER | str | Path | None = None,
+        *,
+        cell_inputs: CellInputs | None = None,
+        architecture: Architecture = "additive",
+        pooling: Pooling = "max",
+        n_members: int = 5,
+    ):
+        import_rdkit()
+        import_torch_geometric()
+        self.embedding_model = None if embedding_model is None else resolve_model(embedding_model)
+        if self.embedding_model is not None:
+            self.embedding_model._check_trained()
+        chosen = cell_inputs or ("expression" if embedding_model is None else "both")
+        for name, value, known in (
+            ("cell_inputs", chosen, ("both", "expression", "embedding")),
+            ("architecture", architecture, ("additive", "published")),
+            ("pooling", pooling, ("max", "mean")),
+        ):
+            if value not in known:
+                msg = f"Expected {name} among {list(known)}, found {value!r}. Choose one."
+                raise ValueError(msg)
+        if self.embedding_model is None and chosen != "expression":
+            msg = (
+                f"Expected an embedding_model for cell_inputs={chosen!r}, found none. Pass a "
+                "trained model, or cell_inputs='expression'."
+            )
+            raise ValueError(msg)
+        self.cell_inputs: CellInputs = chosen  # type: ignore[assignment]
+        self.architecture = architecture
+        self.pooling = pooling
+        self.n_members = whole_number("n_members", n_members)
+        self._fitted: FittedModel | None = None
+
+    @property
+    def fitted_(self) -> FittedModel:
+        """What was learned; raises RuntimeError before :meth:`fit`."""
+        if self._fitted is None:
+            msg = (
+                "Expected a trained model, found one before fit(). Run fit() or "
+                "DrugResponseModel.load() first."
+            )
+            raise RuntimeError(msg)
+        return self._fitted
+
+    @property
+    def drugs_(self) -> pd.Index:
+        """Names of the training drugs, ``(n_drugs,)``."""
+        return self.fitted_.core.molecules.names
+
+    @property
+    def lines_(self) -> pd.Index:
+        """Names of the training lines, ``(n_lines,)``."""
+        return self.fitted_.lines
+
+    def _settings(self) -> ResponseSettings:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return ResponseSettings(self.n_members, self.pooling, scvi_settings.seed or 0, device)
+
+    def _read_training(
+        self,
+        response: pd.DataFrame | ResponseTable,
+        cells: AnnData,
+        drugs: Drugs,
+        profile: Profile,
+        layer: str | None,
+        on_invalid: OnInvalid,
+        columns: Mapping[str, Any],
+    ) -> tuple[TrainingInputs, ProfileReader, list[np.ndarray]]:
+        check_profile(profile)
+        reader = training_reader(cells, self.cell_inputs, profile, self.embedding_model)
+        inputs = read_training(response, cells, drugs, on_invalid, columns)
+        with called("cells"):
+            blocks = reader.read(cells[inputs.rows], profile, layer)
+        return inputs, reader, blocks
