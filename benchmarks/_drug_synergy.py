@@ -17,7 +17,6 @@ the model cuts its own validation. Splits other than "given" and controls use th
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from _drug_files import DATA
 from _measure import machine, versions
 from _report import write_report
 from anndata import AnnData
@@ -35,41 +35,41 @@ SPLITS = ("given", "drugs", "lines")
 METHODS = {"scmomer": "fingerprint", "names": "none", "graph": "graph"}
 SCORES = ("pearson", "rmse", "auroc", "average_precision", "coverage", "brier", "weight")
 Rows = list[dict[str, Any]]
+Report = dict[str, Any]
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, AnnData, pd.DataFrame]:
     """Return synergies, lines x genes (TPM), and SMILES."""
-    drugs = folder / "drugs"
-    lines = pd.read_csv(drugs / "synergy_expression_tpm.csv.gz", index_col=0)
+    lines = pd.read_csv(folder / "synergy_expression_tpm.csv.gz", index_col=0)
     return (
-        pd.read_csv(drugs / "synergy.csv.gz"),
+        pd.read_csv(folder / "synergy.csv.gz"),
         AnnData(lines),
-        pd.read_csv(drugs / "synergy_smiles.csv"),
+        pd.read_csv(folder / "synergy_smiles.csv"),
     )
 
 
 def run(
-    folder: Path,
     seeds: Sequence[int] = (0, 1, 2),
     *,
+    folder: Path | None = None,
     splits: Sequence[str] = SPLITS,
     methods: Sequence[str] = tuple(METHODS),
-    done: Callable[[Rows], object] = lambda _: None,
+    done: Callable[[Report], object] = lambda _: None,
     max_lines: int | None = None,
     **options: Any,
-) -> Rows:
+) -> Report:
     """Score methods.
 
     Parameters
     ----------
-    folder
-        Folder of data, with ``drugs/synergy.csv.gz``.
     seeds
         Seeds of the given folds; controls and other splits have the first alone.
+    folder
+        Folder of ``synergy.csv.gz``, ``synergy_smiles.csv`` and ``synergy_expression_tpm.csv.gz``.
     splits, methods
         What to run.
     done
-        Called with all rows after each part.
+        Called with the report after each part.
     max_lines
         Lines to read, for a quick run.
     options
@@ -77,10 +77,10 @@ def run(
 
     Returns
     -------
-    list[dict]
-        A row for each split, method, fold and seed.
+    dict
+        ``"rows"``, one for each split, method, fold and seed, and their means as ``"summary"``.
     """
-    synergy, cells, drugs = read(folder)
+    synergy, cells, drugs = read(DATA if folder is None else folder)
     if max_lines is not None:
         synergy = synergy[synergy["cell_line"].isin(synergy["cell_line"].unique()[:max_lines])]
     rows: Rows = []
@@ -88,7 +88,9 @@ def run(
     def add(split: str, some: Sequence[int], name: str, fitted: Sequence[str]) -> None:
         started = time.perf_counter()
         model = scmomer.DrugSynergyModel(drug_inputs=METHODS[name], **options)
-        found = model.evaluate(synergy, cells, drugs, split=split, seeds=some, methods=fitted)
+        found = model.evaluate(
+            synergy, cells, drugs, split=split, seeds=some, methods=fitted, profile="normalized"
+        )
         if name != "scmomer":
             found = found.replace({"method": {"scmomer": name}})
         if name != "scmomer":
@@ -99,7 +101,7 @@ def run(
         rows.extend(found[[p not in known for p in place]].to_dict("records"))
         print(f"{split}, {name}, {fitted}, {some}: {time.perf_counter() - started:.0f} s")
         print(summarize(rows).loc[split].round(4).to_string(), flush=True)
-        done(rows)
+        done(report(rows))
 
     first = list(seeds[:1])
     for split in splits:
@@ -108,7 +110,7 @@ def run(
         for name in methods:
             controls = ["permuted cells", "permuted drugs"] if name == "scmomer" else ["scmomer"]
             add(split, first, name, controls)
-    return rows
+    return report(rows)
 
 
 def summarize(rows: Rows) -> pd.DataFrame:
@@ -126,6 +128,12 @@ def as_nested(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float | None
         values = {k: float(v) if v == v else None for k, v in row.items()}
         found.setdefault(str(split), {})[str(method)] = values
     return found
+
+
+def report(rows: Rows) -> Report:
+    """Return rows and their summary, with None for what a method does not have."""
+    each = [{k: v if v == v else None for k, v in row.items()} for row in rows]
+    return {"summary": as_nested(summarize(rows)), "rows": each}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -148,17 +156,11 @@ def main(argv: list[str] | None = None) -> None:
         "seeds": args.seeds,
     }
 
-    def write(rows: Rows) -> None:
-        summary = as_nested(summarize(rows))
-        each = [{k: v if v == v else None for k, v in row.items()} for row in rows]
-        write_report(args.json, {**head, "summary": summary, "rows": each})
-
     run(
-        Path(os.environ.get("SCMOMER_DATA", "../shared/data")),
         args.seeds,
         splits=args.splits,
         methods=args.methods,
-        done=write,
+        done=lambda found: write_report(args.json, {**head, **found}),
         max_lines=args.max_lines,
         n_members=args.members,
         max_epochs=args.epochs,

@@ -19,7 +19,8 @@ WEIGHTS = "weights.safetensors"
 _LOADERS = {
     "model": "scmomer.load(path)",
     "classifier": "scmomer.CellTypeClassifier.load(path, model)",
-    "synergy": "scmomer.DrugSynergyModel.load(path)",
+    "drug_response": "scmomer.DrugResponseModel.load(path)",
+    "drug_synergy": "scmomer.DrugSynergyModel.load(path)",
 }
 
 
@@ -28,7 +29,7 @@ class Folder:
     """One kind of folder, with its file names and messages."""
 
     what: str
-    """``"model"``, ``"classifier"`` or ``"synergy"``."""
+    """What it holds, such as ``"model"`` or ``"classifier"``."""
     version: int = 1
     """Version of the format that is written, and the newest that can be read."""
 

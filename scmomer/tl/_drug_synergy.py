@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
 
 import pandas as pd
 from anndata import AnnData
 
-from scmomer.data import Layers
+from scmomer.data import Profile
 from scmomer.tasks.drugs import DrugSynergyModel
 from scmomer.tl._copy import own
 from scmomer.tl._record import record
@@ -26,7 +25,8 @@ def drug_synergy(
     threshold: float = 30.0,
     key_added: str = KEY,
     copy: bool = False,
-    **layers: Unpack[Layers],
+    profile: Profile | None = None,
+    layer: str | None = None,
 ) -> AnnData | None:
     """Predict the synergy of pairs of drugs in cell lines.
 
@@ -49,8 +49,8 @@ def drug_synergy(
         Key in ``uns``.
     copy
         Modify and return a copy of `cells`.
-    layers
-        ``layer=``, and for embeddings ``profile=``, as in :meth:`scmomer.DrugSynergyModel.fit`.
+    profile, layer
+        What the values are, None: as in training; and the layer, None for ``X``.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def drug_synergy(
             "`model = scmomer.DrugSynergyModel().fit(synergy, cells, drugs)`."
         )
         raise TypeError(msg)
-    found = model.predict(pairs, cells, drugs, threshold=threshold, **layers)
+    found = model.predict(pairs, cells, drugs, threshold=threshold, profile=profile, layer=layer)
     cells = own(cells, copy)
     cells.uns[key_added] = found.set_axis(found.index.astype(str))  # as files store it
     record(

@@ -30,8 +30,7 @@ def script():
 def folder(tmp_path):
     """Made-up files of 6 drugs and 8 lines."""
     rng = np.random.default_rng(0)
-    drugs = tmp_path / "drugs"
-    drugs.mkdir()
+    drugs = tmp_path
     a, b = np.triu_indices(6, 1)
     pair, line = np.divmod(np.arange(len(a) * 8), 8)
     names, lines = [f"d{i}" for i in range(6)], [f"l{i}" for i in range(8)]
@@ -54,7 +53,7 @@ def folder(tmp_path):
 
 
 def test_run_on_made_up_files(script, folder, monkeypatch, tmp_path):
-    monkeypatch.setenv("SCMOMER_DATA", str(folder))
+    monkeypatch.setattr(script, "DATA", folder)
     path = tmp_path / "report.json"
     methods = ["--methods", "scmomer", "names", "--splits", "given", "lines"]
     script.main(

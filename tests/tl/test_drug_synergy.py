@@ -20,7 +20,9 @@ def lines() -> AnnData:
     rng = np.random.default_rng(0)
     names = [f"line {i}" for i in range(4)]
     genes = pd.DataFrame(index=[f"gene {i}" for i in range(10)])
-    return AnnData(rng.gamma(2.0, 1.0, (4, 10)), obs=pd.DataFrame(index=names), var=genes)
+    return AnnData(
+        rng.poisson(20.0, (4, 10)).astype(float), obs=pd.DataFrame(index=names), var=genes
+    )
 
 
 @pytest.fixture(scope="module")

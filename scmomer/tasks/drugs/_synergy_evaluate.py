@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scmomer.metrics import drug_synergy, interval_coverage
-from scmomer.tasks.drugs._synergy_cells import CellInputs
+from scmomer.tasks.drugs._cell_profiles import ProfileReader
 from scmomer.tasks.drugs._synergy_fit import FittedSynergy, NewIn, SynergyConfig, fit_synergy, mix
 from scmomer.tasks.drugs._synergy_inputs import DrugInputs, Subjects
 from scmomer.tasks.drugs._synergy_naive import NaiveKind, NaiveSynergy
@@ -38,7 +38,7 @@ def evaluate_synergy(
     config: SynergyConfig,
     *,
     drug_inputs: DrugInputs,
-    cell_inputs: CellInputs,
+    reader: ProfileReader,
     split: SynergySplit,
     n_folds: int,
     seeds: Sequence[int],
@@ -51,7 +51,7 @@ def evaluate_synergy(
         raise ValueError(msg)
     scores: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
-    options = {"drug_inputs": drug_inputs, "cell_inputs": cell_inputs, "new": _NEW[split]}
+    options = {"drug_inputs": drug_inputs, "reader": reader, "new": _NEW[split]}
     for seed in seeds:
         folds = synergy_folds(table, split, n_folds=n_folds, validation_share=0.0, seed=seed)
         for number, fold in enumerate(folds):
@@ -137,7 +137,7 @@ def _methods(
         yield _Found(kind, 0.0, naive.predict(triples[fold.test]))
 
     def fit(features: Subjects) -> tuple[FittedSynergy, np.ndarray, np.ndarray]:
-        fitted = fit_synergy(table, train, features, config, seed=seed, model_id=None, **options)
+        fitted = fit_synergy(table, train, features, config, seed=seed, **options)
         return fitted, *fitted.predict_parts(features, triples[fold.test])
 
     def mixed(

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from scmomer.metrics import drug_synergy
+from scmomer.tasks.drugs._cell_profiles import ProfileReader
 from scmomer.tasks.drugs._networks import GraphEncoder
-from scmomer.tasks.drugs._synergy_cells import EXPRESSION, CellInputs
 from scmomer.tasks.drugs._synergy_inputs import DrugInputs, Subjects, SynergyInputs
 from scmomer.tasks.drugs._synergy_naive import NaiveSynergy
 from scmomer.tasks.drugs._synergy_network import SynergyEntities, SynergyNetwork
@@ -73,7 +73,8 @@ class FittedSynergy:
     """Everything but the embedding model that prediction needs."""
 
     model_id: str | None
-    cell_inputs: CellInputs
+    reader: ProfileReader
+    """How cells are read."""
     new: NewIn
     config: SynergyConfig
     drugs: pd.Index
@@ -109,9 +110,8 @@ def fit_synergy(
     config: SynergyConfig,
     *,
     drug_inputs: DrugInputs,
-    cell_inputs: CellInputs,
+    reader: ProfileReader,
     new: NewIn,
-    model_id: str | None,
     seed: int,
 ) -> FittedSynergy:
     """Fit to some rows of a table.
@@ -126,12 +126,12 @@ def fit_synergy(
         Drugs and lines of the table, in its order.
     config
         Sizes and schedule.
-    drug_inputs, cell_inputs
-        What is read.
+    drug_inputs
+        What is read of drugs.
+    reader
+        How cells were read.
     new
         What is held out to find the weight of networks and the errors.
-    model_id
-        The model of the embedding, if there is one.
     seed
         Seed of everything random.
     """
@@ -152,10 +152,9 @@ def fit_synergy(
     )
     _report(new, weighed)
     ensemble, naive = train(np.arange(len(used.value)))
-    _report_scale(ensemble)
     return FittedSynergy(
-        model_id=model_id,
-        cell_inputs=cell_inputs,
+        model_id=None if reader.embedding_model is None else reader.embedding_model.id,
+        reader=reader,
         new=new,
         config=config,
         drugs=table.drugs,
@@ -186,13 +185,6 @@ def _weigh(
     noise = SynergyNoise.fit(observed, mixed, spread, center)
     scores = {"naive": naive, "networks": networks.mean(axis=0), "mixed": mixed}
     return _Weighed(weight, noise, {k: drug_synergy(observed, v) for k, v in scores.items()})
-
-
-def _report_scale(ensemble: Member) -> None:
-    panel = ensemble.inputs.standardizers.get(EXPRESSION)
-    if panel is not None:
-        scale = "TPM or counts: log(1 + x) is taken" if panel.log else "logarithms, as it is"
-        logger.info("Expression of cell lines is read as %s.", scale)
 
 
 def _some_rows(table: SynergyTable, rows: np.ndarray) -> SynergyTable:

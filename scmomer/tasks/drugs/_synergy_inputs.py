@@ -97,14 +97,14 @@ class SynergyInputs:
     @property
     def n_cell(self) -> int:
         """Number of features of a line."""
-        return sum(len(s.names) for s in self.standardizers.values())
+        return sum(len(s.mean) for s in self.standardizers.values())
 
     def cell_features(self, blocks: dict[str, pd.DataFrame]) -> np.ndarray:
         """Return features of lines, float32 ``(n_lines, n_cell)``; 0 for lines without."""
         if not self.standardizers:
             return np.zeros((0, 0), np.float32)
         parts = [s(blocks[name]) for name, s in self.standardizers.items()]
-        return np.nan_to_num(np.concatenate(parts, axis=1))
+        return np.concatenate(parts, axis=1)
 
     def entities(
         self,

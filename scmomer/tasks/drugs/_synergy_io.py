@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from scmomer.model import Folder
-from scmomer.tasks.drugs._synergy_cells import Standardizer
+from scmomer.tasks.drugs._cell_profiles import ProfileReader
+from scmomer.tasks.drugs._synergy_cells import Standardizer, block_names
 from scmomer.tasks.drugs._synergy_fit import FittedSynergy, Member, SynergyConfig, make_network
 from scmomer.tasks.drugs._synergy_inputs import SynergyInputs
 from scmomer.tasks.drugs._synergy_naive import NaiveSynergy
 from scmomer.tasks.drugs._synergy_noise import SynergyNoise
 
-_FOLDER = Folder("synergy")
-_PLAIN = ("model_id", "cell_inputs", "new", "weight", "validation")
+_FOLDER = Folder("drug_synergy")
+_PLAIN = ("model_id", "new", "weight", "validation")
 
 
 def write_synergy_model(fitted: FittedSynergy, path: Path, overwrite: bool) -> None:
@@ -46,10 +47,9 @@ def write_synergy_model(fitted: FittedSynergy, path: Path, overwrite: bool) -> N
         "n_bits": fitted.fingerprints.shape[1],
         "drug_inputs": inputs.drug_inputs,
         "drug_scale": inputs.drug_scale,
-        "blocks": {
-            name: {"names": block.names.astype(str).tolist(), "log": block.log}
-            for name, block in inputs.standardizers.items()
-        },
+        "cell_inputs": fitted.reader.inputs,
+        "genes": fitted.reader.genes.astype(str).tolist(),
+        "profile": fitted.reader.profile,
         "center": member.center,
         "scale": member.scale,
         "naive": {"kind": fitted.naive.kind, "intercept": fitted.naive.intercept},
@@ -59,7 +59,7 @@ def write_synergy_model(fitted: FittedSynergy, path: Path, overwrite: bool) -> N
 
 
 def read_synergy_model(path: Path) -> FittedSynergy:
-    """Read a folder.
+    """Read a folder; the embedding model is to be filled in.
 
     Raises
     ------
@@ -79,14 +79,11 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedSynergy:
     arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("networks.")}
     config = SynergyConfig(**meta["config"])
     drugs, lines = (pd.Index(meta[name], dtype=object) for name in ("drugs", "lines"))
+    genes = pd.Index(meta["genes"], dtype=object)
+    reader = ProfileReader(meta["cell_inputs"], genes, meta["profile"], None)
     standardizers = {
-        name: Standardizer(
-            pd.Index(block["names"], dtype=object),
-            arrays[f"{name}.mean"],
-            arrays[f"{name}.scale"],
-            block["log"],
-        )
-        for name, block in meta["blocks"].items()
+        name: Standardizer(arrays[f"{name}.mean"], arrays[f"{name}.scale"])
+        for name in block_names(reader)
     }
     inputs = SynergyInputs(meta["drug_inputs"], arrays["bits"], meta["drug_scale"], standardizers)
     networks = []
@@ -101,6 +98,7 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedSynergy:
     naive, noise = meta["naive"], meta["noise"]
     return FittedSynergy(
         **{name: meta[name] for name in _PLAIN},
+        reader=reader,
         config=config,
         drugs=drugs,
         lines=lines,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scvi import settings
 
-from scmomer.data import Layers, warn
+from scmomer.data import Profile, warn
 from scmomer.model import resolve_model
-from scmomer.tasks.drugs._synergy_cells import EXPRESSION, CellInputs, blocks_of
+from scmomer.tasks.drugs._cell_profiles import CellInputs, ProfileReader, training_reader
+from scmomer.tasks.drugs._response_inputs import Drugs, OnInvalid
+from scmomer.tasks.drugs._synergy_cells import read_blocks
 from scmomer.tasks.drugs._synergy_evaluate import ALL_FITTED, Fitted, evaluate_synergy
 from scmomer.tasks.drugs._synergy_fit import (
     FittedSynergy,
@@ -25,7 +27,7 @@ from scmomer.tasks.drugs._synergy_fit import (
 )
 from scmomer.tasks.drugs._synergy_inputs import DrugInputs
 from scmomer.tasks.drugs._synergy_io import read_synergy_model, write_synergy_model
-from scmomer.tasks.drugs._synergy_read import Chosen, Drugs, OnInvalid, read_pairs, read_training
+from scmomer.tasks.drugs._synergy_read import Chosen, read_pairs, read_training
 from scmomer.tasks.drugs._synergy_splits import SynergySplit
 from scmomer.tasks.drugs._synergy_table import SynergyTable
 
@@ -47,11 +49,11 @@ class DrugSynergyModel:
     Parameters
     ----------
     embedding_model
-        Trained model that embeds cells, its path, or None for the one trained or loaded last; not
-        for ``cell_inputs="expression"``. It is never changed.
+        Trained model that embeds cells, or its path; None for expression alone. It is never
+        changed.
     cell_inputs
         What is read of cell lines: ``"expression"`` (all genes of ``cells``), the ``"embedding"`` of
-        the model, or ``"both"``.
+        the model, or ``"both"``; None for both if there is a model.
     drug_inputs
         What is read of drugs: ``"fingerprint"`` (Morgan, radius 2), ``"graph"`` (graph convolutions),
         ``"both"``, or ``"none"``: drugs are told apart by name alone.
@@ -61,9 +63,9 @@ class DrugSynergyModel:
     Raises
     ------
     RuntimeError
-        If the embedding needs a model, and there is none or it is not trained.
+        If the embedding model is not trained.
     ValueError
-        If an option is unknown.
+        If an option is unknown, or the embedding is asked for without a model.
 
     Notes
     -----
@@ -71,7 +73,7 @@ class DrugSynergyModel:
 
     Examples
     --------
-    >>> model = scmomer.DrugSynergyModel().fit(synergy, cells, smiles)
+    >>> model = scmomer.DrugSynergyModel().fit(synergy, lines, smiles, profile="normalized")
     >>> model.predict([("DASATINIB", "ERLOTINIB")])
     """
 
@@ -79,27 +81,27 @@ class DrugSynergyModel:
         self,
         embedding_model: SCMOMER | str | Path | None = None,
         *,
-        cell_inputs: CellInputs = "expression",
+        cell_inputs: CellInputs | None = None,
         drug_inputs: DrugInputs = "fingerprint",
         **options: Any,
     ):
-        _check_choice("cell_inputs", cell_inputs, CellInputs)
+        chosen = cell_inputs or ("expression" if embedding_model is None else "both")
+        _check_choice("cell_inputs", chosen, CellInputs)
         _check_choice("drug_inputs", drug_inputs, DrugInputs)
         known = sorted(SynergyConfig().to_dict())
         if unknown := sorted(set(options) - set(known)):
             msg = f"Expected options among {known}, found {unknown}. Check their spelling."
             raise ValueError(msg)
-        if cell_inputs == EXPRESSION and embedding_model is not None:
+        self.embedding_model = None if embedding_model is None else resolve_model(embedding_model)
+        if self.embedding_model is not None:
+            self.embedding_model._check_trained()
+        elif chosen != "expression":
             msg = (
-                "Expected cell_inputs='both' or 'embedding' with an embedding_model, found "
-                "'expression'. Pass one of these, or no model."
+                f"Expected an embedding_model for cell_inputs={chosen!r}, found none. Pass a "
+                "trained model, or cell_inputs='expression'."
             )
             raise ValueError(msg)
-        self.embedding_model: SCMOMER | None = None
-        if cell_inputs != EXPRESSION:
-            self.embedding_model = resolve_model(embedding_model)
-            self.embedding_model._check_trained()
-        self.cell_inputs: CellInputs = cell_inputs
+        self.cell_inputs: CellInputs = chosen
         self.drug_inputs: DrugInputs = drug_inputs
         self.config = replace(SynergyConfig(), **options)
         self._fitted: FittedSynergy | None = None
@@ -139,8 +141,9 @@ class DrugSynergyModel:
         drugs: Drugs,
         *,
         new: NewIn = "pairs",
+        profile: Profile = "counts",
+        layer: str | None = None,
         on_invalid: OnInvalid = "raise",
-        **layers: Unpack[Layers],
     ) -> DrugSynergyModel:
         """Fit to measured synergies.
 
@@ -150,10 +153,9 @@ class DrugSynergyModel:
             A row for each pair of drugs and cell line, as in :func:`scmomer.tasks.drugs.read_synergy`,
             or what that returns. The order of drugs is of no account, and repeats are averaged.
         cells
-            Cell lines x genes with names of lines as obs_names, TPM or log-expression. Logarithms
-            of values that are not (nonnegative, some above 30) are taken, and genes are
-            standardized over the lines of `synergy`. Lines that are absent here are used without features,
-            and counted in the log.
+            Profiles of the lines, ``(n_lines, n_genes)``, named by ``obs_names``. Genes are
+            standardized over the lines of `synergy`. Lines that are absent here are used without
+            features, and counted in the log.
         drugs
             SMILES by name, as in :func:`scmomer.tasks.drugs.read_molecules`. Names of one molecule
             are one drug. Drugs without SMILES are used, with a warning.
@@ -161,10 +163,13 @@ class DrugSynergyModel:
             What predictions are for: new ``"pairs"`` of these drugs in these lines, new
             ``"drugs"`` or new ``"lines"``. Such ones are held out to find the weight of networks
             and the errors, and training prepares for them.
+        profile
+            What the values of `cells` are: ``"counts"``, ``"normalized"`` (also TPM) or
+            ``"zscore"``.
+        layer
+            Layer of `cells`; None for ``X``.
         on_invalid
             For SMILES that rdkit cannot read: ``"raise"``, or ``"skip"`` to use these drugs without.
-        layers
-            ``layer=``, and for embeddings ``profile=``, the kind of values.
 
         Returns
         -------
@@ -179,24 +184,25 @@ class DrugSynergyModel:
             If an input is not as described; the message says which.
         """
         _check_choice("new", new, NewIn)
-        table, subjects = read_training(synergy, drugs, self._blocks(cells, layers), on_invalid)
+        reader, blocks = self._read(cells, profile, layer)
+        table, subjects = read_training(synergy, drugs, blocks, on_invalid)
         self._fitted = fit_synergy(
             table,
             np.arange(len(table.value)),
             subjects,
             self.config,
             drug_inputs=self.drug_inputs,
-            cell_inputs=self.cell_inputs,
+            reader=reader,
             new=new,
-            model_id=None if self.embedding_model is None else self.embedding_model.id,
             seed=0 if settings.seed is None else int(settings.seed),
         )
         return self
 
-    def _blocks(self, cells: AnnData | None, layers: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-        if cells is None:
-            return {}
-        return blocks_of(cells, self.cell_inputs, self.embedding_model, layers)
+    def _read(
+        self, cells: AnnData, profile: Profile, layer: str | None
+    ) -> tuple[ProfileReader, dict[str, pd.DataFrame]]:
+        reader = training_reader(cells, self.cell_inputs, profile, self.embedding_model)
+        return reader, read_blocks(reader, cells, profile, layer)
 
     def predict(
         self,
@@ -205,7 +211,8 @@ class DrugSynergyModel:
         drugs: Drugs | None = None,
         *,
         threshold: float = THRESHOLD,
-        **layers: Unpack[Layers],
+        profile: Profile | None = None,
+        layer: str | None = None,
     ) -> pd.DataFrame:
         """Predict the synergy of pairs of drugs in cell lines.
 
@@ -222,8 +229,8 @@ class DrugSynergyModel:
             SMILES by name; needed for drugs that training did not have.
         threshold
             Synergy above which a pair is called synergistic, in the units of training.
-        layers
-            As in :meth:`fit`.
+        profile, layer
+            As in :meth:`fit`; None for the profile of training.
 
         Returns
         -------
@@ -246,7 +253,10 @@ class DrugSynergyModel:
             If there are new drugs or lines, and the model was not fitted for these.
         """
         fitted = self.fitted_
-        chosen = Chosen(fitted, drugs, self._blocks(cells, layers))
+        blocks = {}
+        if cells is not None:
+            blocks = read_blocks(fitted.reader, cells, profile or fitted.reader.profile, layer)
+        chosen = Chosen(fitted, drugs, blocks)
         rows = read_pairs(pairs, chosen.drug_names, chosen.line_names)
         subjects, features, numbers = chosen.subjects(rows)
         found, spread = mix(*fitted.predict_parts(subjects, numbers, features), fitted.weight)
@@ -275,14 +285,15 @@ class DrugSynergyModel:
         methods: Sequence[Fitted] = ALL_FITTED,
         predictions: bool = False,
         threshold: float = THRESHOLD,
+        profile: Profile = "counts",
+        layer: str | None = None,
         on_invalid: OnInvalid = "raise",
-        **layers: Unpack[Layers],
     ) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
         """Score models of these options on left-out rows, beside predictions without features.
 
         Parameters
         ----------
-        synergy, cells, drugs, on_invalid, layers
+        synergy, cells, drugs, profile, layer, on_invalid
             As in :meth:`fit`.
         split
             What is left out, as in :func:`scmomer.tasks.drugs.synergy_folds`.
@@ -311,13 +322,14 @@ class DrugSynergyModel:
             ``cell_line``, ``observed``, ``predicted``, ``std`` and ``probability`` (NaN where a
             method has none). This object stays as it is.
         """
-        table, subjects = read_training(synergy, drugs, self._blocks(cells, layers), on_invalid)
+        reader, blocks = self._read(cells, profile, layer)
+        table, subjects = read_training(synergy, drugs, blocks, on_invalid)
         found = evaluate_synergy(
             table,
             subjects,
             self.config,
             drug_inputs=self.drug_inputs,
-            cell_inputs=self.cell_inputs,
+            reader=reader,
             split=split,
             n_folds=n_folds,
             seeds=seeds,
@@ -327,16 +339,6 @@ class DrugSynergyModel:
         return found if predictions else found[0]
 
     # -- files
-
-    def check_model(self, model: SCMOMER | None) -> None:
-        """Raise ValueError unless `model` is the one whose embeddings this model was fitted to."""
-        wanted, found = self.fitted_.model_id, None if model is None else model.id
-        if wanted != found:
-            msg = (
-                f"Expected the embedding model {wanted} that this model was fitted with, found "
-                f"{found}. Load that model, or fit again."
-            )
-            raise ValueError(msg)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write weights (safetensors) and everything else (JSON) into a folder.
@@ -370,25 +372,38 @@ class DrugSynergyModel:
         path
             The folder.
         embedding_model
-            The model whose embeddings it was fitted to, its path, or None for the one used last;
-            not for a model of expression.
+            The model whose embeddings were read in training, or its path.
 
         Raises
         ------
         FileNotFoundError
             If there is no such folder, or it lacks a file.
         ValueError
-            If it is damaged, or `embedding_model` is not its own.
+            If it is damaged, or `embedding_model` is not the one of training.
         """
         fitted = read_synergy_model(Path(path))
+        wanted = fitted.model_id
+        if (wanted is None) != (embedding_model is None):
+            msg = (
+                f"Expected {'no embedding model' if wanted is None else f'the embedding model {wanted}'}"
+                f", as in training, found {'none' if embedding_model is None else 'one'}. "
+                f"{'Leave out' if wanted is None else 'Pass'} embedding_model=."
+            )
+            raise ValueError(msg)
         made = cls(
             embedding_model,
-            cell_inputs=fitted.cell_inputs,
+            cell_inputs=fitted.reader.inputs,
             drug_inputs=fitted.ensemble.inputs.drug_inputs,
             **fitted.config.to_dict(),
         )
-        made._fitted = fitted
-        made.check_model(made.embedding_model)
+        if made.embedding_model is not None and made.embedding_model.id != wanted:
+            msg = (
+                f"Expected the embedding model {wanted} that this model was trained with, found "
+                f"{made.embedding_model.id}. Load that one, or fit again."
+            )
+            raise ValueError(msg)
+        reader = replace(fitted.reader, embedding_model=made.embedding_model)
+        made._fitted = replace(fitted, reader=reader)
         return made
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from scmomer.tasks.drugs._columns import LINE_COLUMNS, find_column, need_column,
 from scmomer.tasks.drugs._line_names import match_line_names
 from scmomer.tasks.drugs._molecules import Molecules, read_molecules
 from scmomer.tasks.drugs._rdkit import N_BITS
+from scmomer.tasks.drugs._response_inputs import Drugs, OnInvalid
 from scmomer.tasks.drugs._synergy_fit import FittedSynergy
 from scmomer.tasks.drugs._synergy_inputs import Subjects
 from scmomer.tasks.drugs._synergy_table import (
@@ -25,10 +26,6 @@ from scmomer.tasks.drugs._synergy_table import (
 from scmomer.tasks.drugs._synonyms import match_drug_names
 
 logger = logging.getLogger(__name__)
-
-Drugs: TypeAlias = pd.Series | Mapping[str, str] | pd.DataFrame
-"""SMILES by name."""
-OnInvalid = Literal["raise", "skip"]
 
 
 def read_training(

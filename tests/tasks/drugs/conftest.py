@@ -59,8 +59,8 @@ def smiles() -> pd.Series:
 
 @pytest.fixture
 def lines() -> AnnData:
-    """Log-expression of 30 genes in 5 of the 6 lines of :func:`synergy`."""
+    """Counts of 30 genes in 5 of the 6 lines of :func:`synergy`."""
     rng = np.random.default_rng(1)
     genes = pd.DataFrame(index=[f"gene {i}" for i in range(30)])
     names = pd.DataFrame(index=[f"line {i}" for i in range(5)])
-    return AnnData(rng.gamma(2.0, 1.0, (5, 30)), obs=names, var=genes)
+    return AnnData(rng.poisson(20.0, (5, 30)).astype(float), obs=names, var=genes)

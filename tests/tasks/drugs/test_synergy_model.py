@@ -90,7 +90,9 @@ def test_profiles_of_training_lines_can_be_passed_again(model, lines):
 
 def test_new_lines_and_drugs(synergy, lines, smiles, caplog):
     model = made().fit(synergy, lines, smiles, new="lines")
-    cell = AnnData(lines.X[:2] + 1, obs=pd.DataFrame(index=["a", "b"]), var=lines.var)
+    cell = AnnData(
+        lines.X[:2] + np.eye(2, 30) * 9, obs=pd.DataFrame(index=["a", "b"]), var=lines.var
+    )
     found = model.predict([("drug 0", "drug 1")], cell)
     assert found["cell_line"].tolist() == ["a", "b"] and (found["new"] == "lines").all()
     named = model.predict([("drug 0", "drug 1", "b"), ("drug 0", "drug 1", "line 5")], cell)
@@ -110,9 +112,10 @@ def test_a_molecule_of_training_is_known_by_any_name(model, smiles):
 
 def test_absent_genes_are_counted(model, lines, caplog):
     with caplog.at_level("INFO", logger="scmomer"):
-        model.predict(None, lines[:, :20].copy())
-    assert "10 of 30 genes are not in cells" in caplog.text
-    with pytest.warns(UserWarning, match="20 of 30 genes are not in cells"):
+        found = model.predict(None, lines[:, :20].copy())
+    assert "10 of 30 genes are not in these cells" in caplog.text
+    assert np.isfinite(found["synergy"]).all()
+    with pytest.raises(ValueError, match=r"at least half of the 30 genes.*found 10"):
         model.predict(None, lines[:, :10].copy())
 
 
@@ -126,17 +129,21 @@ def test_lines_and_drugs_without_features_are_counted(synergy, lines, smiles, ca
     assert "1 of 6 cell lines of synergy have no features" in caplog.text
 
 
-def test_tpm_are_taken_as_logarithms(synergy, lines, smiles, caplog, model):
-    tpm = AnnData(np.expm1(lines.X) * 10, obs=lines.obs, var=lines.var)
-    with caplog.at_level("INFO", logger="scmomer"):
-        found = made().fit(synergy, tpm, smiles)
-    assert "read as TPM or counts: log(1 + x) is taken" in caplog.text
-    by_hand = AnnData(np.log1p(np.expm1(lines.X) * 10), obs=lines.obs, var=lines.var)
-    expected = made().fit(synergy, by_hand, smiles).predict()
-    assert np.allclose(found.predict()["synergy"], expected["synergy"])
-    negative = AnnData(lines.X - 5, obs=lines.obs, var=lines.var)
-    with pytest.raises(ValueError, match="Expected expression as in training"):
-        found.predict(None, negative)
+def test_profile_and_layer(synergy, lines, smiles, model):
+    """Counts, their logarithms, and either in a layer are the same profile."""
+    share = lines.X / lines.X.sum(1, keepdims=True)
+    other = AnnData(np.log1p(share * 1e4), obs=lines.obs, var=lines.var)
+    normalized = made().fit(synergy, other, smiles, profile="normalized")
+    expected = model.predict()["synergy"]
+    assert np.allclose(normalized.predict()["synergy"], expected, atol=0.01)
+    assert normalized.fitted_.reader.profile == "normalized"
+    again = normalized.predict(None, other).merge(
+        normalized.predict(None, lines, profile="counts"), on=["drug_a", "drug_b", "cell_line"]
+    )
+    assert np.allclose(again["synergy_x"], again["synergy_y"], atol=0.01)
+    other.layers["counts"] = lines.X
+    layer = made().fit(synergy, other, smiles, layer="counts")
+    assert layer.predict().equals(model.predict())
 
 
 def test_names_of_one_molecule_are_one_drug(synergy, lines, smiles):
@@ -185,7 +192,7 @@ def test_validation_table(model):
 
 @pytest.fixture(scope="module")
 def world() -> tuple[pd.DataFrame, AnnData, pd.Series]:
-    """Pairs of 6 drugs in 40 lines; synergy is that of a gene, and stronger in some pairs."""
+    """Pairs of 6 drugs in 40 lines, z-scored; synergy is that of a gene, and stronger in some pairs."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 4))
     a, b = np.triu_indices(6, 1)
@@ -207,7 +214,9 @@ def world() -> tuple[pd.DataFrame, AnnData, pd.Series]:
 def test_permuted_features_lose(world):
     """Profiles tell about new lines; exchanged ones do not, and the naive prediction cannot."""
     options = {"max_epochs": 15, "batch_size": 64, "lr": 0.01, "dropout": 0.0, "input_dropout": 0.0}
-    found = made(**options, n_members=1).evaluate(*world, split="lines", n_folds=2)
+    found = made(**options, n_members=1).evaluate(
+        *world, split="lines", n_folds=2, profile="zscore"
+    )
     assert set(found["method"]) == {
         *("mean", "additive", "interactions", "networks", "scmomer"),
         *("permuted cells", "permuted drugs"),
@@ -249,17 +258,21 @@ def test_evaluation_is_tidy(synergy, lines, smiles):
 def test_embedding_of_a_model(synergy, smiles, trained_rna, trained, mdata, tmp_path, refuses):
     cells = mdata["rna"][:6].copy()
     cells.obs_names = [f"line {i}" for i in range(6)]
-    model = made(embedding_model=trained_rna, cell_inputs="both").fit(synergy, cells, smiles)
-    sizes = {name: len(s.names) for name, s in model.fitted_.ensemble.inputs.standardizers.items()}
+    model = made(embedding_model=trained_rna).fit(synergy, cells, smiles)
+    sizes = {name: len(s.mean) for name, s in model.fitted_.ensemble.inputs.standardizers.items()}
     assert sizes == {"expression": cells.n_vars, "embedding": 8}
     assert np.allclose(model.predict(cells=cells)["synergy"], model.predict()["synergy"], atol=1e-4)
     alone = made(embedding_model=trained_rna, cell_inputs="embedding").fit(synergy, cells, smiles)
     assert [*alone.fitted_.ensemble.inputs.standardizers] == ["embedding"]
+    assert not np.allclose(alone.predict()["synergy"], model.predict()["synergy"])
     model.save(tmp_path / "m")
     again = scmomer.DrugSynergyModel.load(tmp_path / "m", trained_rna)
     assert again.predict().equals(model.predict())
-    with refuses(ValueError, trained_rna.id, trained.id, "Load that model"):
+    assert again.predict(cells=cells).equals(model.predict(cells=cells))
+    with refuses(ValueError, trained_rna.id, trained.id, "Load that one"):
         scmomer.DrugSynergyModel.load(tmp_path / "m", trained)
+    with refuses(ValueError, trained_rna.id, "found none", "Pass embedding_model="):
+        scmomer.DrugSynergyModel.load(tmp_path / "m")
 
 
 # -- files
@@ -273,7 +286,9 @@ def test_files(synergy, lines, smiles, tmp_path, inputs):
     model.save(tmp_path / "m")
     again = scmomer.DrugSynergyModel.load(tmp_path / "m")
     assert again.predict().equals(model.predict())
-    cell = AnnData(lines.X[:2] + 1, obs=pd.DataFrame(index=["a", "b"]), var=lines.var)
+    cell = AnnData(
+        lines.X[:2] + np.eye(2, 30) * 9, obs=pd.DataFrame(index=["a", "b"]), var=lines.var
+    )
     assert again.predict(None, cell).equals(model.predict(None, cell))
     assert again.validation_.equals(model.validation_)
     assert again.config == model.config
@@ -285,10 +300,10 @@ def test_files(synergy, lines, smiles, tmp_path, inputs):
 def test_damaged_files(model, tmp_path, refuses):
     path = tmp_path / "m"
     model.save(path)
-    meta = json.loads((path / "synergy.json").read_text())
+    meta = json.loads((path / "drug_synergy.json").read_text())
     del meta["drugs"]
-    (path / "synergy.json").write_text(json.dumps(meta))
-    with refuses(ValueError, "synergy.json", "damage", "Save the synergy again"):
+    (path / "drug_synergy.json").write_text(json.dumps(meta))
+    with refuses(ValueError, "drug_synergy.json", "damage", "Save the drug_synergy again"):
         scmomer.DrugSynergyModel.load(path)
     with pytest.raises(FileNotFoundError):
         scmomer.DrugSynergyModel.load(tmp_path / "nothing")
@@ -297,15 +312,15 @@ def test_damaged_files(model, tmp_path, refuses):
 # -- bad input
 
 
-def test_options(refuses, trained_rna):
+def test_options(refuses):
     with refuses(ValueError, "Expected options among", "['n_member']"):
         scmomer.DrugSynergyModel(n_member=2)
     with refuses(ValueError, "cell_inputs= one of", "'all'"):
         scmomer.DrugSynergyModel(cell_inputs="all")
     with refuses(ValueError, "drug_inputs= one of", "'smiles'"):
         scmomer.DrugSynergyModel(drug_inputs="smiles")
-    with refuses(ValueError, "cell_inputs='both' or 'embedding'", "found 'expression'"):
-        scmomer.DrugSynergyModel(trained_rna)
+    with refuses(ValueError, "an embedding_model for cell_inputs='both'", "found none"):
+        scmomer.DrugSynergyModel(cell_inputs="both")
 
 
 def test_unfitted(tmp_path):
@@ -337,17 +352,17 @@ def test_names_that_do_not_match(synergy, lines, smiles, refuses):
 def test_profiles_that_cannot_be_read(synergy, lines, smiles, refuses):
     with refuses(TypeError, "Expected cells as an AnnData", "DataFrame"):
         made().fit(synergy, lines.to_df(), smiles)
+    with refuses(ValueError, "profile='normalized'"):
+        made().fit(synergy, AnnData(lines.X + 0.3, obs=lines.obs, var=lines.var), smiles)
     missing = lines.copy()
     missing.X[1, 3] = np.nan
-    with refuses(ValueError, "missing or infinite values in 1 of 5", "isfinite"):
+    with refuses(ValueError, "cells"):
         made().fit(synergy, missing, smiles)
-    kept = missing[np.isfinite(missing.X).all(1)].copy()  # as the message says
-    made().fit(synergy, kept, smiles)
     twice = lines.copy()
     twice.obs_names = ["line 0", "line 0", "line 1", "line 2", "line 3"]
-    with refuses(ValueError, "unique names of cells", "'line 0'"):
+    with refuses(ValueError, "unique names in cells.obs_names", "line 0"):
         made().fit(synergy, twice, smiles)
-    with refuses(KeyError, "Expected a layer 'raw'"):
+    with pytest.raises(KeyError, match="raw"):
         made().fit(synergy, lines, smiles, layer="raw")
     constant = AnnData(np.ones((5, 3)), obs=lines.obs)
     with refuses(ValueError, "expression that differs", "3 constant features"):
@@ -378,7 +393,7 @@ def test_pairs_that_cannot_be_predicted(model, refuses, lines):
     with refuses(ValueError, "SMILES of training for the drug 'drug 1'", "CCCCC"):
         model.predict([("drug 0", "drug 1")], drugs={"drug 1": "CCCCC"})
     other = AnnData(np.ones((2, 3)), obs=lines.obs[:2])
-    with refuses(ValueError, "Expected genes of the cell lines of training", "Rename genes"):
+    with refuses(ValueError, "Expected at least half of the 30 genes", "found 0"):
         model.predict(None, other)
 
 
