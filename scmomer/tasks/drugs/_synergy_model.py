@@ -153,7 +153,8 @@ class DrugSynergyModel(SynergyOptions):
             line, each pair is predicted in each of `cells`, or of the lines of training.
         cells
             Profiles of lines or cells, as in :meth:`fit`; needed for those that training did not
-            have. None: the lines of training with their features.
+            have. Rows with the name of a training line are that line. None: the lines of training
+            with their features.
         drugs
             SMILES by name; needed for drugs that training did not have.
         threshold
