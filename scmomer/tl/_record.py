@@ -29,9 +29,10 @@ def as_stored(value: Any) -> Any:
     return value
 
 
-def record(data: AnnData | MuData, model: SCMOMER, verb: str, **params: Any) -> None:
-    """Write ``uns["scmomer"][verb]``: parameters and model id, as files store them."""
-    entry = {"model_id": model.id, "params": as_stored(params)}
+def record(data: AnnData | MuData, model: SCMOMER | None, verb: str, **params: Any) -> None:
+    """Write ``uns["scmomer"][verb]``: parameters and model id, if any, as files store them."""
+    entry = {} if model is None else {"model_id": model.id}
+    entry["params"] = as_stored(params)
     if KEYS.UNS in data.uns and not isinstance(data.uns[KEYS.UNS], Mapping):
         warnings.warn(
             f"uns[{KEYS.UNS!r}] is a {type(data.uns[KEYS.UNS]).__name__}, not a record of scmomer, "
