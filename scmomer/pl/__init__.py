@@ -1,8 +1,10 @@
-"""Plots of translated ATAC, annotated cells, integration and genes; each returns axes."""
+"""Plots of translated ATAC, annotated cells, integration, genes and drugs; each returns axes."""
 
 from scmomer.pl._annotation_umap import annotation_umap
 from scmomer.pl._attributions import attributions
 from scmomer.pl._confusion import confusion
+from scmomer.pl._drug_response import drug_response
+from scmomer.pl._drug_response_methods import drug_response_methods
 from scmomer.pl._gene_property import gene_property
 from scmomer.pl._gene_variability import gene_variability
 from scmomer.pl._integration import integration
@@ -16,6 +18,8 @@ __all__ = [
     "annotation_umap",
     "attributions",
     "confusion",
+    "drug_response",
+    "drug_response_methods",
     "gene_variability",
     "gene_property",
     "integration",
