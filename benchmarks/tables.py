@@ -13,11 +13,18 @@ import math
 import re
 from collections.abc import Callable
 
+from _drug_tables import COLUMNS as DRUG_PARTS
+from _drug_tables import drugs
 from _gene_tables import genes, links
 from _markdown import ROOT, markdown, results
 from _transfer_tables import transfer
 
-PAGES = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "genes.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "benchmarks.md",
+    ROOT / "docs" / "genes.md",
+    ROOT / "docs" / "drugs.md",
+)
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LESS_IS_BETTER = {"rmse", "brier", "calibration_error"}
 COSTS = {"core_seconds", "peak_mb"}
@@ -240,6 +247,10 @@ def invariance() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    **{
+        f"drugs-{part}": lambda part=part: drugs(part)  # type: ignore[misc]
+        for part in DRUG_PARTS
+    },
     **{
         f"genes-{part}": lambda part=part: genes(part)  # type: ignore[misc]
         for part in (

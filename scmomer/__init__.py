@@ -9,7 +9,7 @@ from scmomer import datasets, metrics, pp, pretrained, tl
 from scmomer._logging import set_up_logging
 from scmomer.model import SCMOMER, load
 from scmomer.tasks.annotation import CellTypeClassifier
-from scmomer.tasks.drugs import DrugResponseModel
+from scmomer.tasks.drugs import DrugResponseModel, DrugSynergyModel
 
 if TYPE_CHECKING:
     from scmomer import pl
@@ -19,6 +19,7 @@ __all__ = [
     "SCMOMER",
     "CellTypeClassifier",
     "DrugResponseModel",
+    "DrugSynergyModel",
     "datasets",
     "load",
     "metrics",

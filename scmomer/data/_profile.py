@@ -26,11 +26,11 @@ _EQUAL: Final = 0.02  # relative deviation of totals that count as equal
 _SMALL_COUNT: Final = 10.5  # multiples up to here must be whole: larger ones are whole by chance
 _WHOLE: Final = 0.05
 _MOST_SMALLEST: Final = 5  # smallest count of a cell
+_SAME: Final = 1e-3  # relative difference of units that count as one
 _SHARE: Final = 0.9  # of cells that show that values were counts
 
-_SCALES: Final[
-    dict[str, Callable[[np.ndarray], np.ndarray]]
-] = {  # what undoes each, in the order in which they are preferred
+# What makes values linear, in the order of preference.
+_SCALES: Final[dict[str, Callable[[np.ndarray], np.ndarray]]] = {
     "linear values": lambda values: values,
     "log(1 + x)": np.expm1,
     "log2(1 + x)": lambda values: np.exp2(values) - 1,
@@ -133,14 +133,18 @@ def _from_normalized(values: sp.csr_matrix, place: str, known: np.ndarray) -> Ex
     names = [*_SCALES] if largest <= _LARGEST_LOG else [next(iter(_SCALES))]
     linear = {name: _with_data(values, _SCALES[name](values.data)) for name in names}
     multiples = {name: _multiples(matrix) for name, matrix in linear.items()}
-    best = max(names, key=lambda name: multiples[name][1])
-    if multiples[best][1] >= _SHARE:
+    best = max(names, key=lambda name: multiples[name].share)
+    found = multiples[best]
+    if found.share >= _SHARE and found.is_rounded:
+        logger.info("%s is read as %s, because all are multiples of one number.", place, best)
+        return Expression(_same_totals(linear[best], known), has_depth=False)
+    if found.share >= _SHARE:
         logger.info(
-            "%s is read as %s: each cell is a multiple of whole numbers, which are its counts.",
+            "%s is read as %s: cells are multiples of whole numbers, which are their counts.",
             place,
             best,
         )
-        return Expression(canonical(multiples[best][0]))
+        return Expression(canonical(found.counts))
     name, reason = _choose_scale(linear, largest, place)
     logger.info("%s is read as %s, because %s.", place, name, reason)
     return Expression(_same_totals(linear[name], known), has_depth=False)
@@ -167,23 +171,27 @@ def _choose_scale(
     return names[1], "scanpy.pp.log1p gives it"
 
 
-def _multiples(linear: sp.csr_matrix) -> tuple[sp.csr_matrix, float]:
-    """Divide each cell by its smallest value; counts are whole then, because one of them is 1.
+class _Multiples(NamedTuple):
+    """Cells divided by their smallest values."""
 
-    Returns
-    -------
-    csr_matrix
-        Counts: the multiples, times 2 to 5 in cells that are whole only then; rounded in cells in
-        which all are about whole.
-    float
-        Share of the cells whose small multiples are all whole, among those that have some above 1.
-    """
+    counts: sp.csr_matrix
+    """The multiples, times 2 to 5 in cells that are whole only then; rounded in cells in which all
+    are about whole. Shape ``(n_obs, n_vars)``."""
+    share: float = 1.0
+    """Of cells whose small multiples are all whole, among those that have some above 1."""
+    is_rounded: bool = False
+    """Whether cells are multiples of the same number, which is not 1."""
+
+
+def _multiples(linear: sp.csr_matrix) -> _Multiples:
+    """Divide each cell by its smallest value; counts are whole then, because one of them is 1."""
     lengths = np.diff(linear.indptr)
     starts, lengths = linear.indptr[:-1][lengths > 0], lengths[lengths > 0]
     if not len(starts):
-        return linear, 1.0
+        return _Multiples(linear)
     data = linear.data.astype(np.float64)
-    multiple = data / np.repeat(np.minimum.reduceat(data, starts), lengths)
+    least = np.minimum.reduceat(data, starts)
+    multiple = data / np.repeat(least, lengths)
     small = multiple <= _SMALL_COUNT
 
     def are_whole(values: np.ndarray) -> np.ndarray:
@@ -202,7 +210,12 @@ def _multiples(linear: sp.csr_matrix) -> tuple[sp.csr_matrix, float]:
         whole |= found
     counts = multiple * np.repeat(smallest, lengths)
     near = np.logical_and.reduceat(np.abs(counts - np.rint(counts)) <= _WHOLE, starts)
-    return _with_data(linear, np.where(np.repeat(near, lengths), np.rint(counts), counts)), share
+    counts = np.where(np.repeat(near, lengths), np.rint(counts), counts)
+    unit = least / smallest
+    common = float(np.median(unit))
+    same = np.mean(np.abs(unit - common) <= _SAME * common) >= _SHARE
+    is_rounded = bool(same and abs(common - 1) > _SAME)
+    return _Multiples(_with_data(linear, counts), share, is_rounded)
 
 
 def _spread_of_totals(linear: sp.csr_matrix) -> float:

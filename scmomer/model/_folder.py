@@ -1,4 +1,4 @@
-"""Folders of models and classifiers: safetensors and JSON. Reading executes nothing."""
+"""Folders of models: safetensors and JSON. Reading executes nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ WEIGHTS = "weights.safetensors"
 _LOADERS = {
     "model": "scmomer.load(path)",
     "classifier": "scmomer.CellTypeClassifier.load(path, model)",
+    "drug_response": "scmomer.DrugResponseModel.load(path)",
+    "drug_synergy": "scmomer.DrugSynergyModel.load(path)",
 }
 
 
@@ -27,7 +29,7 @@ class Folder:
     """One kind of folder, with its file names and messages."""
 
     what: str
-    """``"model"`` or ``"classifier"``."""
+    """What it holds, such as ``"model"`` or ``"classifier"``."""
     version: int = 1
     """Version of the format that is written, and the newest that can be read."""
 

@@ -77,12 +77,13 @@ def setup_mudata(
     ``"normalized"``
         Values above 25 are linear. Otherwise the scale (linear, ``log(1 + x)``, ``log2(1 + x)``) is
         that on which each cell consists of whole multiples of its smallest value: these are then
-        the raw counts, and everything is as it would be with counts, library sizes included. If
-        there is none (bulk data, corrected data), it is that on which all cells have about the same
-        total; then ``log2(1 + x)`` if the largest value is above 13.8; and else ``log(1 + x)``,
-        with a warning. Tokens are then those of relative abundances. Cells get a total of 10,000,
-        which is no library size: translation is at mean depth, and a model that is trained on such
-        data does not predict depth from RNA.
+        the raw counts, and everything is as it would be with counts, library sizes included
+        (unless the smallest value is the same in all cells, as in rounded data). If there is none
+        (bulk data, corrected data), it is that on which all cells have about the same total; then
+        ``log2(1 + x)`` if the largest value is above 13.8; and else ``log(1 + x)``, with a warning.
+        Tokens are then those of relative abundances. Cells get a total of 10,000, which is no
+        library size: translation is at mean depth, and a model that is trained on such data does
+        not predict depth from RNA.
     ``"zscore"``
         Genes above 0, that is above their own mean, count as expressed, others do not. Of :math:`n`
         such genes in a cell, that of rank :math:`r` from below gets

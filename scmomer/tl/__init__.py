@@ -3,6 +3,7 @@
 from scmomer.tl._annotate import annotate
 from scmomer.tl._attribute import attribute
 from scmomer.tl._drug_response import drug_response
+from scmomer.tl._drug_synergy import drug_synergy
 from scmomer.tl._embed import embed
 from scmomer.tl._gene_embeddings import gene_embeddings
 from scmomer.tl._gene_interactions import gene_interactions
@@ -19,6 +20,7 @@ __all__ = [
     "annotate",
     "attribute",
     "drug_response",
+    "drug_synergy",
     "embed",
     "gene_embeddings",
     "gene_variability",

@@ -110,6 +110,21 @@ def test_empty_cells_stay_empty(scale):
     assert nothing.counts.nnz == 0
 
 
+def test_rounded_abundances_are_no_counts(scale, caplog):
+    abundance = bulk(n_genes=400, total=5000).round(1)
+    with caplog.at_level(logging.INFO, "scmomer"):
+        found = get_expression(cells(SCALES[scale](abundance)), None, "adata", profile="normalized")
+    np.testing.assert_allclose(shares(found.counts), shares(abundance), rtol=1e-4, atol=1e-7)
+    assert not found.has_depth and "multiples of one number" in caplog.text
+
+
+@pytest.mark.parametrize("scale", ["log", "log2"])
+def test_logs_of_counts_are_counts(scale):
+    counts = draw()
+    found = get_expression(cells(SCALES[scale](counts)), None, "adata", profile="normalized")
+    assert np.array_equal(found.counts.toarray(), counts) and found.has_depth
+
+
 def test_equal_totals_show_the_scale_of_abundances(scale, caplog):
     abundance = bulk(total=20)  # below what only linear values can be
     with caplog.at_level(logging.INFO, "scmomer"):

@@ -6,12 +6,14 @@ from scmomer.tasks.drugs._molecules import Molecules, read_molecules
 from scmomer.tasks.drugs._networks import (
     GraphEncoder,
     PublishedDrugResponse,
-    SynergyNetwork,
     import_torch_geometric,
 )
 from scmomer.tasks.drugs._rdkit import import_rdkit
 from scmomer.tasks.drugs._response_model import DrugResponseModel
 from scmomer.tasks.drugs._splits import Fold, ResponseSplit, check_disjoint, folds
+from scmomer.tasks.drugs._synergy_model import DrugSynergyModel
+from scmomer.tasks.drugs._synergy_naive import NaiveSynergy
+from scmomer.tasks.drugs._synergy_network import SynergyEntities, SynergyNetwork
 from scmomer.tasks.drugs._synergy_splits import SynergyFold, SynergySplit, synergy_folds
 from scmomer.tasks.drugs._synergy_table import SynergyTable, read_synergy
 from scmomer.tasks.drugs._synonyms import Synonyms, drug_keys, match_drug_names
@@ -21,13 +23,16 @@ from scmomer.tasks.drugs._units import Units
 
 __all__ = [
     "DrugResponseModel",
+    "DrugSynergyModel",
     "Fold",
     "GraphEncoder",
     "MoleculeGraphs",
     "Molecules",
+    "NaiveSynergy",
     "PublishedDrugResponse",
     "ResponseSplit",
     "ResponseTable",
+    "SynergyEntities",
     "SynergyFold",
     "SynergyNetwork",
     "SynergySplit",

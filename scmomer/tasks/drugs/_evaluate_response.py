@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -47,9 +47,10 @@ def evaluate_response(
     test_share: float | None = None,
     seeds: Sequence[int] = (0,),
     ablations: Sequence[str] = (),
+    per_drug: bool = False,
 ) -> pd.DataFrame:
-    """Return a row of metrics for each seed, fold and method."""
-    rows: list[dict[str, Any]] = []
+    """Return a row of metrics for each seed, fold and method, or for each drug of these."""
+    parts: list[pd.DataFrame] = []
     for seed in seeds:
         made = folds(
             data.values,
@@ -65,8 +66,13 @@ def evaluate_response(
                 data, replace(settings, seed=seed), fold, ablations
             ):
                 head = {"split": split, "seed": seed, "fold": number, "method": method}
-                rows.append({**head, **_scores(data, fold, found), **weights})
-    return pd.DataFrame(rows)
+                scored = (
+                    _scores_per_drug(data, fold, found)
+                    if per_drug
+                    else pd.DataFrame([{**_scores(data, fold, found), **weights}])
+                )
+                parts.append(pd.DataFrame(head, index=scored.index).join(scored))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _predictions(
@@ -116,6 +122,7 @@ def _ours(
         [x[lines] for x in data.blocks],
         data.molecules.take(data.molecules.names[drugs]),
         settings,
+        for_new_drugs=not drugs.all(),
     )
     number = np.where(lines, np.cumsum(lines) - 1, -1)
     found = fitted.predict(fitted.standardize(data.blocks), number, data.molecules)
@@ -146,6 +153,16 @@ def _scores(data: EvaluationData, fold: Fold, found: Predicted | np.ndarray) -> 
             for k in ("drug_auroc", "drug_average_precision", "drug_base_rate")
             + ("auroc", "average_precision", "base_rate")
         }
+    return scores
+
+
+def _scores_per_drug(
+    data: EvaluationData, fold: Fold, found: Predicted | np.ndarray
+) -> pd.DataFrame:
+    mean = found.mean if isinstance(found, Predicted) else found
+    observed = np.where(fold.test, data.values, np.nan)
+    scores = metrics.drug_response_per_drug(observed, mean)
+    scores.insert(0, "drug", data.molecules.names[scores.index])
     return scores
 
 

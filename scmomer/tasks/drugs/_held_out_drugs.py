@@ -116,7 +116,7 @@ def hold_out_drugs(
     """
     if len(np.unique(molecules.group)) < _MIN_MOLECULES:
         logger.info("Fewer than %d molecules: no drug branch.", _MIN_MOLECULES)
-        return HeldOutDrugs([], 0.0, Spread(np.ones(1), float(np.nanstd(values)), 0.0))
+        return no_drug_branch(values)
     everyone = np.arange(len(molecules))
     deviations = units.standardize(completed)
     similarity = molecules.similarity(molecules)
@@ -145,6 +145,11 @@ def hold_out_drugs(
         weight,
         Spread.fit(errors.T.reshape(-1, 1), np.repeat(1 - nearest, len(values)), np.ones(1)),
     )
+
+
+def no_drug_branch(values: np.ndarray) -> HeldOutDrugs:
+    """Return what similarity alone gives; the spread is that of all responses."""
+    return HeldOutDrugs([], 0.0, Spread(np.ones(1), float(np.nanstd(values)), 0.0))
 
 
 def _correlations(values: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -1,11 +1,11 @@
-"""Networks on molecules and cells: graphs to vectors, response, synergy."""
+"""Networks on molecules and cells: graphs to vectors, response."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -181,7 +181,7 @@ class PublishedDrugResponse(nn.Module):
         Values ``(n_cells, n_drugs)``.
         """
         n_drugs = graphs.n
-        with _evaluating(self):
+        with evaluating(self):
             drugs, cells = self._encode(graphs, cells)
             pairs = torch.arange(len(cells) * n_drugs, device=cells.device).split(n_pairs)
             parts = [self.head(drugs[p % n_drugs] + cells[p // n_drugs])[:, 0] for p in pairs]
@@ -194,160 +194,6 @@ class PublishedDrugResponse(nn.Module):
             F.linear(self.drugs(graphs), of_drugs),
             F.linear(self.cells(cells), of_cells, self.joint.bias),
         )
-
-
-class SynergyNetwork(nn.Module):
-    """Synergy of two drugs in cells, symmetric in the drugs.
-
-    One tower maps a drug and the cells to a vector h; the output layers read h(a) + h(b),
-    abs(h(a) - h(b)) and h(a) * h(b), which do not depend on the order: exchanging a and b changes
-    no bit of the result. Dropout in the tower is the same for a and b. Drugs and cells pass the first
-    layer, and its input dropout, once in a step.
-
-    Parameters
-    ----------
-    n_cell
-        Number of features of cells.
-    n_drug
-        Number of features of a drug; 0 for graphs alone.
-    encoder
-        Encoder of graphs, whose vectors are further features of a drug.
-    hidden
-        Widths of the tower.
-    head
-        Widths of layers between the symmetric features and the output.
-    input_dropout, dropout
-        Probabilities on the features and after each hidden layer.
-
-    Raises
-    ------
-    ValueError
-        If drugs have neither features nor an encoder, or the tower has no layer.
-
-    Notes
-    -----
-    Features, conical layers and dropout as in DeepSynergy (Preuer et al., Bioinformatics 34, 1538,
-    2018), which reads both drugs in a fixed order and doubles the training data instead. Standardize
-    features before.
-    """
-
-    def __init__(
-        self,
-        n_cell: int,
-        *,
-        n_drug: int = 0,
-        encoder: GraphEncoder | None = None,
-        hidden: Sequence[int] = (1024, 512),
-        head: Sequence[int] = (256,),
-        input_dropout: float = 0.2,
-        dropout: float = 0.5,
-    ):
-        super().__init__()
-        n_inputs = n_drug + (encoder.n_out if encoder else 0)
-        if not n_inputs or not hidden:
-            msg = (
-                f"Expected features of drugs and a tower, found n_drug={n_drug}, "
-                f"{'an' if encoder else 'no'} encoder and hidden={tuple(hidden)}. Pass n_drug or "
-                "encoder, and at least one width."
-            )
-            raise ValueError(msg)
-        self.n_drug, self.encoder = n_drug, encoder
-        self.input_dropout = nn.Dropout(input_dropout)
-        self.of_drug = nn.Linear(n_inputs, hidden[0], bias=False)
-        self.of_cell = nn.Linear(n_cell, hidden[0])
-        self.tower = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(hidden))
-        self.dropout = nn.Dropout(dropout)
-        widths = (3 * hidden[-1], *head)
-        layers = [(nn.Dropout(dropout), nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
-        self.head = nn.Sequential(
-            *chain.from_iterable(layers), nn.Dropout(dropout), nn.Linear(widths[-1], 1)
-        )
-
-    def forward(
-        self,
-        drugs: Tensor | None,
-        cells: Tensor,
-        first: Tensor,
-        second: Tensor,
-        cell_index: Tensor,
-        *,
-        graphs: MoleculeGraphs | None = None,
-    ) -> Tensor:
-        """Return the synergy of pairs of drugs in cells.
-
-        Parameters
-        ----------
-        drugs
-            Features of drugs, ``(n_drugs, n_drug)``; None for graphs alone.
-        cells
-            Features of cells, ``(n_cells, n_cell)``.
-        first, second, cell_index
-            Positions of both drugs and the cells of each pair, ``(n_pairs,)``, int64.
-        graphs
-            The same drugs as molecules, if there is an encoder.
-
-        Returns
-        -------
-        Values ``(n_pairs,)``.
-
-        Raises
-        ------
-        ValueError
-            If features or graphs are not those that the network was made for.
-        """
-        return self._combine(*self._encode(drugs, cells, graphs), first, second, cell_index)
-
-    @torch.no_grad()
-    def predict(
-        self,
-        drugs: Tensor | None,
-        cells: Tensor,
-        first: Tensor,
-        second: Tensor,
-        cell_index: Tensor,
-        *,
-        graphs: MoleculeGraphs | None = None,
-        n_pairs: int = _PAIRS,
-    ) -> Tensor:
-        """Return the synergy without dropout, `n_pairs` at a time; otherwise as :meth:`forward`."""
-        with _evaluating(self):
-            encoded = self._encode(drugs, cells, graphs)
-            parts = zip(*(x.split(n_pairs) for x in (first, second, cell_index)), strict=True)
-            return torch.cat([self._combine(*encoded, *part) for part in parts])
-
-    def _encode(
-        self, drugs: Tensor | None, cells: Tensor, graphs: MoleculeGraphs | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the shares of drugs and of cells in the first layer."""
-        n_found = 0 if drugs is None else drugs.shape[1]
-        if n_found != self.n_drug or (graphs is None) != (self.encoder is None):
-            msg = (
-                f"Expected {self.n_drug} features of drugs and "
-                f"{'no ' if self.encoder is None else ''}graphs, found {n_found} features and "
-                f"{'no ' if graphs is None else ''}graphs. Pass drugs and graphs= as the network was "
-                "made, or make it with other n_drug and encoder."
-            )
-            raise ValueError(msg)
-        parts = [] if drugs is None else [drugs]
-        if self.encoder is not None and graphs is not None:
-            parts.append(self.encoder(graphs))
-        inputs = torch.cat(parts, 1)
-        return (
-            self.of_drug(self.input_dropout(inputs)),
-            self.of_cell(self.input_dropout(cells)),
-        )
-
-    def _combine(
-        self, drugs: Tensor, cells: Tensor, first: Tensor, second: Tensor, cell_index: Tensor
-    ) -> Tensor:
-        # Two passes of one shape: a row of one pass has the bits of the same row of the other.
-        of_cells = cells[cell_index]
-        a, b = (F.relu(drugs[i] + of_cells) for i in (first, second))
-        for layer in self.tower:
-            # One mask for both, or their difference would be one of masks.
-            mask = self.dropout(torch.ones_like(a))
-            a, b = (F.relu(layer(mask * h)) for h in (a, b))
-        return self.head(torch.cat([a + b, (a - b).abs(), a * b], 1))[:, 0]
 
 
 def import_torch_geometric() -> Any:
@@ -388,7 +234,7 @@ def _adjacency(graphs: MoleculeGraphs) -> tuple[Tensor, ...]:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
     was_training = module.training
     module.eval()
     try:

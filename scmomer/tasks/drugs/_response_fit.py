@@ -13,7 +13,7 @@ import torch
 from scmomer.tasks.drugs._branches import CellBranch
 from scmomer.tasks.drugs._effects import mean_effects, soft_impute
 from scmomer.tasks.drugs._graphs import molecule_graphs
-from scmomer.tasks.drugs._held_out_drugs import DrugMember, hold_out_drugs
+from scmomer.tasks.drugs._held_out_drugs import DrugMember, hold_out_drugs, no_drug_branch
 from scmomer.tasks.drugs._held_out_lines import hold_out_lines
 from scmomer.tasks.drugs._line_kernel import LineRegression, Standardizer
 from scmomer.tasks.drugs._molecules import Molecules
@@ -130,7 +130,11 @@ class FittedResponse:
 
 
 def fit_response(
-    values: np.ndarray, blocks: list[np.ndarray], molecules: Molecules, settings: ResponseSettings
+    values: np.ndarray,
+    blocks: list[np.ndarray],
+    molecules: Molecules,
+    settings: ResponseSettings,
+    for_new_drugs: bool = True,
 ) -> FittedResponse:
     """Fit to a table of responses.
 
@@ -144,13 +148,19 @@ def fit_response(
         The drugs.
     settings
         Choices of the user.
+    for_new_drugs
+        Also fit what predicts new drugs, which takes most of the time.
     """
     units = ResponseUnits.fit(values)
     standardizers = [Standardizer.fit(x) for x in blocks]
     features = [scale(x) for scale, x in zip(standardizers, blocks, strict=True)]
     lines = hold_out_lines(values, features, units, settings)
     completed = complete(values, lines.prediction)
-    drugs = hold_out_drugs(completed, values, molecules, units, settings)
+    drugs = (
+        hold_out_drugs(completed, values, molecules, units, settings)
+        if for_new_drugs
+        else no_drug_branch(values)
+    )
     for what, weight in (("lines", lines.weight), ("drugs", drugs.weight)):
         text = f"the network counts {weight:.0%}" if weight else "the naive prediction is used"
         logger.info("New %s: %s, by held-out %s of the training data.", what, text, what)

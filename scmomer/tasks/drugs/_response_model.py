@@ -165,6 +165,7 @@ class DrugResponseModel(ResponseOptions):
         seeds: Sequence[int] = (0,),
         thresholds: Thresholds | None = None,
         ablations: Sequence[str] = (),
+        per_drug: bool = False,
         units: Units | None = None,
         profile: Profile = "counts",
         layer: str | None = None,
@@ -194,6 +195,8 @@ class DrugResponseModel(ResponseOptions):
         ablations
             Among ``"cells permuted"``, ``"drugs permuted"`` (profiles of other lines, molecules of
             other drugs, in training and test) and ``"published"`` (the published network).
+        per_drug
+            Return a row for each drug of each fold instead: n, pearson, spearman, rmse.
 
         Returns
         -------
@@ -226,6 +229,7 @@ class DrugResponseModel(ResponseOptions):
             test_share=test_share,
             seeds=seeds,
             ablations=ablations,
+            per_drug=per_drug,
         )
 
     # -- prediction

@@ -21,8 +21,8 @@ from scmomer.tasks.drugs._tables import complete_rows, drug_codes
 
 logger = logging.getLogger(__name__)
 
-_A_COLUMNS = ("drug_a", "drug_a_name", "drug_1", "drug_row", "drug_1_name", "drug_name_a")
-_B_COLUMNS = ("drug_b", "drug_b_name", "drug_2", "drug_col", "drug_2_name", "drug_name_b")
+A_COLUMNS = ("drug_a", "drug_a_name", "drug_1", "drug_row", "drug_1_name", "drug_name_a")
+B_COLUMNS = ("drug_b", "drug_b_name", "drug_2", "drug_col", "drug_2_name", "drug_name_b")
 _VALUE_COLUMNS = ("synergy", "synergy_score", "loewe", "synergy_loewe", "loewe_synergy", "score")
 
 
@@ -109,8 +109,8 @@ def read_synergy(
     """
     synergy = check_table(synergy, "synergy", "a row for each pair of drugs and cell line")
     wanted = {
-        "drug_a": (drug_a_key, _A_COLUMNS),
-        "drug_b": (drug_b_key, _B_COLUMNS),
+        "drug_a": (drug_a_key, A_COLUMNS),
+        "drug_b": (drug_b_key, B_COLUMNS),
         "line": (line_key, LINE_COLUMNS),
         "value": (value_key, _VALUE_COLUMNS),
     }

@@ -19,6 +19,7 @@ _CELL_EPOCHS: Final = 80
 _DRUG_RATE: Final = 1e-3
 _DRUG_DECAY: Final = 1e-2
 _DRUG_STEPS: Final = 60
+_DRUGS_AT_ONCE: Final = 64
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def train_cell_branch(profiles: Tensor, values: Tensor, seed: int) -> CellBranch
 def train_drug_branch(
     graphs: MoleculeGraphs, components: Tensor, values: Tensor, *, pooling: Pooling, seed: int
 ) -> DrugBranch:
-    """Train on drugs; each molecule is encoded once a step.
+    """Train on drugs; a molecule is encoded once a step, not once a pair.
 
     Parameters
     ----------
@@ -78,7 +79,8 @@ def train_drug_branch(
         network = DrugBranch(components.shape[1] - 1, pooling=pooling).to(values.device)
         step = _stepper(network, _DRUG_RATE, _DRUG_DECAY, _DRUG_STEPS)
         for _ in range(_DRUG_STEPS):
-            step((network(graphs, components) - values).square().mean())
+            drugs = torch.randperm(values.shape[1])[:_DRUGS_AT_ONCE].to(values.device)
+            step((network(graphs.take(drugs), components) - values[:, drugs]).square().mean())
     return network.eval()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 
 @pytest.fixture
@@ -46,3 +47,20 @@ def synergy() -> pd.DataFrame:
             "fold": fold[rows],
         }
     )
+
+
+@pytest.fixture
+def smiles() -> pd.Series:
+    """Molecules of the 8 drugs of :func:`synergy`."""
+    found = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "c1ccncc1CCN", "CC(C)Cc1ccc(cc1)C(C)C(=O)O"]
+    found += ["CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "CC(=O)Nc1ccc(O)cc1", "OCC1CCCCO1", "Clc1ccccc1N"]
+    return pd.Series(found, index=[f"drug {i}" for i in range(8)])
+
+
+@pytest.fixture
+def lines() -> AnnData:
+    """Counts of 30 genes in 5 of the 6 lines of :func:`synergy`."""
+    rng = np.random.default_rng(1)
+    genes = pd.DataFrame(index=[f"gene {i}" for i in range(30)])
+    names = pd.DataFrame(index=[f"line {i}" for i in range(5)])
+    return AnnData(rng.poisson(20.0, (5, 30)).astype(float), obs=names, var=genes)

@@ -10,7 +10,6 @@ from scmomer.tasks.drugs import (
     GraphEncoder,
     MoleculeGraphs,
     PublishedDrugResponse,
-    SynergyNetwork,
     molecule_graphs,
 )
 from scmomer.tasks.drugs._networks import _adjacency
@@ -193,94 +192,3 @@ def test_one_cell_in_training(response, graphs, refuses):
     with refuses(ValueError, "at least 2 cells", "found 1"):
         response.train()(graphs, torch.randn(1, 6), one, one)
     assert response.eval()(graphs, torch.randn(1, 6), one, one).shape == (1,)
-
-
-# -- synergy
-
-N_PAIRS = 33
-
-
-def synergy(**kwargs) -> SynergyNetwork:
-    return SynergyNetwork(7, n_drug=4, hidden=(16, 12), head=(8,), **kwargs)
-
-
-@pytest.fixture
-def inputs() -> dict[str, torch.Tensor]:
-    index = {name: torch.randint(0, 5, (N_PAIRS,)) for name in ("first", "second")}
-    index["cell_index"] = torch.randint(0, 3, (N_PAIRS,))
-    return {"drugs": torch.randn(5, 4), "cells": torch.randn(3, 7), **index}
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("share", [1.0, 0.5])
-def test_drugs_can_change_places(inputs, graphs, training, share):
-    network = trained(synergy(encoder=encoder()), **inputs, graphs=graphs).train(training)
-    a, b = inputs["first"], inputs["second"]
-    changed = torch.rand(N_PAIRS) < share
-    places = {"first": torch.where(changed, b, a), "second": torch.where(changed, a, b)}
-    found = []
-    for change in ({}, places):
-        torch.manual_seed(1)  # dropout
-        found.append(network(**{**inputs, **change}, graphs=graphs))
-    assert (found[0] - found[1]).abs().max() == 0
-    assert found[0].std() > 1e-3
-
-
-@pytest.mark.parametrize("part", ["first", "second", "cell_index"])
-def test_synergy_depends_on_drugs_and_cells(inputs, part):
-    network = trained(synergy(), **inputs)
-    other = network(**{**inputs, part: inputs[part].roll(1)})
-    assert (network(**inputs) - other).abs().max() > 1e-3
-
-
-def test_a_drug_with_itself_is_no_sum_of_two(inputs):
-    """An additive network would have the mean of (a, a) and (b, b)."""
-    network = trained(synergy(), **inputs)
-    a, b = ({"first": inputs[x], "second": inputs[x]} for x in ("first", "second"))
-    mean = (network(**{**inputs, **a}) + network(**{**inputs, **b})) / 2
-    assert (network(**inputs) - mean).abs().max() > 1e-4
-
-
-@pytest.mark.parametrize("n_pairs", [1, 10, 4096])
-def test_synergy_in_parts(inputs, n_pairs):
-    network = synergy().train()
-    found = network.predict(**inputs, n_pairs=n_pairs)
-    assert network.training and not found.requires_grad
-    torch.testing.assert_close(found, network.eval()(**inputs).detach(), atol=1e-6, rtol=1e-5)
-
-
-def test_graphs_alone_and_beside_features(inputs, graphs):
-    alone = SynergyNetwork(7, encoder=encoder(), hidden=(16,), head=())
-    assert alone(**{**inputs, "drugs": None}, graphs=graphs).shape == (N_PAIRS,)
-    assert alone.of_drug.weight.shape == (16, 8)
-    beside = synergy(encoder=encoder())
-    assert beside.of_drug.weight.shape == (16, 12)
-    beside(**inputs, graphs=graphs).pow(2).sum().backward()
-    assert all(x.grad is not None and x.grad.abs().max() > 0 for x in beside.parameters())
-
-
-def test_synergy_of_nothing(inputs, refuses):
-    with refuses(ValueError, "features of drugs", "n_drug=0", "Pass n_drug or encoder"):
-        SynergyNetwork(7)
-    with refuses(ValueError, "a tower", "hidden=()"):
-        SynergyNetwork(7, n_drug=4, hidden=())
-
-
-def test_features_and_graphs_are_those_of_the_network(inputs, graphs, refuses):
-    with refuses(ValueError, "Expected 4 features of drugs and graphs", "4 features and no graphs"):
-        synergy(encoder=encoder())(**inputs)
-    with refuses(ValueError, "Expected 4 features of drugs and no graphs", "0 features and graphs"):
-        synergy()(**{**inputs, "drugs": None}, graphs=graphs)
-    with refuses(ValueError, "found 5 features", "other n_drug"):
-        synergy().predict(**{**inputs, "drugs": torch.zeros(5, 5)})
-
-
-def test_dropout_in_the_tower_is_that_of_both_drugs(inputs):
-    network, seen = synergy(input_dropout=0, dropout=0.5), []
-    torch.nn.init.constant_(network.of_cell.bias, 100)  # nothing is 0 but what dropout sets to 0
-    network.tower[0].register_forward_hook(lambda _, x, __: seen.append(x[0]))
-    network.train()(**inputs)
-    assert torch.equal(seen[0] == 0, seen[1] == 0)
-    assert 0.3 < (seen[0] == 0).float().mean() < 0.7
-    network.eval()(**inputs)
-    assert (seen[2] != 0).all()
