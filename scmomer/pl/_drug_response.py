@@ -216,25 +216,27 @@ def _drug_means(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_within(ax: Axes, matched: _Matched, min_lines: int) -> None:
-    scores = metrics.drug_response_per_drug(
-        matched.observed, matched.predicted, min_lines=min_lines
-    )["pearson"].dropna()
+    def within(values: np.ndarray) -> np.ndarray:
+        found = metrics.drug_response_per_drug(matched.observed, values, min_lines=min_lines)
+        return found["pearson"].dropna().to_numpy()
+
+    scores = within(matched.predicted)
+    if not len(scores):
+        ax.set_title(f"no drug with {min_lines} lines")
+        return
     ax.hist(scores, bins=_BINS, color=_OURS, alpha=0.75, linewidth=0, label="predicted")
+    lowest = scores.min()
     if matched.naive is not None and not np.allclose(matched.naive, matched.predicted):
-        naive = metrics.drug_response_per_drug(
-            matched.observed, matched.naive, min_lines=min_lines
-        )["pearson"].dropna()
+        naive = within(matched.naive)
+        lowest = min(lowest, naive.min())
         ax.hist(naive, bins=_BINS, histtype="step", color=_NAIVE, label="without networks")
         ax.set_ylim(0, 1.25 * ax.get_ylim()[1])  # room for the legend
         ax.legend(loc="upper left", frameon=False, fontsize="small")
     ax.axvline(0, color="0.4", linestyle=":", linewidth=1, zorder=0)
-    low = min(-0.25, np.floor(10 * scores.min()) / 10 - 0.05) if len(scores) else -1
+    ax.axvline(scores.mean(), color=_OURS, linewidth=1.5)
+    low = min(-0.25, np.floor(10 * lowest) / 10 - 0.05)
     ax.set(xlim=(low, 1.02), xlabel="r over lines, within a drug", ylabel="drugs")
-    if len(scores):
-        ax.axvline(scores.mean(), color=_OURS, linewidth=1.5)
-        ax.set_title(f"{len(scores)} drugs: mean r within drugs = {scores.mean():.2f}")
-    else:
-        ax.set_title(f"no drug with {min_lines} lines")
+    ax.set_title(f"{len(scores)} drugs: mean r within drugs = {scores.mean():.2f}")
 
 
 def _draw_curves(
