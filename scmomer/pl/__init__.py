@@ -3,6 +3,8 @@
 from scmomer.pl._annotation_umap import annotation_umap
 from scmomer.pl._attributions import attributions
 from scmomer.pl._confusion import confusion
+from scmomer.pl._drug_response import drug_response
+from scmomer.pl._drug_response_methods import drug_response_methods
 from scmomer.pl._drug_synergy import drug_synergy
 from scmomer.pl._gene_property import gene_property
 from scmomer.pl._gene_variability import gene_variability
@@ -17,6 +19,8 @@ __all__ = [
     "annotation_umap",
     "attributions",
     "confusion",
+    "drug_response",
+    "drug_response_methods",
     "drug_synergy",
     "gene_variability",
     "gene_property",

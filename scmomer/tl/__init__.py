@@ -2,6 +2,7 @@
 
 from scmomer.tl._annotate import annotate
 from scmomer.tl._attribute import attribute
+from scmomer.tl._drug_response import drug_response
 from scmomer.tl._drug_synergy import drug_synergy
 from scmomer.tl._embed import embed
 from scmomer.tl._gene_embeddings import gene_embeddings
@@ -18,6 +19,7 @@ from scmomer.tl._write_bedpe import write_bedpe
 __all__ = [
     "annotate",
     "attribute",
+    "drug_response",
     "drug_synergy",
     "embed",
     "gene_embeddings",
