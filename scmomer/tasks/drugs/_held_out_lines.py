@@ -51,9 +51,8 @@ def hold_out_lines(
     branches = []
     for k, test in enumerate(folds):
         train = np.setdiff1d(everyone, test)
-        units = ResponseUnits.fit(
-            values[train]
-        )  # the mean of a drug must not tell of its only line
+        # Of training lines alone: the mean of a drug must not tell of its only line.
+        units = ResponseUnits.fit(values[train])
         regression = LineRegression.fit([x[train] for x in features], values[train])
         here = [x[test] for x in features]
         naive[test], novelty[test] = regression.predict(here), regression.novelty(here)

@@ -67,7 +67,7 @@ class DrugResponseModel(ResponseOptions):
     pooling
         Of atoms: ``"max"`` as in the paper, ``"mean"`` as in DeepCDR's default.
     n_members
-        Parts that training data are held out in; a network for each.
+        Parts that training data are held out in, at least 2; a network for each.
 
     Raises
     ------
