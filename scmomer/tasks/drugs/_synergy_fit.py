@@ -34,7 +34,8 @@ class SynergyConfig:
     """Sizes and schedule of :class:`scmomer.DrugSynergyModel`."""
 
     n_members: int = 3
-    """Networks whose mean is taken."""
+    """Networks of a training; those that were validated are added where they have seen the same
+    drugs and lines."""
     max_epochs: int = 30
     batch_size: int = 1024
     lr: float = 4e-3
@@ -62,10 +63,15 @@ class Member:
 
     inputs: SynergyInputs
     networks: list[SynergyNetwork]
+    units: list[tuple[float, float]]
+    """Mean and standard deviation of what each network learned from."""
     seen: tuple[np.ndarray, np.ndarray]
     """Numbers of drugs and lines with vectors of their own."""
-    center: float
-    scale: float
+
+    def joined(self, other: Member) -> Member:
+        """Return the networks of both, which have the same inputs and have seen the same."""
+        units = self.units + other.units
+        return Member(self.inputs, self.networks + other.networks, units, self.seen)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,20 +144,25 @@ def fit_synergy(
     used = _some_rows(table, rows)
     triples = np.stack([used.drug_a, used.drug_b, used.line], axis=1)
 
-    def train(part: np.ndarray) -> tuple[Member, NaiveSynergy]:
+    inputs = SynergyInputs.fit(subjects, triples, drug_inputs)
+
+    def train(part: np.ndarray, seed: int) -> tuple[Member, NaiveSynergy]:
         x, y, n = triples[part], used.value[part], (len(used.drugs), len(used.lines))
-        member = train_networks(subjects, x, y, config, drug_inputs, new, seed)
+        member = train_networks(subjects, x, y, config, inputs, new, seed)
         return member, NaiveSynergy.fit(x, y, *n, alpha=config.alpha)
 
     share = config.validation_share
     fold = next(synergy_folds(used, new, test_share=share, validation_share=0.0, seed=seed))
-    member, naive = train(fold.train)
+    member, naive = train(fold.train, 2 * seed)
     held, observed = triples[fold.test], used.value[fold.test]
     weighed = _weigh(
-        observed, naive.predict(held), run_networks(member, subjects, held), member.center
+        observed, naive.predict(held), run_networks(member, subjects, held), member.units[0][0]
     )
     _report(new, weighed)
-    ensemble, naive = train(np.arange(len(used.value)))
+    ensemble, naive = train(np.arange(len(used.value)), 2 * seed + 1)
+    if all(map(np.array_equal, member.seen, ensemble.seen)):
+        # Networks that were trained to be validated are as good as the others, and there already.
+        ensemble = ensemble.joined(member)
     return FittedSynergy(
         model_id=None if reader.embedding_model is None else reader.embedding_model.id,
         reader=reader,
@@ -236,12 +247,11 @@ def train_networks(
     rows: np.ndarray,
     values: np.ndarray,
     config: SynergyConfig,
-    drug_inputs: DrugInputs,
+    inputs: SynergyInputs,
     new: NewIn,
     seed: int,
 ) -> Member:
     """Train networks on rows ``(n, 3)`` with values ``(n,)``."""
-    inputs = SynergyInputs.fit(subjects, rows, drug_inputs)
     seen = np.unique(rows[:, :2]), np.unique(rows[:, 2])
     entities = inputs.entities(subjects, seen)
     center, scale = float(values.mean()), float(values.std()) or 1.0
@@ -255,7 +265,7 @@ def train_networks(
             network = make_network(inputs, *sizes, config, new)
             _train(network, entities, x, y, config)
             networks.append(network.eval())
-    return Member(inputs, networks, seen, center, scale)
+    return Member(inputs, networks, [(center, scale)] * len(networks), seen)
 
 
 def make_network(
@@ -314,8 +324,11 @@ def run_networks(
     entities = member.inputs.entities(subjects, member.seen, cells)
     x = torch.from_numpy(np.asarray(rows, np.int64))
     with one_thread():
-        found = [network.predict(entities, x).numpy() for network in member.networks]
-    return np.stack(found).astype(np.float64) * member.scale + member.center
+        found = [
+            center + scale * network.predict(entities, x).numpy().astype(np.float64)
+            for network, (center, scale) in zip(member.networks, member.units, strict=True)
+        ]
+    return np.stack(found)
 
 
 @contextmanager

@@ -50,8 +50,7 @@ def write_synergy_model(fitted: FittedSynergy, path: Path, overwrite: bool) -> N
         "cell_inputs": fitted.reader.inputs,
         "genes": fitted.reader.genes.astype(str).tolist(),
         "profile": fitted.reader.profile,
-        "center": member.center,
-        "scale": member.scale,
+        "network_units": member.units,
         "naive": {"kind": fitted.naive.kind, "intercept": fitted.naive.intercept},
         "noise": asdict(fitted.noise),
     }
@@ -87,7 +86,8 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedSynergy:
     }
     inputs = SynergyInputs(meta["drug_inputs"], arrays["bits"], meta["drug_scale"], standardizers)
     networks = []
-    for number in range(config.n_members):
+    units = [(center, scale) for center, scale in meta["network_units"]]
+    for number in range(len(units)):
         prefix = f"networks.{number}."
         network = make_network(inputs, len(drugs), len(lines), config, meta["new"])
         network.load_state_dict(
@@ -105,7 +105,7 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedSynergy:
         smiles=np.array(meta["smiles"], dtype=object),
         fingerprints=np.unpackbits(arrays["fingerprints"], axis=1, count=meta["n_bits"]),
         cells=arrays["cells"],
-        ensemble=Member(inputs, networks, seen, meta["center"], meta["scale"]),
+        ensemble=Member(inputs, networks, units, seen),
         naive=NaiveSynergy(
             naive["kind"], len(drugs), len(lines), naive["intercept"], arrays["naive.coef"]
         ),
