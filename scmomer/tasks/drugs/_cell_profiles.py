@@ -14,7 +14,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scmomer.data import Profile, check_unique, get_expression, match_genes, read_values, warn
 from scmomer.nn import log_normalize_csr
-from scmomer.tasks.drugs._line_kernel import Standardizer
+from scmomer.tasks.drugs.response._line_kernel import Standardizer
 
 if TYPE_CHECKING:
     from scmomer.model import SCMOMER

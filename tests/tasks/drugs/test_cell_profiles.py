@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scmomer.tasks.drugs._cell_profiles import CellProfiles, ProfileReader, training_reader
-from scmomer.tasks.drugs._line_kernel import Standardizer
+from scmomer.tasks.drugs.response._line_kernel import Standardizer
 
 GENES = [f"gene {i}" for i in range(20)]
 

@@ -1,0 +1,1 @@
+"""Drugs as molecules: SMILES, fingerprints, graphs, graph networks."""

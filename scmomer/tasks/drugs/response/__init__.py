@@ -1,0 +1,1 @@
+"""Response of cell lines, or cells, to drugs."""

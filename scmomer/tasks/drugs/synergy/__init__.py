@@ -1,0 +1,1 @@
+"""Synergy of two drugs in cell lines."""

@@ -1,0 +1,1 @@
+"""Tables of users: responses, synergies, names, units, thresholds, splits."""
