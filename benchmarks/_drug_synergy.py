@@ -5,7 +5,8 @@
 
 O'Neil's screen (22,737 unordered pairs in 39 cell lines, 38 drugs), in its five given folds, with
 held-out drugs and with held-out lines. A fold is the test once; all else is for training, from which
-the model cuts its own validation. Splits other than "given" and controls use the first seed only.
+the model cuts its own validation. Splits other than "given" and controls use the first seed only. What the
+file holds already is kept: a run can go on where it was stopped.
 
 - *scmomer*: fingerprints and expression, beside names.
 - *permuted cells*, *permuted drugs*: profiles, or structures, of another line or drug.
@@ -17,6 +18,8 @@ the model cuts its own validation. Splits other than "given" and controls use th
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +57,7 @@ def run(
     folder: Path | None = None,
     splits: Sequence[str] = SPLITS,
     methods: Sequence[str] = tuple(METHODS),
+    known: Rows | None = None,
     done: Callable[[Report], object] = lambda _: None,
     max_lines: int | None = None,
     **options: Any,
@@ -68,6 +72,8 @@ def run(
         Folder of ``synergy.csv.gz``, ``synergy_smiles.csv`` and ``synergy_expression_tpm.csv.gz``.
     splits, methods
         What to run.
+    known
+        Rows of an earlier run, which are kept and not run again.
     done
         Called with the report after each part.
     max_lines
@@ -83,33 +89,42 @@ def run(
     synergy, cells, drugs = read(DATA if folder is None else folder)
     if max_lines is not None:
         synergy = synergy[synergy["cell_line"].isin(synergy["cell_line"].unique()[:max_lines])]
-    rows: Rows = []
+    rows: Rows = list(known or [])
 
-    def add(split: str, some: Sequence[int], name: str, fitted: Sequence[str]) -> None:
+    def add(split: str, seed: int, name: str, fitted: str) -> None:
+        def places(some: Rows) -> set[tuple[Any, ...]]:
+            return {(r["split"], r["method"], r["seed"]) for r in some}
+
+        method = fitted if name == "scmomer" else name
+        if (split, method, seed) in places(rows):
+            return
         started = time.perf_counter()
         model = scmomer.DrugSynergyModel(drug_inputs=METHODS[name], **options)
         found = model.evaluate(
-            synergy, cells, drugs, split=split, seeds=some, methods=fitted, profile="normalized"
+            *(synergy, cells, drugs),
+            split=split,
+            seeds=[seed],
+            methods=[fitted],
+            profile="normalized",
         )
         if name != "scmomer":
-            found = found.replace({"method": {"scmomer": name}})
-        if name != "scmomer":
-            found = found[found["method"] != "networks"]
+            found = found[found["method"] != "networks"].replace({"method": {fitted: name}})
         # Naive predictions come with every part.
-        known = {(r["split"], r["method"], r["seed"]) for r in rows}
-        place = found[["split", "method", "seed"]].itertuples(index=False, name=None)
-        rows.extend(found[[p not in known for p in place]].to_dict("records"))
-        print(f"{split}, {name}, {fitted}, {some}: {time.perf_counter() - started:.0f} s")
+        new = found.to_dict("records")
+        rows.extend([r for r in new if not places([r]) & places(rows)])
+        print(f"{split}, {method}, seed {seed}: {time.perf_counter() - started:.0f} s")
         print(summarize(rows).loc[split].round(4).to_string(), flush=True)
         done(report(rows))
 
     first = list(seeds[:1])
     for split in splits:
-        add(split, list(seeds) if split == "given" else first, "scmomer", ["scmomer"])
+        for seed in seeds if split == "given" else first:
+            add(split, seed, "scmomer", "scmomer")
     for split in splits:
         for name in methods:
-            controls = ["permuted cells", "permuted drugs"] if name == "scmomer" else ["scmomer"]
-            add(split, first, name, controls)
+            fits = ["permuted cells", "permuted drugs"] if name == "scmomer" else ["scmomer"]
+            for fitted in fits:
+                add(split, seeds[0], name, fitted)
     return report(rows)
 
 
@@ -142,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--splits", nargs="+", default=list(SPLITS), choices=SPLITS)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), help="controls to fit")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--members", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=30)
@@ -156,8 +171,10 @@ def main(argv: list[str] | None = None) -> None:
         "seeds": args.seeds,
     }
 
+    known = json.loads(args.json.read_text())["rows"] if args.json.exists() else []
     run(
         args.seeds,
+        known=[{k: math.nan if v is None else v for k, v in row.items()} for row in known],
         splits=args.splits,
         methods=args.methods,
         done=lambda found: write_report(args.json, {**head, **found}),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scmomer.data import Profile, check_unique, get_expression, match_genes, read_values, warn
 from scmomer.nn import log_normalize_csr
+from scmomer.tasks.drugs._line_kernel import Standardizer
 
 if TYPE_CHECKING:
     from scmomer.model import SCMOMER
@@ -23,6 +25,97 @@ CellInputs = Literal["both", "expression", "embedding"]
 _TARGET_SUM: Final = 1e4
 _MIN_SHARE: Final = 0.5  # of the genes
 _FEW_CELLS: Final = 30  # to standardize with
+_CONSTANT: Final = 1e-6  # standard deviation of a feature that is one value
+
+
+@dataclass(frozen=True)
+class CellProfiles:
+    """What was read of cells. Expression stays sparse: :meth:`blocks` makes some rows dense."""
+
+    expression: sp.csr_matrix | None
+    """``(n_cells, n_genes)``"""
+    has: np.ndarray
+    """Which genes are there, bool ``(n_genes,)``."""
+    embedding: np.ndarray | None
+    """``(n_cells, n_latent)``"""
+    moments: list[tuple[np.ndarray, np.ndarray, Standardizer]] = field(default_factory=list)
+    """Of each block mean and standard deviation in these cells, and what replaces them."""
+
+    def __len__(self) -> int:
+        return next(x.shape[0] for x in (self.expression, self.embedding) if x is not None)
+
+    def blocks(self, rows: slice = slice(None)) -> list[np.ndarray]:
+        """Return a block of expression and one of embeddings, as far as they were asked for.
+
+        Genes that are not there are NaN. Shapes ``(n_rows, n_genes)`` and ``(n_rows, n_latent)``.
+        """
+        found = []
+        if self.expression is not None:
+            dense = self.expression[rows].toarray().astype(np.float64)
+            dense[:, ~self.has] = np.nan
+            found.append(dense)
+        if self.embedding is not None:
+            found.append(self.embedding[rows])
+        if not self.moments:
+            return found
+        return [
+            like.mean
+            + like.scale * np.divide(x - mean, std, out=np.zeros(x.shape), where=std > _CONSTANT)
+            for x, (mean, std, like) in zip(found, self.moments, strict=True)
+        ]
+
+    def averaged(self, groups: pd.Categorical) -> CellProfiles:
+        """Return the mean profile of each group; cells of no group do not count."""
+        used = np.flatnonzero(groups.codes >= 0)
+        codes = groups.codes[used]
+        n = np.bincount(codes, minlength=len(groups.categories))
+        share = sp.csr_matrix((1 / n[codes], (codes, used)), shape=(len(n), len(groups)))
+        return replace(
+            self,
+            expression=None if self.expression is None else sp.csr_matrix(share @ self.expression),
+            embedding=None if self.embedding is None else share @ self.embedding,
+        )
+
+    def standardized(self, like: list[Standardizer]) -> CellProfiles:
+        """Return features in standard deviations of these cells, in units of the training lines.
+
+        Parameters
+        ----------
+        like
+            Standardizers of the training lines.
+
+        Raises
+        ------
+        ValueError
+            If there is one cell.
+        """
+        n = len(self)
+        if n < 2:
+            msg = (
+                "Expected at least 2 cells to standardize within, found 1. Pass it together with "
+                "the other cells of its sample."
+            )
+            raise ValueError(msg)
+        if n < _FEW_CELLS:
+            warn(
+                f"{n} cells are few to measure mean and spread of each gene with: predictions are "
+                "relative to these cells."
+            )
+        measured = []
+        if self.expression is not None:
+            measured.append(_moments(self.expression))
+        if self.embedding is not None:
+            measured.append((self.embedding.mean(0), self.embedding.std(0)))
+        return replace(
+            self,
+            moments=[(*found, scale) for found, scale in zip(measured, like, strict=True)],
+        )
+
+
+def _moments(matrix: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of columns, each ``(n_columns,)``."""
+    mean, variance = mean_variance_axis(matrix.astype(np.float64), axis=0)
+    return mean, np.sqrt(variance)
 
 
 @dataclass(frozen=True)
@@ -37,24 +130,27 @@ class ProfileReader:
     embedding_model: SCMOMER | None
 
     def read(self, cells: AnnData, profile: Profile, layer: str | None) -> list[np.ndarray]:
-        """Return a block of expression and one of embeddings, as far as asked for.
+        """Return the :meth:`~CellProfiles.blocks` of cells."""
+        return self.read_profiles(cells, profile, layer).blocks()
 
-        Expression is ``log(1 + x)`` of counts per 10,000, or z-scores as given; genes that are not
-        there are NaN. Shapes ``(n_cells, n_genes)`` and ``(n_cells, n_latent)``.
-        """
-        blocks = []
+    def read_profiles(self, cells: AnnData, profile: Profile, layer: str | None) -> CellProfiles:
+        """Read cells: ``log2(1 + x)`` of counts per 10,000, or z-scores as given; embeddings."""
+        expression, embedding, has = None, None, np.ones(len(self.genes), bool)
         if self.inputs != "embedding":
-            blocks.append(self._expression(cells, profile, layer))
+            expression, has = self._expression(cells, profile, layer)
         if self.embedding_model is not None and self.inputs != "expression":
             found = self.embedding_model.get_latent_representation(
                 cells, layer=layer, profile=profile
             )
-            blocks.append(np.asarray(found, np.float64))
-        return blocks
+            embedding = np.asarray(found, np.float64)
+        return CellProfiles(expression, has, embedding)
 
-    def _expression(self, cells: AnnData, profile: Profile, layer: str | None) -> np.ndarray:
-        matrix = match_genes(cells.var_names, self.genes).matrix
-        has = np.asarray(matrix.sum(0)).ravel() > 0
+    def _expression(
+        self, cells: AnnData, profile: Profile, layer: str | None
+    ) -> tuple[sp.csr_matrix, np.ndarray]:
+        matrix = match_genes(cells.var_names.astype(str), self.genes).matrix
+        n = np.asarray(matrix.sum(0)).ravel()
+        has = n > 0
         if has.mean() < _MIN_SHARE:
             msg = (
                 f"Expected at least half of the {len(self.genes)} genes of the training lines, "
@@ -64,22 +160,19 @@ class ProfileReader:
             raise ValueError(msg)
         if not has.all():
             logger.info(
-                "%d of %d genes are not in these cells: the mean of the training lines is used.",
+                "%d of %d genes are not in these cells: lines are compared by the others.",
                 int((~has).sum()),
                 len(has),
             )
-        found = (read_expression(cells, profile, layer) @ matrix.astype(np.float32)).toarray()
-        found = found.astype(np.float64)
-        found[:, ~has] = np.nan
-        return found
-
-
-def read_expression(cells: AnnData, profile: Profile, layer: str | None) -> sp.csr_matrix:
-    """Return expression as models of drugs read it, ``(n_cells, n_genes)``."""
-    if profile == "zscore":
-        return read_values(cells, layer, "cells", profile)[0]
-    counts = get_expression(cells, layer, "cells", "layer", profile).counts
-    return log_normalize_csr(counts, _TARGET_SUM)
+        to_genes = matrix.astype(np.float32)
+        if profile == "zscore":  # the mean of genes of one name, which are summed as counts
+            values = read_values(cells, layer, "cells", profile)[0]
+            return sp.csr_matrix(values @ to_genes @ sp.diags(1 / np.maximum(n, 1))), has
+        counts = get_expression(
+            cells, layer, "cells", "layer", profile, known=np.asarray(matrix.sum(1)).ravel() > 0
+        )
+        # Per 10,000 of the training lines' genes, whatever other genes these cells have.
+        return log_normalize_csr(sp.csr_matrix(counts.counts @ to_genes), _TARGET_SUM), has
 
 
 def training_reader(
@@ -102,25 +195,3 @@ def training_reader(
         raise TypeError(msg)
     check_unique(cells.var_names, "cells.var_names")
     return ProfileReader(inputs, cells.var_names.astype(str), profile, model)
-
-
-def standardize_by_query(blocks: list[np.ndarray], like: list[Any]) -> list[np.ndarray]:
-    """Return features in standard deviations of the query, moved to the training lines' units.
-
-    Parameters
-    ----------
-    blocks
-        Features, each ``(n, n_features)``.
-    like
-        Standardizers of the training lines.
-    """
-    found = []
-    for x, scale in zip(blocks, like, strict=True):
-        if len(x) < _FEW_CELLS:
-            warn(
-                f"{len(x)} cells are few to measure mean and spread of each gene with: "
-                "predictions are relative to these cells."
-            )
-        z = (x - np.nanmean(x, 0)) / (np.nanstd(x, 0) + 1e-6)
-        found.append(scale.mean + scale.scale * z)
-    return found

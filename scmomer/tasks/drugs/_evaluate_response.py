@@ -19,6 +19,10 @@ from scmomer.tasks.drugs._response_fit import fit_response
 from scmomer.tasks.drugs._settings import ResponseSettings
 from scmomer.tasks.drugs._splits import Fold, NFolds, ResponseSplit, folds
 
+_SENSITIVITY: Final = (
+    *("drug_auroc", "drug_average_precision", "drug_base_rate"),
+    *("auroc", "average_precision", "base_rate"),
+)
 ABLATIONS: Final = ("cells permuted", "drugs permuted", "published")
 
 
@@ -86,13 +90,12 @@ def _predictions(
     for name, found in naive.items():
         yield name, found, {}
     yield from _ours("scmomer", data, train, settings)
-    generator = np.random.default_rng(settings.seed)
     if "cells permuted" in ablations:
-        order = generator.permutation(len(train))
+        order = np.random.default_rng(settings.seed).permutation(len(train))
         moved = replace(data, blocks=[x[order] for x in data.blocks])
         yield from _ours("cells permuted", moved, train, settings)
     if "drugs permuted" in ablations:
-        order = generator.permutation(len(data.molecules))
+        order = np.random.default_rng(settings.seed).permutation(len(data.molecules))
         names = data.molecules.names
         moved = replace(data, molecules=data.molecules.take(names[order]).renamed(names))
         yield from _ours("drugs permuted", moved, train, settings)
@@ -146,13 +149,10 @@ def _scores(data: EvaluationData, fold: Fold, found: Predicted | np.ndarray) -> 
             score = norm.cdf((data.thresholds - found.mean) / found.std)
         else:
             score = data.thresholds - mean
-        score = np.where(np.isfinite(sensitive), score, 0.0)
-        scored = metrics.drug_sensitivity(sensitive, score)
-        scores |= {
-            k: scored[k]
-            for k in ("drug_auroc", "drug_average_precision", "drug_base_rate")
-            + ("auroc", "average_precision", "base_rate")
-        }
+        scores |= dict.fromkeys(_SENSITIVITY, np.nan)
+        if np.isfinite(sensitive).any():  # a fold may have no drug with a threshold
+            scored = metrics.drug_sensitivity(sensitive, np.where(np.isfinite(score), score, 0.0))
+            scores |= {name: scored[name] for name in _SENSITIVITY}
     return scores
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from scmomer.tasks.drugs._branches import DrugBranch
+from scmomer.tasks.drugs._effects import complete
 from scmomer.tasks.drugs._graphs import MoleculeGraphs, molecule_graphs
 from scmomer.tasks.drugs._mixing import group_folds, network_weight
 from scmomer.tasks.drugs._molecules import Molecules
@@ -57,7 +58,10 @@ def fit_member(
     settings: ResponseSettings,
     seed: int,
 ) -> DrugMember:
-    """Train a member on some drugs."""
+    """Train a member on the drugs `train` alone.
+
+    `deviations`, ``(n_lines, n_drugs)``, of other drugs are not read.
+    """
     among = deviations[:, train]
     mean = among.mean(1, keepdims=True)
     _, sizes, right = np.linalg.svd(among - mean, full_matrices=False)
@@ -68,7 +72,7 @@ def fit_member(
     projection[train, 1:] = directions - directions.mean(0)  # the mean does not count twice
     read, values = (
         torch.as_tensor(x, dtype=torch.float32, device=settings.device)
-        for x in (deviations @ projection, among)
+        for x in (among @ projection[train], among)
     )
     branch = train_drug_branch(
         graphs.take(torch.as_tensor(train)).to(settings.device),
@@ -93,32 +97,29 @@ class HeldOutDrugs:
 
 
 def hold_out_drugs(
-    completed: np.ndarray,
     values: np.ndarray,
+    from_profiles: np.ndarray,
     molecules: Molecules,
-    units: ResponseUnits,
     settings: ResponseSettings,
 ) -> HeldOutDrugs:
     """Predict each training drug from the others, fold by fold.
 
     Parameters
     ----------
-    completed
-        Responses without gaps and noise, ``(n_lines, n_drugs)``.
     values
-        Responses, NaN where not measured, same shape.
+        Responses, ``(n_lines, n_drugs)``, NaN where not measured.
+    from_profiles
+        Predictions for each line from others, same shape.
     molecules
         Of the drugs.
-    units
-        Mean and standard deviation of each drug.
     settings
-        Choices of the user; `n_members` is the number of folds.
+        Choices of the user; `n_members`, at least 2, is the number of folds.
     """
     if len(np.unique(molecules.group)) < _MIN_MOLECULES:
         logger.info("Fewer than %d molecules: no drug branch.", _MIN_MOLECULES)
         return no_drug_branch(values)
     everyone = np.arange(len(molecules))
-    deviations = units.standardize(completed)
+    units = ResponseUnits.fit(values)
     similarity = molecules.similarity(molecules)
     graphs = molecule_graphs(list(molecules.smiles))
     folds = group_folds(molecules.group, settings.n_members, np.random.default_rng(settings.seed))
@@ -127,6 +128,10 @@ def hold_out_drugs(
     members = []
     for k, test in enumerate(folds):
         train = np.setdiff1d(everyone, test)
+        # Completed without the held-out drugs, which would be in what is left of low rank.
+        deviations = np.zeros(values.shape)
+        deviations[:, train] = complete(values[:, train], from_profiles[:, train])
+        deviations = units.standardize(deviations)
         near = similarity[np.ix_(test, train)]
         weights = similarity_weights(near, similarity[np.ix_(train, train)])
         nearest[test] = near.max(1)
@@ -138,7 +143,7 @@ def hold_out_drugs(
     def mixed(weight: float) -> np.ndarray:
         return naive + weight * (network - naive)
 
-    weight = network_weight(lambda w: -_correlations(values, mixed(w)), folds)
+    weight = network_weight(lambda w: -_correlations(values, mixed(w)), folds, "drugs")
     errors = np.abs(values - (level + mixed(weight) * width))
     return HeldOutDrugs(
         members if weight else [],

@@ -29,10 +29,7 @@ class HeldOutLines:
 
 
 def hold_out_lines(
-    values: np.ndarray,
-    features: list[np.ndarray],
-    units: ResponseUnits,
-    settings: ResponseSettings,
+    values: np.ndarray, features: list[np.ndarray], settings: ResponseSettings
 ) -> HeldOutLines:
     """Predict each training line from the others, fold by fold.
 
@@ -42,10 +39,8 @@ def hold_out_lines(
         ``(n_lines, n_drugs)``, NaN where not measured.
     features
         Standardized features, each ``(n_lines, n_features)``.
-    units
-        Mean and standard deviation of each drug.
     settings
-        Choices of the user; `n_members` is the number of folds.
+        Choices of the user; `n_members`, at least 2, is the number of folds.
     """
     generator = np.random.default_rng(settings.seed)
     everyone = np.arange(len(values))
@@ -53,16 +48,16 @@ def hold_out_lines(
     naive, network = (np.full(values.shape, np.nan) for _ in range(2))
     novelty = np.full(len(values), np.nan)
     profiles = torch.as_tensor(np.hstack(features), dtype=torch.float32, device=settings.device)
-    z = torch.as_tensor(units.standardize(values), dtype=torch.float32, device=settings.device)
     branches = []
     for k, test in enumerate(folds):
         train = np.setdiff1d(everyone, test)
-        if not len(train):
-            train = everyone
+        # Of training lines alone: the mean of a drug must not tell of its only line.
+        units = ResponseUnits.fit(values[train])
         regression = LineRegression.fit([x[train] for x in features], values[train])
         here = [x[test] for x in features]
         naive[test], novelty[test] = regression.predict(here), regression.novelty(here)
-        branch = train_cell_branch(profiles[train], z[train], settings.seed + k)
+        z = torch.as_tensor(units.standardize(values[train]), dtype=torch.float32)
+        branch = train_cell_branch(profiles[train], z.to(settings.device), settings.seed + k)
         branches.append(branch)
         with torch.no_grad():
             network[test] = units.restore(branch(profiles[test]).cpu().numpy())
@@ -70,5 +65,5 @@ def hold_out_lines(
     def mixed(weight: float) -> np.ndarray:
         return naive + weight * (network - naive)
 
-    weight = network_weight(lambda w: np.nanmean((values - mixed(w)) ** 2, 1), folds)
+    weight = network_weight(lambda w: np.nanmean((values - mixed(w)) ** 2, 1), folds, "lines")
     return HeldOutLines(mixed(weight), novelty, branches if weight else [], weight)

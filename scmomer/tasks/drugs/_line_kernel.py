@@ -13,7 +13,8 @@ from scmomer.tasks.drugs._effects import mean_effects, soft_impute
 _CLIP: Final = 2.5  # standard deviations; one gene far out must not decide which lines are near
 _WIDTH: Final = 0.3  # per mean squared difference of a standardized feature
 _RIDGE: Final = 0.5
-_SHRINKAGE: Final = 3.0
+_SHRINKAGE: Final = 0.067  # in GDSC, 3 in ln(uM)
+_CONSTANT: Final = 1e-6  # standard deviation of a feature that is one value in training
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,29 @@ class Standardizer:
 
     @classmethod
     def fit(cls, features: np.ndarray) -> Standardizer:
-        """Measure mean and standard deviation, ``(n_features,)``."""
-        return cls(features.mean(0), features.std(0) + 1e-6)
+        """Measure mean and standard deviation, ``(n_features,)``; 0 if constant."""
+        scale = features.std(0)
+        return cls(features.mean(0), np.where(scale > _CONSTANT, scale, 0.0))
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Return standardized features, ``(n, n_features)``; NaN become the mean."""
-        z = (features - self.mean) / self.scale
-        return np.nan_to_num(np.clip(z, -_CLIP, _CLIP), nan=0.0)
+        """Return standardized features, ``(n, n_features)``; 0 if constant in training."""
+        z = np.divide(
+            features - self.mean, self.scale, out=np.zeros(features.shape), where=self.scale > 0
+        )
+        return np.clip(z, -_CLIP, _CLIP)
+
+
+def without_gaps(blocks: list[np.ndarray]) -> np.ndarray:
+    """Return standardized features side by side, for networks, ``(n, n_features)``.
+
+    Features that are NaN become 0, and the others of their block are raised to make up for them, as
+    dropout does in training.
+    """
+    found = []
+    for x in blocks:
+        share = np.isfinite(x).mean(1, keepdims=True)
+        found.append(np.nan_to_num(x, nan=0.0) / np.maximum(share, 1e-9))
+    return np.hstack(found)
 
 
 def denoised_responses(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,12 +74,14 @@ def line_kernel(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
     ----------
     a, b
         Blocks of standardized features, each ``(n, n_features)``; blocks count the same, however
-        many features they have.
+        many features they have. Features that are NaN in `a` are left out: as the mean, they would
+        be near to all lines.
     """
-    distance = sum(
-        cdist(x, y, "sqeuclidean") / x.shape[1] for x, y in zip(a, b, strict=True)
-    ) / len(a)
-    return np.exp(-_WIDTH * distance)
+    distance = np.zeros((len(a[0]), len(b[0])))
+    for x, y in zip(a, b, strict=True):
+        has = np.isfinite(x).all(0)
+        distance += cdist(x[:, has], y[:, has], "sqeuclidean") / max(has.sum(), 1)
+    return np.exp(-_WIDTH * distance / len(a))
 
 
 @dataclass(frozen=True)
@@ -123,4 +142,4 @@ def nearest_distance(
     near = line_kernel(blocks, others)
     if skip_self:
         np.fill_diagonal(near, 0)
-    return np.sqrt(-np.log(np.maximum(near.max(1), 1e-300)) / _WIDTH)
+    return np.sqrt(np.log(1 / np.clip(near.max(1), 1e-300, 1)) / _WIDTH)

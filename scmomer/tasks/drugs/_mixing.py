@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
+logger = logging.getLogger(__name__)
+
 WEIGHTS: Final = (0.0, 0.15, 0.3)  # of the network
 
 
-def network_weight(loss: Callable[[float], np.ndarray], folds: list[np.ndarray]) -> float:
+def network_weight(
+    loss: Callable[[float], np.ndarray], folds: list[np.ndarray], what: str
+) -> float:
     """Return the weight of the network: that of the smallest loss, if it is clearly below 0's.
 
     Parameters
@@ -19,12 +24,17 @@ def network_weight(loss: Callable[[float], np.ndarray], folds: list[np.ndarray])
         Gives the loss of each held-out line or drug at a weight, ``(n,)``; NaN are left out.
     folds
         Lines or drugs of each fold. Clearly: the mean gain over folds is above its standard error.
+    what
+        ``"lines"`` or ``"drugs"``, for the log.
     """
     losses = np.array([[np.nanmean(loss(w)[fold]) for fold in folds] for w in WEIGHTS])
     best = int(losses.mean(1).argmin())
     gain = losses[0] - losses[best]
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    return WEIGHTS[best] if gain.mean() > error else 0.0
+    weight = WEIGHTS[best] if gain.mean() > error else 0.0
+    text = f"the network counts {weight:.0%}" if weight else "the naive prediction is used"
+    logger.info("New %s: %s, by held-out %s of the training data.", what, text, what)
+    return weight
 
 
 def group_folds(

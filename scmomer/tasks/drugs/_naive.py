@@ -11,7 +11,7 @@ from scmomer.tasks.drugs._effects import mean_effects, soft_impute
 from scmomer.tasks.drugs._line_kernel import Standardizer
 from scmomer.tasks.drugs._molecules import Molecules
 
-_SHRINKAGE: Final = 6.0
+_SHRINKAGE: Final = 0.135  # in GDSC, 6 in ln(uM)
 _RIDGE: Final = 1000.0
 _TANIMOTO_WIDTH: Final = 0.07
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 _SPREADS: Final = 1.0  # standard deviations of similarity that count e times
+_LEAST: Final = 0.05  # of similarity: training drugs may all be about as similar
 
 
 def similarity_weights(similarity: np.ndarray, among_training: np.ndarray) -> np.ndarray:
@@ -26,7 +27,7 @@ def similarity_weights(similarity: np.ndarray, among_training: np.ndarray) -> np
     """
     n = len(among_training)
     others = among_training[~np.eye(n, dtype=bool)]
-    width = _SPREADS * max(float(others.std()) if n > 1 else 1.0, 1e-3)
+    width = _SPREADS * max(float(others.std()) if n > 1 else 1.0, _LEAST)
     logits = similarity / width
     weights = np.exp(logits - logits.max(1, keepdims=True))
     return weights / weights.sum(1, keepdims=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,21 +10,19 @@ import pandas as pd
 import torch
 
 from scmomer.tasks.drugs._branches import CellBranch
-from scmomer.tasks.drugs._effects import mean_effects, soft_impute
+from scmomer.tasks.drugs._effects import complete
 from scmomer.tasks.drugs._graphs import molecule_graphs
 from scmomer.tasks.drugs._held_out_drugs import DrugMember, hold_out_drugs, no_drug_branch
 from scmomer.tasks.drugs._held_out_lines import hold_out_lines
-from scmomer.tasks.drugs._line_kernel import LineRegression, Standardizer
+from scmomer.tasks.drugs._line_kernel import LineRegression, Standardizer, without_gaps
 from scmomer.tasks.drugs._molecules import Molecules
 from scmomer.tasks.drugs._new_drugs import similarity_weights
 from scmomer.tasks.drugs._predicted import Predicted
 from scmomer.tasks.drugs._settings import ResponseSettings, ResponseUnits
 from scmomer.tasks.drugs._spread import Spread
 
-logger = logging.getLogger(__name__)
-
-_SHRINKAGE: Final = 8.0
-_HELD_OUT_PAIRS: Final = 0.1
+_PAIR_FOLDS: Final = 10
+_ENOUGH_PAIRS: Final = 1000  # errors, for the standard deviation of each drug
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class FittedResponse:
         found = naive = self.regression.predict(features)
         if self.cell_weight:
             device = self.cell_branches[0].drugs.device
-            profiles = torch.as_tensor(np.hstack(features), dtype=torch.float32, device=device)
+            profiles = torch.as_tensor(without_gaps(features), dtype=torch.float32, device=device)
             with torch.no_grad():
                 every = torch.stack([branch(profiles) for branch in self.cell_branches])
             network = self.units.restore(every.mean(0).cpu().numpy())
@@ -124,7 +121,9 @@ class FittedResponse:
             network = np.mean([m.predict(deviations, graphs) for m in self.members], 0)
             found = naive + self.drug_weight * (network - naive)
         of_drug = self.drug_spread(self.drug_distance(molecules))[:, 0]
-        of_line = (lines.std / self.units.scale) @ weights.T * width
+        # Errors on training lines are in what was measured on held-out drugs.
+        excess = np.sqrt(np.maximum(lines.std**2 - self.pair_std**2, 0))
+        of_line = (excess / self.units.scale) @ weights.T * width
         std = np.sqrt(of_drug**2 + of_line**2)
         return Predicted(level + found * width, std, level + naive * width)
 
@@ -154,16 +153,13 @@ def fit_response(
     units = ResponseUnits.fit(values)
     standardizers = [Standardizer.fit(x) for x in blocks]
     features = [scale(x) for scale, x in zip(standardizers, blocks, strict=True)]
-    lines = hold_out_lines(values, features, units, settings)
+    lines = hold_out_lines(values, features, settings)
     completed = complete(values, lines.prediction)
     drugs = (
-        hold_out_drugs(completed, values, molecules, units, settings)
+        hold_out_drugs(values, lines.prediction, molecules, settings)
         if for_new_drugs
         else no_drug_branch(values)
     )
-    for what, weight in (("lines", lines.weight), ("drugs", drugs.weight)):
-        text = f"the network counts {weight:.0%}" if weight else "the naive prediction is used"
-        logger.info("New %s: %s, by held-out %s of the training data.", what, text, what)
     return FittedResponse(
         molecules=molecules,
         units=units,
@@ -180,26 +176,21 @@ def fit_response(
     )
 
 
-def complete(values: np.ndarray, from_profiles: np.ndarray) -> np.ndarray:
-    """Complete a table: predictions from profiles, mean effects, then what is left of low rank.
-
-    Parameters
-    ----------
-    values
-        ``(n_lines, n_drugs)``, NaN where not measured.
-    from_profiles
-        Predictions for each line from others, same shape.
-    """
-    start = from_profiles + mean_effects(values - from_profiles).matrix
-    return start + soft_impute(values - start, _SHRINKAGE)
-
-
 def _pair_std(
     values: np.ndarray, from_profiles: np.ndarray, unit: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Return the error of held-out pairs of training lines and drugs, ``(n_drugs,)``."""
-    chosen = np.random.default_rng(seed).random(values.shape) < _HELD_OUT_PAIRS
-    held_out = np.isfinite(values) & chosen
-    found = complete(np.where(held_out, np.nan, values), from_profiles)
-    errors = np.where(held_out, np.abs(values - found), np.nan)
+    """Return the error of held-out pairs of training lines and drugs, ``(n_drugs,)``.
+
+    A part of large tables is enough; of small ones, all pairs are held out in turn.
+    """
+    measured = np.isfinite(values)
+    part = np.full(values.shape, -1)
+    n = int(measured.sum())
+    part[measured] = np.random.default_rng(seed).permutation(n) % _PAIR_FOLDS
+    n_parts = min(-(-_ENOUGH_PAIRS * _PAIR_FOLDS // n), _PAIR_FOLDS)
+    errors = np.full(values.shape, np.nan)
+    for k in range(n_parts):
+        held_out = part == k
+        found = complete(np.where(held_out, np.nan, values), from_profiles)
+        errors[held_out] = np.abs(values - found)[held_out]
     return Spread.fit(errors, np.zeros(len(values)), unit)(np.zeros(1))[0]

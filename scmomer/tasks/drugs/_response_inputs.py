@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scmomer.data import examples, warn
+from scmomer.data import check_unique, examples, warn
 from scmomer.tasks.drugs._line_names import match_line_names
 from scmomer.tasks.drugs._molecules import Molecules, read_molecules
 from scmomer.tasks.drugs._synonyms import match_drug_names
@@ -30,6 +30,7 @@ class TrainingInputs:
     """A table of responses, with the molecules of its drugs and the place of its lines."""
 
     lines: pd.Index
+    """Named as in the profiles."""
     values: np.ndarray
     """``(n_lines, n_drugs)``, NaN where not measured."""
     units: str
@@ -66,7 +67,9 @@ def read_training(
     """
     molecules = read_molecules(drugs, on_invalid=on_invalid)
     if isinstance(response, ResponseTable):
-        table = response
+        table = _checked(response, columns)
+        names = match_drug_names(table.drugs.tolist(), molecules.names.tolist())
+        table = _merged(table, names, molecules)
     else:
         table = read_response(response, **columns)
         names = match_drug_names(table.drugs.tolist(), molecules.names.tolist())
@@ -85,7 +88,7 @@ def read_training(
     lines = match_line_names(table.lines.tolist(), cells.obs_names.astype(str).tolist())
     has_drug, has_line = names.notna().to_numpy(), lines.notna().to_numpy()
     _tell("drugs", "SMILES", table.drugs[~has_drug], len(has_drug))
-    _tell("cell lines", "a profile", table.lines[~has_line], len(has_line))
+    _tell("cell lines", "profile", table.lines[~has_line], len(has_line))
     if not has_drug.any():
         msg = (
             f"Expected SMILES of the drugs of the response ({examples(table.drugs)}), found those "
@@ -96,6 +99,18 @@ def read_training(
     rows = np.isfinite(values).any(1)
     columns_ = np.isfinite(values).any(0)
     values = values[np.ix_(rows, columns_)]
+    _check_enough(values)
+    kept_lines = table.lines[has_line][rows]
+    kept_drugs = table.drugs[has_drug][columns_]
+    molecules = molecules.take(names.loc[kept_drugs].tolist()).renamed(kept_drugs)
+    position = pd.Index(cells.obs_names.astype(str)).get_indexer(lines.loc[kept_lines].tolist())
+    tissues = None if table.tissues is None else table.tissues[has_line][rows]
+    names_of_rows = cells.obs_names.astype(str)[position]
+    return TrainingInputs(names_of_rows, values, table.units, tissues, molecules, position)
+
+
+def _check_enough(values: np.ndarray) -> None:
+    """Raise if there is too little to fit."""
     if len(values) < _MIN_LINES or values.shape[1] < 2:
         msg = (
             f"Expected responses of at least {_MIN_LINES} cell lines with profiles to at least 2 "
@@ -103,12 +118,42 @@ def read_training(
             "the response are those in cells.obs_names and in drugs."
         )
         raise ValueError(msg)
-    kept_lines = table.lines[has_line][rows]
-    kept_drugs = table.drugs[has_drug][columns_]
-    molecules = molecules.take(names.loc[kept_drugs].tolist()).renamed(kept_drugs)
-    position = pd.Index(cells.obs_names.astype(str)).get_indexer(lines.loc[kept_lines].tolist())
-    tissues = None if table.tissues is None else table.tissues[has_line][rows]
-    return TrainingInputs(kept_lines, values, table.units, tissues, molecules, position)
+    if np.ptp(values[np.isfinite(values)]) == 0:
+        msg = (
+            f"Expected responses that differ, found {np.nanmin(values):g} alone. Check the column "
+            "that was read, or pass value_key=."
+        )
+        raise ValueError(msg)
+
+
+def _checked(table: ResponseTable, columns: Mapping[str, Any]) -> ResponseTable:
+    """Return a table with names as text; raise if they repeat or options are for a DataFrame."""
+    if given := [f"{name}=" for name, value in columns.items() if value is not None]:
+        msg = (
+            f"Expected no {', '.join(given)} with a ResponseTable, found {examples(given)}. Pass "
+            "them to read_response, or pass the DataFrame here."
+        )
+        raise ValueError(msg)
+    for names, where in ((table.lines, "response.lines"), (table.drugs, "response.drugs")):
+        check_unique(names, where, "Average or rename them.")
+    return replace(table, lines=table.lines.astype(str), drugs=table.drugs.astype(str))
+
+
+def _merged(table: ResponseTable, names: pd.Series, molecules: Molecules) -> ResponseTable:
+    """Average drugs of one molecule into the first of them."""
+    has = names.notna().to_numpy()
+    molecule = table.drugs.to_series().astype(object)
+    molecule[has] = molecules.take(names[has].tolist()).smiles
+    code, unique = pd.factorize(molecule)
+    if len(unique) == len(code):
+        return table
+    logger.info("%d drugs are another's molecule and are averaged.", len(code) - len(unique))
+    measured = np.isfinite(table.values)
+    of_drug = np.eye(len(unique))[code]
+    n = measured @ of_drug
+    total = np.where(measured, table.values, 0) @ of_drug
+    values = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+    return replace(table, drugs=table.drugs[~pd.Series(code).duplicated()], values=values)
 
 
 def _tell(what: str, of: str, without: pd.Index, n: int) -> None:
@@ -143,6 +188,9 @@ def read_query_drugs(drugs: Any, training: Molecules, on_invalid: OnInvalid) -> 
     ):
         return read_molecules(drugs, on_invalid=on_invalid)
     wanted = [drugs] if isinstance(drugs, str) else [str(d) for d in drugs]
+    if not wanted:
+        msg = "Expected at least one drug, found none. Pass names, or None for all training drugs."
+        raise ValueError(msg)
     names = match_drug_names(wanted, training.names.tolist())
     if names.isna().any():
         absent = names.index[names.isna()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,6 @@ from scipy.stats import norm
 
 from scmomer.data import Profile, check_profile
 from scmomer.tasks.drugs._evaluate_response import ABLATIONS, EvaluationData, evaluate_response
-from scmomer.tasks.drugs._predicted import Predicted
-from scmomer.tasks.drugs._published import fit_published
-from scmomer.tasks.drugs._response_fit import fit_response
 from scmomer.tasks.drugs._response_inputs import (
     Drugs,
     OnInvalid,
@@ -24,7 +21,12 @@ from scmomer.tasks.drugs._response_inputs import (
 )
 from scmomer.tasks.drugs._response_io import FittedModel, read_model, write_model
 from scmomer.tasks.drugs._response_options import ResponseOptions
-from scmomer.tasks.drugs._response_query import describe, known_lines, query_profiles
+from scmomer.tasks.drugs._response_query import (
+    describe,
+    predict_cells,
+    query_profiles,
+    within_query,
+)
 from scmomer.tasks.drugs._splits import NFolds, ResponseSplit
 from scmomer.tasks.drugs._tables import ResponseTable
 from scmomer.tasks.drugs._thresholds import read_thresholds
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from scmomer.model import SCMOMER
 
 Thresholds: TypeAlias = Mapping[str, float] | pd.Series | pd.DataFrame
-_CELLS_AT_ONCE: Final = 2048
 
 
 class DrugResponseModel(ResponseOptions):
@@ -66,7 +67,7 @@ class DrugResponseModel(ResponseOptions):
     pooling
         Of atoms: ``"max"`` as in the paper, ``"mean"`` as in DeepCDR's default.
     n_members
-        Parts that training data are held out in; a network for each.
+        Parts that training data are held out in, at least 2; a network for each.
 
     Raises
     ------
@@ -136,15 +137,8 @@ class DrugResponseModel(ResponseOptions):
         inputs, reader, blocks = self._read_training(
             response, cells, drugs, profile, layer, on_invalid, {"units": units, **columns}
         )
-        settings = self._settings()
-        if self.architecture == "published":
-            generator = np.random.default_rng(settings.seed)
-            validation = np.isfinite(inputs.values) & (generator.random(inputs.values.shape) < 0.1)
-            core: Any = fit_published(inputs.values, validation, blocks, inputs.molecules, settings)
-        else:
-            core = fit_response(inputs.values, blocks, inputs.molecules, settings)
         self._fitted = FittedModel(
-            core=core,
+            core=self._fit_core(inputs, blocks),
             lines=inputs.lines,
             units=inputs.units,
             reader=reader,
@@ -211,12 +205,11 @@ class DrugResponseModel(ResponseOptions):
         inputs, reader, blocks = self._read_training(
             response, cells, drugs, profile, layer, on_invalid, {"units": units, **columns}
         )
-        expression = blocks[0] if self.cell_inputs != "embedding" else None
         names = inputs.molecules.names
         data = EvaluationData(
             values=inputs.values,
             blocks=blocks,
-            expression=expression,
+            expression=self._expression(cells, inputs, reader, blocks, profile, layer),
             molecules=inputs.molecules,
             tissues=inputs.tissues,
             thresholds=None if thresholds is None else read_thresholds(thresholds, names.tolist()),
@@ -256,7 +249,8 @@ class DrugResponseModel(ResponseOptions):
         drugs
             Names of training drugs, SMILES by name for any, or None for all training drugs.
         groupby
-            Column of obs: predict the mean profile of each group instead of cells.
+            Column of obs: predict the mean profile of each group instead of cells. Cells without a
+            group are left out.
         thresholds
             Below which response a line is sensitive, by name of drug; adds the probability.
         profile
@@ -266,7 +260,7 @@ class DrugResponseModel(ResponseOptions):
         standardize
             ``"training"``: features in standard deviations of the training lines. ``"query"``: of
             these cells, so that predictions are relative to them. None: ``"query"`` if the training
-            lines are z-scored and these cells are not.
+            lines are z-scored and these cells are not, or the reverse.
         on_invalid
             ``"skip"`` leaves out drugs with SMILES that cannot be read.
 
@@ -283,7 +277,7 @@ class DrugResponseModel(ResponseOptions):
         Raises
         ------
         ValueError
-            If a drug is unknown or fewer than half of the genes are there.
+            If a drug is unknown, fewer than half of the genes are there, or there are too few cells.
 
         Warns
         -----
@@ -294,18 +288,9 @@ class DrugResponseModel(ResponseOptions):
         molecules = read_query_drugs(drugs, fitted.core.molecules, on_invalid)
         chosen = fitted.reader.profile if profile is None else profile
         check_profile(chosen)
-        by_query = standardize == "query" or (
-            standardize is None and fitted.reader.profile == "zscore" and chosen != "zscore"
-        )
-        blocks, names = query_profiles(fitted, cells, chosen, layer, groupby, by_query)
-        known = known_lines(fitted, names, blocks)
-        features = fitted.core.standardize(blocks)
-        found = Predicted.empty(len(names), len(molecules))
-        for start in range(0, len(names), _CELLS_AT_ONCE):
-            rows = slice(start, start + _CELLS_AT_ONCE)
-            found.put(
-                fitted.core.predict([x[rows] for x in features], known[rows], molecules), rows
-            )
+        by_query = within_query(fitted, chosen, standardize)
+        profiles, names = query_profiles(fitted, cells, chosen, layer, groupby, by_query)
+        found, is_known, distance = predict_cells(fitted, profiles, names, molecules)
         result = AnnData(
             found.mean.astype(np.float32),
             obs=pd.DataFrame(index=names),
@@ -318,7 +303,7 @@ class DrugResponseModel(ResponseOptions):
             result.layers["sensitive"] = norm.cdf((limit - found.mean) / found.std).astype(
                 np.float32
             )
-        describe(fitted, result, features, known, molecules)
+        describe(fitted, result, is_known, distance, molecules)
         result.uns["scmomer_drug_response"] = {
             "units": fitted.units,
             "n_training_lines": len(fitted.lines),
@@ -372,7 +357,13 @@ class DrugResponseModel(ResponseOptions):
         """
         fitted, options = read_model(Path(path))
         if fitted.model_id is None:
-            made = cls(None, **options)
+            made = cls(embedding_model, **options)
+            if embedding_model is not None:
+                msg = (
+                    "Expected no embedding_model, as this model was trained without one, found "
+                    f"{made.embedding_model!r}. Leave it out, or fit again."
+                )
+                raise ValueError(msg)
         elif embedding_model is None:
             msg = (
                 f"Expected the embedding model {fitted.model_id} that this model was trained with, "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,16 +19,20 @@ from scmomer.model import resolve_model
 from scmomer.tasks.drugs._branches import Pooling
 from scmomer.tasks.drugs._cell_profiles import CellInputs, ProfileReader, training_reader
 from scmomer.tasks.drugs._networks import import_torch_geometric
+from scmomer.tasks.drugs._published import fit_published
 from scmomer.tasks.drugs._rdkit import import_rdkit
+from scmomer.tasks.drugs._response_fit import fit_response
 from scmomer.tasks.drugs._response_inputs import Drugs, OnInvalid, TrainingInputs, read_training
-from scmomer.tasks.drugs._response_io import FittedModel
+from scmomer.tasks.drugs._response_io import Core, FittedModel
 from scmomer.tasks.drugs._settings import ResponseSettings
+from scmomer.tasks.drugs._splits import hold_out
 from scmomer.tasks.drugs._tables import ResponseTable
 
 if TYPE_CHECKING:
     from scmomer.model import SCMOMER
 
 Architecture = Literal["additive", "published"]
+_VALIDATION: Final = 0.1  # of pairs, to stop the published network
 
 
 class ResponseOptions:
@@ -66,6 +71,12 @@ class ResponseOptions:
         self.architecture = architecture
         self.pooling = pooling
         self.n_members = whole_number("n_members", n_members)
+        if self.n_members < 2:
+            msg = (
+                f"Expected n_members of at least 2, found {n_members!r}: predictions are calibrated "
+                "on parts of the training data that the others predict. Pass 5."
+            )
+            raise ValueError(msg)
         self._fitted: FittedModel | None = None
 
     @property
@@ -109,3 +120,32 @@ class ResponseOptions:
         with called("cells"):
             blocks = reader.read(cells[inputs.rows], profile, layer)
         return inputs, reader, blocks
+
+    def _expression(
+        self,
+        cells: AnnData,
+        inputs: TrainingInputs,
+        reader: ProfileReader,
+        blocks: list[np.ndarray],
+        profile: Profile,
+        layer: str | None,
+    ) -> np.ndarray:
+        """Return expression for naive predictions, which read it whatever the model reads."""
+        if self.cell_inputs != "embedding":
+            return blocks[0]
+        reader = replace(reader, inputs="expression", embedding_model=None)
+        return reader.read(cells[inputs.rows], profile, layer)[0]
+
+    def _fit_core(self, inputs: TrainingInputs, blocks: list[np.ndarray]) -> Core:
+        settings = self._settings()
+        if self.architecture == "additive":
+            return fit_response(inputs.values, blocks, inputs.molecules, settings)
+        measured = np.isfinite(inputs.values)
+        validation = hold_out(measured.ravel(), _VALIDATION, (settings.seed,))
+        return fit_published(
+            inputs.values,
+            validation.reshape(measured.shape),
+            blocks,
+            inputs.molecules,
+            settings,
+        )

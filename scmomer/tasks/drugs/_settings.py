@@ -23,7 +23,10 @@ class ResponseSettings:
 
 @dataclass(frozen=True)
 class ResponseUnits:
-    """Mean and standard deviation of each drug over the training lines, ``(n_drugs,)``."""
+    """Mean and standard deviation of each drug over the training lines, ``(n_drugs,)``.
+
+    Of a drug without responses, those of the whole table.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
@@ -31,8 +34,13 @@ class ResponseUnits:
     @classmethod
     def fit(cls, values: np.ndarray) -> ResponseUnits:
         """Measure them; a drug that hardly varies counts as a tenth of the whole table."""
-        least = 0.1 * np.nanstd(values) + 1e-6
-        return cls(np.nanmean(values, 0), np.maximum(np.nanstd(values, 0), least))
+        measured = np.isfinite(values)
+        known, n = np.where(measured, values, 0.0), measured.sum(0)
+        overall = float(np.nanstd(values))
+        mean = np.where(n > 0, known.sum(0) / np.maximum(n, 1), np.nanmean(values))
+        squares = np.where(measured, known - mean, 0.0) ** 2
+        scale = np.where(n > 0, np.sqrt(squares.sum(0) / np.maximum(n, 1)), overall)
+        return cls(mean, np.maximum(scale, 0.1 * overall + 1e-6))
 
     def standardize(self, values: np.ndarray) -> np.ndarray:
         """Return responses in standard deviations of each drug around its mean."""

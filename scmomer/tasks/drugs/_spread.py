@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 _LEVEL: Final = 0.9
 _PRIOR: Final = 10.0  # held-out errors that the mean over drugs counts for
+_LEAST: Final = 1e-3  # in units of the responses of a drug: no prediction is certain
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,21 @@ class Spread:
         known = np.isfinite(relative)
         n = known.sum(0)
         squares = np.nansum(relative**2, 0)
-        pooled = squares.sum() / max(n.sum(), 1)
+        pooled = max(squares.sum() / n.sum(), _LEAST**2) if n.any() else 1.0
         scale = unit * np.sqrt((squares + _PRIOR * pooled) / (n + _PRIOR))
         standard = errors / scale
-        row = np.array([np.nanmean(r) if np.isfinite(r).any() else np.nan for r in standard])
-        here = np.isfinite(row)
+        n_row = known.sum(1)
+        here = n_row > 0
+        row = np.where(known, standard, 0.0).sum(1) / np.maximum(n_row, 1)
         slope = 0.0
         if here.sum() > 2 and novelty[here].std() > 1e-9:
             slope = max(float(np.polyfit(novelty[here], row[here], 1)[0]), 0.0)
-        mean = float(row[here].mean()) if here.any() else 1.0
+        mean = max(float(row[here].mean()), _LEAST) if here.any() else 1.0
         base = max(mean - slope * float(novelty[here].mean()) if here.any() else mean, 0.25 * mean)
         width = base + slope * novelty[:, None]
         ratio = (standard / width)[known]
-        factor = float(np.quantile(ratio, _LEVEL)) / norm.ppf((1 + _LEVEL) / 2) if len(ratio) else 1
+        quantile = float(np.quantile(ratio, _LEVEL)) if len(ratio) else norm.ppf((1 + _LEVEL) / 2)
+        factor = max(quantile / norm.ppf((1 + _LEVEL) / 2), _LEAST)
         return cls(scale, factor * base, factor * slope)
 
     def __call__(self, novelty: np.ndarray) -> np.ndarray:

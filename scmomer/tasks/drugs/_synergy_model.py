@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,20 +13,12 @@ from anndata import AnnData
 from scvi import settings
 
 from scmomer.data import Profile, warn
-from scmomer.model import resolve_model
-from scmomer.tasks.drugs._cell_profiles import CellInputs, ProfileReader, training_reader
 from scmomer.tasks.drugs._response_inputs import Drugs, OnInvalid
 from scmomer.tasks.drugs._synergy_cells import read_blocks
 from scmomer.tasks.drugs._synergy_evaluate import ALL_FITTED, Fitted, evaluate_synergy
-from scmomer.tasks.drugs._synergy_fit import (
-    FittedSynergy,
-    NewIn,
-    SynergyConfig,
-    fit_synergy,
-    mix,
-)
-from scmomer.tasks.drugs._synergy_inputs import DrugInputs
+from scmomer.tasks.drugs._synergy_fit import NewIn, fit_synergy, mix
 from scmomer.tasks.drugs._synergy_io import read_synergy_model, write_synergy_model
+from scmomer.tasks.drugs._synergy_options import SynergyOptions, check_choice
 from scmomer.tasks.drugs._synergy_read import Chosen, read_pairs, read_training
 from scmomer.tasks.drugs._synergy_splits import SynergySplit
 from scmomer.tasks.drugs._synergy_table import SynergyTable
@@ -37,7 +29,7 @@ if TYPE_CHECKING:
 THRESHOLD = 30.0
 
 
-class DrugSynergyModel:
+class DrugSynergyModel(SynergyOptions):
     """Synergy of pairs of drugs in cell lines, symmetric in the drugs.
 
     The prediction is ``naive + weight * (networks - naive)``. The naive one is a ridge regression on
@@ -76,63 +68,6 @@ class DrugSynergyModel:
     >>> model = scmomer.DrugSynergyModel().fit(synergy, lines, smiles, profile="normalized")
     >>> model.predict([("DASATINIB", "ERLOTINIB")])
     """
-
-    def __init__(
-        self,
-        embedding_model: SCMOMER | str | Path | None = None,
-        *,
-        cell_inputs: CellInputs | None = None,
-        drug_inputs: DrugInputs = "fingerprint",
-        **options: Any,
-    ):
-        chosen = cell_inputs or ("expression" if embedding_model is None else "both")
-        _check_choice("cell_inputs", chosen, CellInputs)
-        _check_choice("drug_inputs", drug_inputs, DrugInputs)
-        known = sorted(SynergyConfig().to_dict())
-        if unknown := sorted(set(options) - set(known)):
-            msg = f"Expected options among {known}, found {unknown}. Check their spelling."
-            raise ValueError(msg)
-        self.embedding_model = None if embedding_model is None else resolve_model(embedding_model)
-        if self.embedding_model is not None:
-            self.embedding_model._check_trained()
-        elif chosen != "expression":
-            msg = (
-                f"Expected an embedding_model for cell_inputs={chosen!r}, found none. Pass a "
-                "trained model, or cell_inputs='expression'."
-            )
-            raise ValueError(msg)
-        self.cell_inputs: CellInputs = chosen
-        self.drug_inputs: DrugInputs = drug_inputs
-        self.config = replace(SynergyConfig(), **options)
-        self._fitted: FittedSynergy | None = None
-
-    @property
-    def fitted_(self) -> FittedSynergy:
-        """What :meth:`fit` found.
-
-        Raises
-        ------
-        RuntimeError
-            If it has not been called.
-        """
-        if self._fitted is None:
-            msg = "The model is not fitted. Run `model.fit(synergy, cells, drugs)` or load one."
-            raise RuntimeError(msg)
-        return self._fitted
-
-    @property
-    def weight_(self) -> float:
-        """Weight of the networks against the naive prediction, 0 to 1."""
-        return self.fitted_.weight
-
-    @property
-    def validation_(self) -> pd.DataFrame:
-        """Scores of held-out rows, as :func:`scmomer.metrics.drug_synergy` has them.
-
-        A row for each of the naive prediction, the networks, and both mixed with the weight that
-        was chosen on these very rows.
-        """
-        return pd.DataFrame(self.fitted_.validation).T
 
     def fit(
         self,
@@ -183,7 +118,7 @@ class DrugSynergyModel:
         TypeError, KeyError, ValueError
             If an input is not as described; the message says which.
         """
-        _check_choice("new", new, NewIn)
+        check_choice("new", new, NewIn)
         reader, blocks = self._read(cells, profile, layer)
         table, subjects = read_training(synergy, drugs, blocks, on_invalid)
         self._fitted = fit_synergy(
@@ -197,12 +132,6 @@ class DrugSynergyModel:
             seed=0 if settings.seed is None else int(settings.seed),
         )
         return self
-
-    def _read(
-        self, cells: AnnData, profile: Profile, layer: str | None
-    ) -> tuple[ProfileReader, dict[str, pd.DataFrame]]:
-        reader = training_reader(cells, self.cell_inputs, profile, self.embedding_model)
-        return reader, read_blocks(reader, cells, profile, layer)
 
     def predict(
         self,
@@ -224,7 +153,8 @@ class DrugSynergyModel:
             line, each pair is predicted in each of `cells`, or of the lines of training.
         cells
             Profiles of lines or cells, as in :meth:`fit`; needed for those that training did not
-            have. None: the lines of training with their features.
+            have. Rows with the name of a training line are that line. None: the lines of training
+            with their features.
         drugs
             SMILES by name; needed for drugs that training did not have.
         threshold
@@ -405,12 +335,6 @@ class DrugSynergyModel:
         reader = replace(fitted.reader, embedding_model=made.embedding_model)
         made._fitted = replace(fitted, reader=reader)
         return made
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        msg = f"Expected {name}= one of {[*get_args(choices)]}, found {value!r}. Pass one of these."
-        raise ValueError(msg)
 
 
 def _what_is_new(drugs: np.ndarray, lines: np.ndarray) -> np.ndarray:

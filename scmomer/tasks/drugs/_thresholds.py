@@ -88,7 +88,8 @@ def read_thresholds(
     if np.isnan(found).all():
         msg = (
             f"Expected thresholds for some of the drugs {examples(list(drugs))}, found none: "
-            f"thresholds has {examples(table['name'].tolist())}. Pass synonyms=."
+            f"thresholds has {examples(table['name'].tolist())}. Use names of the drugs; "
+            "read_thresholds also takes synonyms=."
         )
         raise ValueError(msg)
     _report(list(map(str, drugs)), found, table["name"], own, grouped)

@@ -312,7 +312,11 @@ def test_damaged_files(model, tmp_path, refuses):
 # -- bad input
 
 
-def test_options(refuses):
+def test_options(refuses, trained_rna):
+    with refuses(ValueError, "cell_inputs='both' or 'embedding'", "found 'expression'"):
+        scmomer.DrugSynergyModel(trained_rna, cell_inputs="expression")
+    with refuses(ValueError, "n_members", "0"):
+        scmomer.DrugSynergyModel(n_members=0)
     with refuses(ValueError, "Expected options among", "['n_member']"):
         scmomer.DrugSynergyModel(n_member=2)
     with refuses(ValueError, "cell_inputs= one of", "'all'"):

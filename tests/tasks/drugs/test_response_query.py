@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scmomer.tasks.drugs._response_query import known_lines, within_query
+
+pytest.importorskip("rdkit")
+pytest.importorskip("torch_geometric")
+
+
+def test_training_lines_have_the_name_and_the_profile(screen, fitted_response):
+    fitted = fitted_response.fitted_
+    genes = np.asarray(screen.cells.X, float)[:4].copy()
+    names = pd.Index(["line 0", "line 1", "line 5", "other"])
+    genes[1] += 0.5
+    assert known_lines(fitted, names, [genes]).tolist() == [0, -1, -1, -1]
+    genes[0, 3] = np.nan  # without a gene it is another profile
+    assert known_lines(fitted, names, [genes]).tolist() == [-1] * 4
+    assert known_lines(fitted, pd.Index(["line 2", "line 2"]), [genes[[2, 2]]]).tolist() == [2, 2]
+
+
+def test_units_of_features(fitted_response, refuses):
+    fitted = fitted_response.fitted_  # of z-scores
+    assert not within_query(fitted, "zscore", None)
+    assert not within_query(fitted, "zscore", "training")
+    assert within_query(fitted, "zscore", "query")
+    assert within_query(fitted, "counts", None)
+    with refuses(ValueError, "profile='zscore', as in training", "'counts'", "standardize='query'"):
+        within_query(fitted, "counts", "training")
+    with refuses(ValueError, "standardize of 'training', 'query' or None", "'cells'"):
+        within_query(fitted, "zscore", "cells")
+
+
+def test_empty_queries(screen, fitted_response, refuses):
+    with refuses(ValueError, "at least one cell", "none"):
+        fitted_response.predict(screen.cells[:0])
+    with refuses(TypeError, "AnnData", "DataFrame", "anndata.AnnData(table)"):
+        fitted_response.predict(screen.cells.to_df())
+
+
+def test_groups(screen, fitted_response, refuses, caplog):
+    cells = screen.cells[60:].copy()
+    cells.obs["state"] = pd.Categorical(["b", "a", None, "b"] * 10, categories=["b", "empty", "a"])
+    with caplog.at_level("INFO", logger="scmomer"):
+        found = fitted_response.predict(cells, groupby="state")
+    assert "10 of 40 cells are in no group of 'state'" in caplog.text
+    assert found.obs_names.tolist() == ["b", "a"]
+    means = screen.cells[:2].copy()
+    means.obs_names = ["b", "a"]
+    means.X = np.stack([cells.X[(cells.obs["state"] == g).to_numpy()].mean(0) for g in "ba"])
+    np.testing.assert_allclose(found.X, fitted_response.predict(means).X, rtol=1e-4)
+    cells.obs["none"] = np.nan
+    with refuses(ValueError, "groups in cells.obs['none']", "NaN", "groupby="):
+        fitted_response.predict(cells, groupby="none")
+    with refuses(KeyError, "absent"):
+        fitted_response.predict(cells, groupby="absent")
+
+
+def test_order_and_parts_do_not_matter(screen, fitted_response, monkeypatch):
+    whole = fitted_response.predict(screen.cells)
+    monkeypatch.setattr("scmomer.tasks.drugs._response_query._CELLS_AT_ONCE", 7)
+    parts = fitted_response.predict(screen.cells)
+    back = fitted_response.predict(screen.cells[::-1])[::-1]
+    for other in (parts, back):
+        assert other.obs_names.equals(whole.obs_names)
+        np.testing.assert_allclose(other.X, whole.X, rtol=1e-4, atol=1e-5)
+        for name in whole.layers:
+            np.testing.assert_allclose(other.layers[name], whole.layers[name], rtol=1e-4, atol=1e-5)
+        pd.testing.assert_frame_equal(other.obs, whole.obs)
+
+
+def test_far_cells_and_strange_drugs_are_named(screen, fitted_response):
+    strange = {"strange": "FC(F)(F)C(F)(F)S", "acid": "CCCCC(=O)O"}
+    cells = screen.cells[60:].copy()
+    cells.X = cells.X * 5
+    with pytest.warns(UserWarning) as caught:
+        found = fitted_response.predict(cells, strange)
+    texts = [str(w.message) for w in caught]
+    assert any("of 40 profiles are further from the training lines" in t for t in texts)
+    assert any("1 of 2 drugs resemble no training drug ('strange')" in t for t in texts)
+    assert found.var["distance"]["strange"] > 0.7
+    assert found.var["is_training_drug"].tolist() == [False, True]
+    near = fitted_response.predict(screen.cells[60:]).obs["distance"].to_numpy()
+    assert (found.obs["distance"].to_numpy() > near).mean() > 0.9
