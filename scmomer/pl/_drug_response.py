@@ -26,7 +26,7 @@ _KEY = "scmomer_drug_response"
 _OURS, _NAIVE = "tab:blue", "0.55"
 _MAX_POINTS = 3000  # more pairs are drawn as density
 _LIMITS = (0.1, 99.9)  # percentiles shown
-_BINS = np.linspace(-1, 1, 41)
+_BINS = np.linspace(-1, 1, 41).tolist()
 
 
 class _Matched(NamedTuple):
@@ -79,12 +79,11 @@ def drug_response(
     Returns
     -------
     list[Axes]
-        - Observed against predicted, with r and RMSE, and those of the observed mean of each drug.
-        - Histogram of r within drugs. Gray: without networks, where `predicted` has that. 0 is the
-          mean of each drug.
-        - With `thresholds`, ROC curve with AUROC, and its mean within drugs; gray: the observed share
-          of sensitive lines of each drug as the score, an optimistic one.
-        - Precision and recall with average precision; dotted: the share of sensitive pairs.
+        Observed against predicted, with r and RMSE, and those of the observed mean of each drug.
+        Histogram of r within drugs, where 0 is the mean of each drug; gray: without networks, if
+        `predicted` has that. With `thresholds`, the ROC curve with AUROC, and its mean within drugs;
+        and precision and recall with average precision. Gray there is the observed share of sensitive
+        lines of each drug as the score, an optimistic one; dotted is chance.
 
     Raises
     ------
@@ -270,6 +269,6 @@ def _draw_curves(
     roc.set_title(f"ROC; mean AUROC within drugs = {within:.2f}")
     precision_recall.set(xlabel="recall", ylabel="precision")
     precision_recall.set_title(f"{len(positive):,} pairs, {rate:.1%} sensitive")
-    for panel, place in ((roc, "lower right"), (precision_recall, "best")):
+    for panel in (roc, precision_recall):
         panel.set(xlim=(0, 1), ylim=(0, 1.02))
-        panel.legend(loc=place, frameon=False, fontsize="small", handlelength=1.5)
+        panel.legend(loc="best", frameon=False, fontsize="small", handlelength=1.5)
