@@ -39,7 +39,9 @@ def test_round_trip(screen, fitted_response, tmp_path):
 def test_round_trip_of_networks(make_screen, few_epochs, monkeypatch, tmp_path):
     """Both branches, a rank below the largest, and mean pooling."""
     for where in ("lines", "drugs"):
-        monkeypatch.setattr(f"scmomer.tasks.drugs._held_out_{where}.network_weight", lambda *_: 0.3)
+        monkeypatch.setattr(
+            f"scmomer.tasks.drugs.response._held_out_{where}.network_weight", lambda *_: 0.3
+        )
     screen = make_screen(n_lines=14, n_drugs=24)
     model = DrugResponseModel(n_members=2, pooling="mean")
     model.fit(screen.response, screen.cells, screen.drugs, profile="zscore")
