@@ -10,6 +10,8 @@ from scmomer.tasks.drugs import DrugResponseModel
 pytest.importorskip("rdkit")
 pytest.importorskip("torch_geometric")
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*resemble no training drug")
+
 DRUGS = {"ester": "CCCC(=O)OC", "acid": "CCCCC(=O)O"}
 
 

@@ -13,6 +13,8 @@ from scmomer.tasks.drugs import DrugResponseModel, read_response
 pytest.importorskip("rdkit")
 pytest.importorskip("torch_geometric")
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*resemble no training drug")
+
 
 def per_drug(predicted: AnnData, truth: pd.DataFrame) -> float:
     """Mean correlation of each drug over lines."""
