@@ -1,4 +1,4 @@
-"""Tables of ``drugs.py``."""
+"""Tables of ``drugs.py`` and ``drug_synergy.py``."""
 
 from __future__ import annotations
 
@@ -94,4 +94,43 @@ def drugs(part: str) -> str:
     return markdown(
         [" ", *(SCORES[c] for c in columns)],
         ([NAMES[row], *(cell(row, c) for c in columns)] for row in rows),
+    )
+
+
+SYNERGY_NAMES = {
+    "mean": "mean of all",
+    "additive": "line + drug + drug",
+    "interactions": "with drug x line",
+    "scmomer": "scMomer",
+    "networks": "scMomer, networks alone",
+    "permuted cells": "scMomer, profiles permuted",
+    "permuted drugs": "scMomer, structures permuted",
+    "names": "scMomer, names of drugs alone",
+    "graph": "scMomer, graphs for fingerprints",
+}
+SYNERGY_SPLITS = {
+    "given": "published folds (new pairs)",
+    "drugs": "held-out drugs",
+    "lines": "held-out lines",
+}
+
+
+def synergy() -> str:
+    """Return methods x splits, with r and AUROC; the best of each are bold."""
+    found = results("drug_synergy")["summary"]
+    splits = [split for split in SYNERGY_SPLITS if split in found]
+    rows = [m for m in SYNERGY_NAMES if any(m in found[split] for split in splits)]
+    columns = [(split, key) for split in splits for key in ("pearson", "auroc")]
+    best = {(s, k): max(v[k] for v in found[s].values() if v[k] is not None) for s, k in columns}
+
+    def cell(method: str, split: str, key: str) -> str:
+        value = found[split].get(method, {}).get(key)
+        if value is None:
+            return "-"
+        return f"**{value:.3f}**" if value == best[split, key] else f"{value:.3f}"
+
+    labels = {"pearson": "r", "auroc": "AUROC"}
+    return markdown(
+        [" ", *(f"{SYNERGY_SPLITS[s]}: {labels[k]}" for s, k in columns)],
+        ([SYNERGY_NAMES[m], *(cell(m, s, k) for s, k in columns)] for m in rows),
     )

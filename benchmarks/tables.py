@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from _drug_tables import COLUMNS as DRUG_PARTS
-from _drug_tables import drugs
+from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
 from _markdown import ROOT, markdown, results
 from _transfer_tables import transfer
@@ -247,6 +247,7 @@ def invariance() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "drug-synergy": synergy,
     **{
         f"drugs-{part}": lambda part=part: drugs(part)  # type: ignore[misc]
         for part in DRUG_PARTS

@@ -19,9 +19,9 @@ def script():
     """The benchmark as a module."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        import _drug_synergy
+        import drug_synergy
 
-        yield _drug_synergy
+        yield drug_synergy
     finally:
         sys.path.remove(str(BENCHMARKS))
 

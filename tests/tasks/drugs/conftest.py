@@ -162,6 +162,6 @@ def fitted_response(screen) -> DrugResponseModel:
 @pytest.fixture
 def few_epochs(monkeypatch) -> None:
     """Networks that hardly train, where it does not matter."""
-    monkeypatch.setattr("scmomer.tasks.drugs.response._train._CELL_EPOCHS", 2)
+    monkeypatch.setattr("scmomer.tasks.drugs.response._train.N_EPOCHS", 2)
     monkeypatch.setattr("scmomer.tasks.drugs.response._train._DRUG_STEPS", 2)
     monkeypatch.setattr("scmomer.tasks.drugs.response._published._EPOCHS", 2)

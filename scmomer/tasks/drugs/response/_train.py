@@ -15,7 +15,7 @@ from scmomer.tasks.drugs.response._branches import CellBranch, DrugBranch, Pooli
 _LINES_AT_ONCE: Final = 64
 _CELL_RATE: Final = 3e-3
 _CELL_DECAY: Final = 0.1
-_CELL_EPOCHS: Final = 80
+N_EPOCHS: Final = 80
 _DRUG_RATE: Final = 1e-3
 _DRUG_DECAY: Final = 1e-2
 _DRUG_STEPS: Final = 60
@@ -47,9 +47,9 @@ def train_cell_branch(profiles: Tensor, values: Tensor, seed: int) -> CellBranch
     measured, target = values.isfinite().float(), values.nan_to_num()
     with seeded(seed, values.device):
         network = CellBranch(profiles.shape[1], values.shape[1]).to(values.device)
-        n_steps = _CELL_EPOCHS * -(-n_lines // _LINES_AT_ONCE)
+        n_steps = N_EPOCHS * -(-n_lines // _LINES_AT_ONCE)
         step = _stepper(network, _CELL_RATE, _CELL_DECAY, n_steps)
-        for _ in range(_CELL_EPOCHS):
+        for _ in range(N_EPOCHS):
             for lines in torch.randperm(n_lines).to(values.device).split(_LINES_AT_ONCE):
                 weight = measured[lines]
                 error = (network(profiles[lines]) - target[lines]).square() * weight

@@ -113,7 +113,7 @@ def test_genes_that_a_query_lacks(make_screen):
 
 def test_drug_branch(make_screen, monkeypatch):
     """New drugs: of known lines and of new ones, which are less certain."""
-    monkeypatch.setattr("scmomer.tasks.drugs.response._train._CELL_EPOCHS", 2)
+    monkeypatch.setattr("scmomer.tasks.drugs.response._train.N_EPOCHS", 2)
     monkeypatch.setattr(
         "scmomer.tasks.drugs.response._held_out_drugs.network_weight", lambda *_: 0.3
     )

@@ -1,6 +1,6 @@
 """Synergy of pairs of drugs: what structures and profiles tell beside names.
 
-    python benchmarks/_drug_synergy.py [--splits given drugs lines] [--seeds 0 1 2]
+    python benchmarks/drug_synergy.py [--splits given drugs lines] [--seeds 0 1 2]
         [--methods scmomer names graph] [--members 3] [--json PATH]
 
 O'Neil's screen (22,737 unordered pairs in 39 cell lines, 38 drugs), in its five given folds, with
