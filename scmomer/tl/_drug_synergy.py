@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from anndata import AnnData
@@ -27,6 +28,7 @@ def drug_synergy(
     copy: bool = False,
     profile: Profile | None = None,
     layer: str | None = None,
+    standardize: Literal["training", "query"] | None = None,
 ) -> AnnData | None:
     """Predict the synergy of pairs of drugs in cell lines.
 
@@ -51,6 +53,8 @@ def drug_synergy(
         Modify and return a copy of `cells`.
     profile, layer
         What the values are, None: as in training; and the layer, None for ``X``.
+    standardize
+        As in :meth:`scmomer.DrugSynergyModel.predict`.
 
     Returns
     -------
@@ -85,7 +89,15 @@ def drug_synergy(
             "`model = scmomer.DrugSynergyModel().fit(synergy, cells, drugs)`."
         )
         raise TypeError(msg)
-    found = model.predict(pairs, cells, drugs, threshold=threshold, profile=profile, layer=layer)
+    found = model.predict(
+        pairs,
+        cells,
+        drugs,
+        threshold=threshold,
+        profile=profile,
+        layer=layer,
+        standardize=standardize,
+    )
     cells = own(cells, copy)
     cells.uns[key_added] = found.set_axis(found.index.astype(str))  # as files store it
     record(

@@ -87,6 +87,15 @@ def test_new_drugs(lines, model):
     assert (own.uns[KEY]["new"] == "drugs").all()
 
 
+def test_zscores_are_standardized_within_the_query(lines, model):
+    z = (lines.X - lines.X.mean(0)) / lines.X.std(0)
+    own = AnnData(z, obs=lines.obs, var=lines.var)
+    with pytest.warns(UserWarning, match="standardized within these cells"):
+        scmomer.tl.drug_synergy(own, model, profile="zscore")
+    with pytest.raises(ValueError, match="Pass standardize='query'"):
+        scmomer.tl.drug_synergy(own, model, profile="zscore", standardize="training")
+
+
 def test_what_is_no_model(lines, refuses):
     with refuses(TypeError, "Expected a DrugSynergyModel", "int", "fit(synergy, cells, drugs)"):
         scmomer.tl.drug_synergy(lines, 3)

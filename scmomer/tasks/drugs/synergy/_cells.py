@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scmomer.data import Profile, called, check_profile, check_unique
+from scmomer.data import Profile, called, check_profile, check_unique, warn
 from scmomer.tasks.drugs._cell_profiles import ProfileReader
+from scmomer.tasks.drugs.response._line_kernel import Standardizer as Scale
 
 _MAX_Z = 10.0
 _NORM = 3.0  # root mean square of the length of the features of a line
 
 
 def read_blocks(
-    reader: ProfileReader, cells: AnnData, profile: Profile, layer: str | None
+    reader: ProfileReader,
+    cells: AnnData,
+    profile: Profile,
+    layer: str | None,
+    like: Mapping[str, Standardizer] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return what is read of cells: blocks of features, each cells x features.
 
-    Genes that are absent are NaN.
+    Genes that are absent are NaN. With `like`, features are standardized within these cells and
+    returned in the units of the training lines, whose standardizers these are.
 
     Raises
     ------
@@ -38,12 +46,45 @@ def read_blocks(
         raise TypeError(msg)
     check_unique(cells.obs_names, "cells.obs_names")
     with called("cells"):
-        values = reader.read(cells, profile, layer)
+        profiles = reader.read_profiles(cells, profile, layer)
+    if like is not None:
+        warn(
+            "Features are standardized within these cells (standardize='query'): synergy is as if "
+            "the mean of these cells were that of the training lines."
+        )
+        profiles = profiles.standardized([like[name].unscaled for name in block_names(reader)])
+    values = profiles.blocks()
     names = cells.obs_names.astype(str)
     return {
         what: pd.DataFrame(x, index=names)
         for what, x in zip(block_names(reader), values, strict=True)
     }
+
+
+def within_query(
+    trained: Profile, profile: Profile, standardize: Literal["training", "query"] | None
+) -> bool:
+    """Return whether features are standardized within the query.
+
+    Raises
+    ------
+    ValueError
+        If `standardize` is unknown, or z-scores are compared with values that are none.
+    """
+    if standardize not in (None, "training", "query"):
+        msg = (
+            f"Expected standardize of 'training', 'query' or None, found {standardize!r}. Choose "
+            "one."
+        )
+        raise ValueError(msg)
+    differ = (profile == "zscore") != (trained == "zscore")
+    if differ and standardize == "training":
+        msg = (
+            f"Expected profile={trained!r}, as in training, with standardize='training', found "
+            f"{profile!r}: z-scores have other units. Pass standardize='query'."
+        )
+        raise ValueError(msg)
+    return differ or standardize == "query"
 
 
 def block_names(reader: ProfileReader) -> list[str]:
@@ -79,6 +120,13 @@ class Standardizer:
             raise ValueError(msg)
         inverse = np.divide(1, sd, out=np.zeros_like(sd), where=sd > 0)
         return cls(x.mean(axis=0), inverse * _NORM / np.sqrt((sd > 0).sum()))
+
+    @property
+    def unscaled(self) -> Scale:
+        """Mean and standard deviation of each feature in training."""
+        factor = _NORM / np.sqrt(max(np.count_nonzero(self.scale), 1))
+        sd = np.divide(factor, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0)
+        return Scale(self.mean, sd)
 
     def __call__(self, values: pd.DataFrame) -> np.ndarray:
         """Return features, float32 ``(n, n_features)``; missing ones are 0, the mean."""

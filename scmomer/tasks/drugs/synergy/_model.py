@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from scvi import settings
 
 from scmomer.data import Profile, warn
 from scmomer.tasks.drugs.response._inputs import Drugs, OnInvalid
-from scmomer.tasks.drugs.synergy._cells import read_blocks
+from scmomer.tasks.drugs.synergy._cells import read_blocks, within_query
 from scmomer.tasks.drugs.synergy._evaluate import ALL_FITTED, Fitted, evaluate_synergy
 from scmomer.tasks.drugs.synergy._fit import NewIn, fit_synergy, mix
 from scmomer.tasks.drugs.synergy._io import read_synergy_model, write_synergy_model
@@ -142,6 +142,7 @@ class DrugSynergyModel(SynergyOptions):
         threshold: float = THRESHOLD,
         profile: Profile | None = None,
         layer: str | None = None,
+        standardize: Literal["training", "query"] | None = None,
     ) -> pd.DataFrame:
         """Predict the synergy of pairs of drugs in cell lines.
 
@@ -153,14 +154,19 @@ class DrugSynergyModel(SynergyOptions):
             line, each pair is predicted in each of `cells`, or of the lines of training.
         cells
             Profiles of lines or cells, as in :meth:`fit`; needed for those that training did not
-            have. Rows with the name of a training line are that line. None: the lines of training
-            with their features.
+            have. Rows with the name of a training line are that line, whatever their profile (the
+            profile is still read, as its features): rename cells that are not. None: the lines of
+            training with their features.
         drugs
             SMILES by name; needed for drugs that training did not have.
         threshold
             Synergy above which a pair is called synergistic, in the units of training.
         profile, layer
             As in :meth:`fit`; None for the profile of training.
+        standardize
+            ``"training"``: features in standard deviations of the training lines. ``"query"``: of
+            these cells, so that predictions are relative to them. None: ``"query"`` if the training
+            lines are z-scored and these cells are not, or the reverse.
 
         Returns
         -------
@@ -180,12 +186,14 @@ class DrugSynergyModel(SynergyOptions):
         Warns
         -----
         UserWarning
-            If there are new drugs or lines, and the model was not fitted for these.
+            If there are new drugs or lines, and the model was not fitted for these; if features are
+            standardized within `cells`.
         """
         fitted = self.fitted_
-        blocks = {}
-        if cells is not None:
-            blocks = read_blocks(fitted.reader, cells, profile or fitted.reader.profile, layer)
+        own = profile or fitted.reader.profile
+        by_query = within_query(fitted.reader.profile, own, standardize)
+        like = fitted.ensemble.inputs.standardizers if by_query else None
+        blocks = {} if cells is None else read_blocks(fitted.reader, cells, own, layer, like)
         chosen = Chosen(fitted, drugs, blocks)
         rows = read_pairs(pairs, chosen.drug_names, chosen.line_names)
         subjects, features, numbers = chosen.subjects(rows)

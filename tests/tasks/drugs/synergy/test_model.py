@@ -119,6 +119,49 @@ def test_absent_genes_are_counted(model, lines, caplog):
         model.predict(None, lines[:, :10].copy())
 
 
+# -- profiles of another kind than in training
+
+
+@pytest.fixture
+def log_normalized(lines) -> AnnData:
+    x = np.log1p(lines.X / lines.X.sum(1, keepdims=True) * 1e4)
+    return AnnData(x, obs=lines.obs, var=lines.var)
+
+
+def zscored(cells: AnnData) -> AnnData:
+    x = (cells.X - cells.X.mean(0)) / cells.X.std(0)
+    return AnnData(x, obs=cells.obs, var=cells.var)
+
+
+def test_zscores_of_the_training_lines_are_these_lines(synergy, log_normalized, smiles, refuses):
+    """The mean and spread of the training lines are those of their z-scores."""
+    cells = log_normalized
+    model = made().fit(synergy, cells, smiles, profile="normalized")
+    z = zscored(cells)
+    with pytest.warns(UserWarning, match=r"standardized within these cells"):
+        found = model.predict(None, z, profile="zscore")
+    # Rescaled to log2(1 + x), then standardized: as the values themselves.
+    assert np.allclose(found["synergy"], model.predict(None, cells)["synergy"], atol=1e-3)
+    with refuses(ValueError, "profile='normalized'", "'zscore'", "Pass standardize='query'"):
+        model.predict(None, z, profile="zscore", standardize="training")
+    with refuses(ValueError, "standardize of 'training', 'query' or None", "'mine'"):
+        model.predict(None, z, standardize="mine")
+
+
+def test_other_values_into_a_model_of_zscores(synergy, log_normalized, smiles):
+    cells = log_normalized
+    z = zscored(cells)
+    model = made().fit(synergy, z, smiles, profile="zscore")
+    with pytest.warns(UserWarning, match=r"standardized within these cells"):
+        found = model.predict(None, cells, profile="normalized")
+    assert np.allclose(found["synergy"], model.predict(None, z)["synergy"], atol=1e-3)
+    # A shift of all z-scores does not matter within these cells.
+    shifted = AnnData(z.X + 0.5, obs=z.obs, var=z.var)
+    with pytest.warns(UserWarning, match=r"standardized within these cells"):
+        found = model.predict(None, shifted, standardize="query")
+    assert np.allclose(found["synergy"], model.predict(None, z)["synergy"], atol=1e-3)
+
+
 # -- training
 
 
