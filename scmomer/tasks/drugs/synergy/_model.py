@@ -181,7 +181,8 @@ class DrugSynergyModel(SynergyOptions):
         RuntimeError
             If the model is not fitted.
         ValueError
-            If a drug or line is unknown and its SMILES or profile is not passed.
+            If a drug or line is unknown and its SMILES or profile is not passed, or a pair is of two
+            names of one drug.
 
         Warns
         -----
@@ -196,7 +197,7 @@ class DrugSynergyModel(SynergyOptions):
         blocks = {} if cells is None else read_blocks(fitted.reader, cells, own, layer, like)
         chosen = Chosen(fitted, drugs, blocks)
         rows = read_pairs(pairs, chosen.drug_names, chosen.line_names)
-        subjects, features, numbers = chosen.subjects(rows)
+        rows, subjects, features, numbers = chosen.subjects(rows, asked=pairs is not None)
         found, spread = mix(*fitted.predict_parts(subjects, numbers, features), fitted.weight)
         std = fitted.noise.std(found, spread)
         result = rows.assign(

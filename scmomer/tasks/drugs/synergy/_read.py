@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,13 +45,11 @@ def read_training(
         If no line or no drug has features, or a name is that of several.
     """
     molecules = read_molecules(drugs, on_invalid=on_invalid)
-    table = synergy
-    if not isinstance(table, SynergyTable):
-        # Names of one molecule are one drug.
-        names = _drug_names(read_synergy(table.drop(columns="fold", errors="ignore")), molecules)
-        found = names[names.notna()]
-        groups = pd.Series(molecules.take(found.tolist()).smiles, index=found.index)
-        table = read_synergy(table, groups=groups)
+    if isinstance(synergy, SynergyTable):
+        table = _merged(synergy, _groups(synergy, molecules))
+    else:
+        first = read_synergy(synergy.drop(columns="fold", errors="ignore"))
+        table = read_synergy(synergy, groups=_groups(first, molecules))
     smiles, fingerprints = _molecules_of(_drug_names(table, molecules), molecules)
     lines = {name: _lines_of(table.lines, block) for name, block in blocks.items()}
     subjects = Subjects(
@@ -61,6 +60,31 @@ def read_training(
         blocks=lines,
     )
     return table, subjects
+
+
+def _groups(table: SynergyTable, molecules: Molecules) -> pd.Series:
+    """Return the molecule of each drug that has one, by name: names of one molecule are one drug."""
+    names = _drug_names(table, molecules)
+    found = names[names.notna()]
+    return pd.Series(molecules.take(found.tolist()).smiles, index=found.index, dtype=object)
+
+
+def _merged(table: SynergyTable, groups: pd.Series) -> SynergyTable:
+    """Return a table in which names of one molecule are one drug."""
+    if not groups.duplicated().any():
+        return table
+    rows = pd.DataFrame(
+        {
+            "drug_a": table.drugs[table.drug_a],
+            "drug_b": table.drugs[table.drug_b],
+            "cell_line": table.lines[table.line],
+            "synergy": table.value,
+        }
+    )
+    if table.fold is not None:
+        rows["fold"] = table.fold
+    found = read_synergy(rows, groups=groups)
+    return replace(found, n_duplicates=found.n_duplicates + table.n_duplicates)
 
 
 def _drug_names(table: SynergyTable, molecules: Molecules) -> pd.Series:
@@ -188,14 +212,35 @@ class Chosen:
         names = next(iter(self.blocks.values())).index if self.blocks else self.fitted.lines
         return names.astype(str).tolist()
 
-    def subjects(self, rows: pd.DataFrame) -> tuple[Subjects, np.ndarray, np.ndarray]:
-        """Return drugs and lines, features of lines ``(n_lines, n_cell)``, and rows ``(n, 3)``."""
+    def subjects(
+        self, rows: pd.DataFrame, *, asked: bool
+    ) -> tuple[pd.DataFrame, Subjects, np.ndarray, np.ndarray]:
+        """Return what the network reads for rows of names.
+
+        Parameters
+        ----------
+        rows
+            As :func:`read_pairs` returns them.
+        asked
+            Whether the user passed pairs. Pairs of two names of one drug are then an error;
+            otherwise they are left out.
+
+        Returns
+        -------
+        tuple[DataFrame, Subjects, ndarray, ndarray]
+            Rows that are left, their drugs and lines, features of lines ``(n_lines, n_cell)``, and
+            numbers of drugs and lines ``(n, 3)``.
+        """
         codes, names = pd.factorize(rows[["drug_a", "drug_b"]].to_numpy(object).T.ravel())
         smiles, fingerprints, drug_ids = self._drugs(names)
+        both = codes.reshape(2, -1)
+        same = _is_same(smiles, drug_ids, *both)
+        if same.any():
+            rows, codes = _different(rows, same, asked), both[:, ~same].ravel()
         at, lines = pd.factorize(rows["cell_line"])
         cells, cell_ids = self._lines(pd.Index(lines))
         subjects = Subjects(smiles, fingerprints, drug_ids, cell_ids)
-        return subjects, cells, np.stack([*codes.reshape(2, -1), at], axis=1)
+        return rows, subjects, cells, np.stack([*codes.reshape(2, -1), at], axis=1)
 
     def _drugs(self, names: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return SMILES, fingerprints and numbers in training of drugs."""
@@ -259,6 +304,28 @@ class Chosen:
             )
             raise ValueError(msg)
         return cells, ids
+
+
+def _is_same(smiles: np.ndarray, ids: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return in which pairs both are one drug, by number in training or molecule, ``(n_pairs,)``."""
+    text = smiles.astype(str)
+    molecule = np.where(text == "", -1, pd.factorize(text)[0])
+    return ((ids[a] == ids[b]) & (ids[a] >= 0)) | (
+        (molecule[a] == molecule[b]) & (molecule[a] >= 0)
+    )
+
+
+def _different(rows: pd.DataFrame, same: np.ndarray, asked: bool) -> pd.DataFrame:
+    """Leave out rows of two names of one drug; raise if they were asked for, or none is left."""
+    a, b = rows.loc[same, ["drug_a", "drug_b"]].iloc[0]
+    if asked or same.all():
+        msg = (
+            f"Expected two different drugs in each pair, found {same.sum()} rows of two names of "
+            f"one drug, such as {a!r} and {b!r}. Drop these rows."
+        )
+        raise ValueError(msg)
+    logger.info("%d rows of two names of one drug (%r and %r) are left out.", same.sum(), a, b)
+    return rows[~same].reset_index(drop=True)
 
 
 def _match(names: pd.Index, known: pd.Index) -> np.ndarray:

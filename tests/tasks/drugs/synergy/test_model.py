@@ -197,6 +197,39 @@ def test_names_of_one_molecule_are_one_drug(synergy, lines, smiles):
     assert len(model.fitted_.drugs) == 8
 
 
+def test_names_of_one_molecule_are_one_drug_in_a_table_that_was_read(synergy, lines, smiles):
+    """As in the DataFrame, so that folds cannot have one molecule on both sides."""
+    double = pd.concat([smiles, pd.Series({"other 1": smiles["drug 1"]})])
+    renamed = synergy.copy()
+    renamed.loc[renamed.index % 3 == 0, "drug_b"] = renamed["drug_b"].replace("drug 1", "other 1")
+    table = read_synergy(renamed)
+    assert "other 1" in table.drugs
+    expected = made().fit(renamed, lines, double)
+    model = made().fit(table, lines, double)
+    assert model.fitted_.drugs.tolist() == expected.fitted_.drugs.tolist()
+    assert "other 1" not in model.fitted_.drugs
+    assert model.predict().equals(expected.predict())
+    scores = [made().evaluate(t, lines, double, methods=["scmomer"]) for t in (table, renamed)]
+    assert scores[0].equals(scores[1])
+
+
+def test_a_drug_with_itself_by_another_name(model, smiles, refuses, caplog):
+    with refuses(ValueError, "two names of one drug", "'drug 1' and 'DRUG-1'", "Drop these"):
+        model.predict([("drug 0", "drug 2", "line 0"), ("drug 1", "DRUG-1", "line 0")])
+    for other in ("mine", "drug 0"):
+        drugs = {"mine": smiles["drug 0"], other: smiles["drug 0"], "x": "CCCCCCN"}
+        with refuses(ValueError, "1 rows of two names of one drug", "'drug 0' and 'mine'"):
+            model.predict([("drug 0", "mine", "line 0")], drugs=drugs)
+    new = {"one": "CCCCCCN", "two": "NCCCCCC", "three": "CCCCCCS"}
+    with refuses(ValueError, "6 rows of two names of one drug", "'one' and 'two'"):
+        model.predict([("one", "two")], drugs=new)
+    with caplog.at_level("INFO", logger="scmomer"), pytest.warns(UserWarning, match="new drugs"):
+        found = model.predict(drugs=new)
+    assert "6 rows of two names of one drug ('one' and 'two') are left out" in caplog.text
+    assert len(found) == 2 * 6 and (found["drug_b"] == "three").all()
+    assert found.index.equals(pd.RangeIndex(12))
+
+
 def test_noise_is_left_to_the_naive_prediction(synergy, lines, smiles, caplog, monkeypatch):
     """Where networks are worse on held-out rows, predictions are the naive ones, and say so."""
     from scmomer.tasks.drugs.synergy import _fit as _synergy_fit
