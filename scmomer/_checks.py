@@ -25,3 +25,18 @@ def whole_number(name: str, value: object, remedy: str = "") -> int:
         msg = f"Expected {name} of at least 1, a whole number, found {value!r}.{remedy}"
         raise ValueError(msg)
     return int(value)  # type: ignore[call-overload]
+
+
+def finite_number(name: str, value: object) -> float:
+    """Return a finite number.
+
+    Raises
+    ------
+    ValueError
+        If it is none, such as text or NaN.
+    """
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not np.isfinite(value):  # type: ignore[call-overload]
+        msg = f"Expected {name} to be a finite number, found {value!r}. Pass a number such as 30.0."
+        raise ValueError(msg)
+    return float(value)  # type: ignore[arg-type]

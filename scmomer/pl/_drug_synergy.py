@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from scmomer._checks import finite_number
 from scmomer.metrics import drug_synergy as scores_of
 from scmomer.pl._figure import finish, panels
 
@@ -68,11 +69,15 @@ def drug_synergy(
 
     Raises
     ------
+    TypeError
+        If `predictions` are no DataFrame.
     KeyError
         If a column is absent.
     ValueError
-        If a method is unknown, or no row or all rows are above the threshold.
+        If there are no rows, `threshold` is no number, a method is unknown, or no row or all rows
+        are above the threshold.
     """
+    threshold = finite_number("threshold", threshold)
     parts = _by_method(predictions, methods)
     first = next(iter(parts))
     positive = parts[first]["observed"] > threshold
@@ -100,6 +105,12 @@ def drug_synergy(
 
 def _by_method(table: pd.DataFrame, methods: Sequence[str] | None) -> dict[str, pd.DataFrame]:
     """Return the rows of each method to show, in order."""
+    if not isinstance(table, pd.DataFrame):
+        msg = (
+            f"Expected predictions as a DataFrame, found {type(table).__name__}. Pass the second "
+            "table of `model.evaluate(..., predictions=True)`."
+        )
+        raise TypeError(msg)
     if absent := [name for name in _NEEDED if name not in table]:
         msg = (
             f"Expected columns {[*_NEEDED]} in predictions, found none named {absent}. Pass the "
@@ -109,7 +120,16 @@ def _by_method(table: pd.DataFrame, methods: Sequence[str] | None) -> dict[str, 
     if "method" not in table:
         table = table.assign(method=_OURS)
     table = table[table["observed"].notna()]
+    if table.empty:
+        msg = (
+            "Expected rows with an observed synergy in predictions, found none. Pass the second "
+            "table of `model.evaluate(..., predictions=True)`."
+        )
+        raise ValueError(msg)
     known = table["method"].unique().tolist()
+    if isinstance(methods, str):
+        msg = f"Expected methods as a list, found {methods!r}. Pass methods=[{methods!r}]."
+        raise ValueError(msg)
     if methods is None:
         # A constant has no curve; pooled over folds it would seem to have one.
         methods = sorted((m for m in known if m != "mean"), key=lambda m: (m in _GRAY, m != _OURS))

@@ -29,6 +29,7 @@ def drug_synergy(
     profile: Profile | None = None,
     layer: str | None = None,
     standardize: Literal["training", "query"] | None = None,
+    on_invalid: Literal["raise", "skip"] = "raise",
 ) -> AnnData | None:
     """Predict the synergy of pairs of drugs in cell lines.
 
@@ -53,7 +54,7 @@ def drug_synergy(
         Modify and return a copy of `cells`.
     profile, layer
         What the values are, None: as in training; and the layer, None for ``X``.
-    standardize
+    standardize, on_invalid
         As in :meth:`scmomer.DrugSynergyModel.predict`.
 
     Returns
@@ -74,13 +75,19 @@ def drug_synergy(
     RuntimeError
         If it is not fitted.
     ValueError
-        If a drug or line is unknown, or cells have none of the genes.
+        If `key_added` is no text or has a slash, a drug or line is unknown, or cells have none of the genes.
 
     Examples
     --------
     >>> scmomer.tl.drug_synergy(lines, model, [("DASATINIB", "ERLOTINIB")])
     >>> lines.uns["scmomer_drug_synergy"].sort_values("synergy", ascending=False)
     """
+    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+        msg = (
+            f"Expected key_added as text without '/', found {key_added!r}: files could not store or "
+            f"give back uns[{key_added!r}]. Pass another key, such as {KEY!r}."
+        )
+        raise ValueError(msg)
     if isinstance(model, str | Path):
         model = DrugSynergyModel.load(model)
     if not isinstance(model, DrugSynergyModel):
@@ -97,6 +104,7 @@ def drug_synergy(
         profile=profile,
         layer=layer,
         standardize=standardize,
+        on_invalid=on_invalid,
     )
     cells = own(cells, copy)
     cells.uns[key_added] = found.set_axis(found.index.astype(str))  # as files store it

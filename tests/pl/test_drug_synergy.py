@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 import scmomer
 from scmomer.metrics import drug_synergy
@@ -72,3 +73,11 @@ def test_what_cannot_be_drawn(predictions, refuses):
         scmomer.pl.drug_synergy(predictions, methods=["best"])
     with refuses(ValueError, "above and below 1000", "0 of 300", "threshold="):
         scmomer.pl.drug_synergy(predictions, threshold=1000.0)
+    with refuses(TypeError, "predictions as a DataFrame", "AnnData", "predictions=True"):
+        scmomer.pl.drug_synergy(AnnData(np.ones((2, 2))))
+    with refuses(ValueError, "rows with an observed synergy", "found none"):
+        scmomer.pl.drug_synergy(predictions.iloc[:0])
+    with refuses(ValueError, "methods as a list", "methods=['scmomer']"):
+        scmomer.pl.drug_synergy(predictions, methods="scmomer")
+    with refuses(ValueError, "threshold to be a finite number", "'30'"):
+        scmomer.pl.drug_synergy(predictions, threshold="30")

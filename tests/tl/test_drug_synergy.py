@@ -101,3 +101,21 @@ def test_what_is_no_model(lines, refuses):
         scmomer.tl.drug_synergy(lines, 3)
     with pytest.raises(RuntimeError, match="not fitted"):
         scmomer.tl.drug_synergy(lines, scmomer.DrugSynergyModel())
+
+
+@pytest.mark.parametrize("key", [3, "a/b", "", None])
+def test_keys_that_files_cannot_store(lines, model, refuses, key):
+    own = lines.copy()
+    with refuses(ValueError, "key_added as text without '/'", repr(key), "Pass another key"):
+        scmomer.tl.drug_synergy(own, model, key_added=key)
+    assert not own.uns
+
+
+def test_smiles_that_cannot_be_read(lines, model):
+    drugs = {"x": "CCCCCC", "bad": "C1CC"}
+    with pytest.raises(ValueError, match="on_invalid='skip'"):
+        scmomer.tl.drug_synergy(lines.copy(), model, [("drug 0", "x")], drugs=drugs)
+    own = lines.copy()
+    with pytest.warns(UserWarning, match="1 of 2 drugs"):
+        scmomer.tl.drug_synergy(own, model, [("drug 0", "x")], drugs=drugs, on_invalid="skip")
+    assert len(own.uns[KEY]) == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from scmomer.tasks.drugs.synergy._fit import FittedSynergy, NewIn, SynergyConfig
 from scmomer.tasks.drugs.synergy._inputs import DrugInputs, Subjects
 from scmomer.tasks.drugs.synergy._naive import NaiveKind, NaiveSynergy
 from scmomer.tasks.drugs.synergy._noise import SynergyNoise
+from scmomer.tasks.drugs.synergy._options import check_choice
 from scmomer.tasks.drugs.tables._synergy_splits import SynergyFold, SynergySplit, synergy_folds
 from scmomer.tasks.drugs.tables._synergy_table import SynergyTable
 
@@ -32,6 +33,29 @@ Fitted = Literal["scmomer", "permuted cells", "permuted drugs"]
 ALL_FITTED: tuple[Fitted, ...] = get_args(Fitted)
 
 
+def check_evaluation(split: object, seeds: object, methods: object) -> None:
+    """Raise if options of an evaluation are not as described.
+
+    Raises
+    ------
+    ValueError
+        If `split` is unknown, there are no seeds, or `methods` are unknown or no list.
+    """
+    check_choice("split", split, SynergySplit)
+    if isinstance(seeds, str) or not isinstance(seeds, Collection) or not len(seeds):
+        msg = f"Expected seeds as a list of at least one number, found {seeds!r}. Pass seeds=[0]."
+        raise ValueError(msg)
+    if isinstance(methods, str) or not isinstance(methods, Collection):
+        msg = (
+            f"Expected methods as a list of some of {[*ALL_FITTED]}, found {methods!r}. Pass "
+            f"methods=[{methods!r}]."
+        )
+        raise ValueError(msg)
+    if unknown := [m for m in methods if m not in ALL_FITTED]:
+        msg = f"Expected methods among {[*ALL_FITTED]}, found {unknown}. Pass some of these."
+        raise ValueError(msg)
+
+
 def evaluate_synergy(
     table: SynergyTable,
     subjects: Subjects,
@@ -46,9 +70,6 @@ def evaluate_synergy(
     threshold: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return scores and predictions as :meth:`scmomer.DrugSynergyModel.evaluate`."""
-    if unknown := [m for m in methods if m not in ALL_FITTED]:
-        msg = f"Expected methods among {[*ALL_FITTED]}, found {unknown}. Pass some of these."
-        raise ValueError(msg)
     scores: list[dict[str, Any]] = []
     predictions: list[pd.DataFrame] = []
     options = {"drug_inputs": drug_inputs, "reader": reader, "new": _NEW[split]}

@@ -12,10 +12,16 @@ import pandas as pd
 from anndata import AnnData
 from scvi import settings
 
+from scmomer._checks import finite_number
 from scmomer.data import Profile, warn
 from scmomer.tasks.drugs.response._inputs import Drugs, OnInvalid
 from scmomer.tasks.drugs.synergy._cells import read_blocks, within_query
-from scmomer.tasks.drugs.synergy._evaluate import ALL_FITTED, Fitted, evaluate_synergy
+from scmomer.tasks.drugs.synergy._evaluate import (
+    ALL_FITTED,
+    Fitted,
+    check_evaluation,
+    evaluate_synergy,
+)
 from scmomer.tasks.drugs.synergy._fit import NewIn, fit_synergy, mix
 from scmomer.tasks.drugs.synergy._io import read_synergy_model, write_synergy_model
 from scmomer.tasks.drugs.synergy._options import SynergyOptions, check_choice
@@ -109,7 +115,7 @@ class DrugSynergyModel(SynergyOptions):
         Returns
         -------
         DrugSynergyModel
-            Itself. A fit repeats exactly with the same :attr:`scvi.settings.seed`.
+            Itself. A fit repeats exactly with the same :attr:`scvi.settings.seed` and order of rows.
 
         Raises
         ------
@@ -143,6 +149,7 @@ class DrugSynergyModel(SynergyOptions):
         profile: Profile | None = None,
         layer: str | None = None,
         standardize: Literal["training", "query"] | None = None,
+        on_invalid: OnInvalid = "raise",
     ) -> pd.DataFrame:
         """Predict the synergy of pairs of drugs in cell lines.
 
@@ -167,6 +174,8 @@ class DrugSynergyModel(SynergyOptions):
             ``"training"``: features in standard deviations of the training lines. ``"query"``: of
             these cells, so that predictions are relative to them. None: ``"query"`` if the training
             lines are z-scored and these cells are not, or the reverse.
+        on_invalid
+            For SMILES that rdkit cannot read: ``"raise"``, or ``"skip"`` as if they were not passed.
 
         Returns
         -------
@@ -181,7 +190,8 @@ class DrugSynergyModel(SynergyOptions):
         RuntimeError
             If the model is not fitted.
         ValueError
-            If a drug or line is unknown and its SMILES or profile is not passed, or a pair is of two
+            If an option is not as described, a drug or line is unknown and its SMILES or profile
+            is not passed, or a pair is of two
             names of one drug.
 
         Warns
@@ -190,12 +200,12 @@ class DrugSynergyModel(SynergyOptions):
             If there are new drugs or lines, and the model was not fitted for these; if features are
             standardized within `cells`.
         """
-        fitted = self.fitted_
+        fitted, threshold = self.fitted_, finite_number("threshold", threshold)
         own = profile or fitted.reader.profile
         by_query = within_query(fitted.reader.profile, own, standardize)
         like = fitted.ensemble.inputs.standardizers if by_query else None
         blocks = {} if cells is None else read_blocks(fitted.reader, cells, own, layer, like)
-        chosen = Chosen(fitted, drugs, blocks)
+        chosen = Chosen(fitted, drugs, blocks, on_invalid)
         rows = read_pairs(pairs, chosen.drug_names, chosen.line_names)
         rows, subjects, features, numbers = chosen.subjects(rows, asked=pairs is not None)
         found, spread = mix(*fitted.predict_parts(subjects, numbers, features), fitted.weight)
@@ -261,6 +271,8 @@ class DrugSynergyModel(SynergyOptions):
             ``cell_line``, ``observed``, ``predicted``, ``std`` and ``probability`` (NaN where a
             method has none). This object stays as it is.
         """
+        check_evaluation(split, seeds, methods)
+        threshold = finite_number("threshold", threshold)
         reader, blocks = self._read(cells, profile, layer)
         table, subjects = read_training(synergy, drugs, blocks, on_invalid)
         found = evaluate_synergy(

@@ -16,7 +16,7 @@ from scmomer.tasks.drugs.molecules._rdkit import N_BITS
 from scmomer.tasks.drugs.response._inputs import Drugs, OnInvalid
 from scmomer.tasks.drugs.synergy._fit import FittedSynergy
 from scmomer.tasks.drugs.synergy._inputs import Subjects
-from scmomer.tasks.drugs.tables._columns import LINE_COLUMNS, find_column, need_column, read_names
+from scmomer.tasks.drugs.tables._columns import LINE_COLUMNS, find_column, read_names
 from scmomer.tasks.drugs.tables._line_names import match_line_names
 from scmomer.tasks.drugs.tables._synergy_table import (
     A_COLUMNS,
@@ -48,7 +48,7 @@ def read_training(
     if isinstance(synergy, SynergyTable):
         table = _merged(synergy, _groups(synergy, molecules))
     else:
-        first = read_synergy(synergy.drop(columns="fold", errors="ignore"))
+        first = _read_table(synergy)
         table = read_synergy(synergy, groups=_groups(first, molecules))
     smiles, fingerprints = _molecules_of(_drug_names(table, molecules), molecules)
     lines = {name: _lines_of(table.lines, block) for name, block in blocks.items()}
@@ -60,6 +60,21 @@ def read_training(
         blocks=lines,
     )
     return table, subjects
+
+
+def _read_table(synergy: pd.DataFrame) -> SynergyTable:
+    """Return the table without folds, which are checked when names of one molecule are one drug."""
+    if isinstance(synergy, pd.DataFrame):
+        synergy = synergy.drop(columns="fold", errors="ignore")
+    try:
+        return read_synergy(synergy)
+    except (KeyError, ValueError) as error:
+        text = str(error.args[0]) if error.args else ""
+        if "_key=" not in text:
+            raise
+        # The options for columns are those of read_synergy alone.
+        msg = f"{text} These are options of scmomer.tasks.drugs.read_synergy: pass what it returns."
+        raise type(error)(msg) from error
 
 
 def _groups(table: SynergyTable, molecules: Molecules) -> pd.Series:
@@ -156,12 +171,7 @@ def read_pairs(pairs: Pairs | None, drugs: Sequence[str], lines: Sequence[str]) 
         table = pd.DataFrame({"drug_a": names[a], "drug_b": names[b]})
     else:
         table = pairs if isinstance(pairs, pd.DataFrame) else _as_frame(list(pairs))
-    columns = {
-        "drug_a": need_column(table, "pairs", None, A_COLUMNS, "drug_a"),
-        "drug_b": need_column(table, "pairs", None, B_COLUMNS, "drug_b"),
-    }
-    if line := find_column(table, "pairs", None, LINE_COLUMNS, "cell_line"):
-        columns["cell_line"] = line
+    columns = _columns_of(table)
     rows = pd.DataFrame({role: read_names(table[c]) for role, c in columns.items()})
     if n := int(rows.isna().any(axis=1).sum()):
         msg = f"Expected names in all {len(rows)} rows of pairs, found {n} without. Drop these."
@@ -181,6 +191,34 @@ def read_pairs(pairs: Pairs | None, drugs: Sequence[str], lines: Sequence[str]) 
     return rows
 
 
+def _columns_of(pairs: pd.DataFrame) -> dict[str, str]:
+    """Return the names of the columns of both drugs and perhaps the line."""
+    columns = {}
+    for role, usual in (
+        ("drug_a", A_COLUMNS),
+        ("drug_b", B_COLUMNS),
+        ("cell_line", LINE_COLUMNS),
+    ):
+        try:
+            found = find_column(pairs, "pairs", None, usual, role)
+        except ValueError as error:
+            msg = (
+                f"Expected one column for {role} in pairs, found several among "
+                f"{list(pairs.columns)}. Drop all but one."
+            )
+            raise ValueError(msg) from error
+        if found is not None:
+            columns[role] = found
+        elif role != "cell_line":
+            msg = (
+                "Expected columns 'drug_a' and 'drug_b' in pairs, and perhaps 'cell_line', found "
+                f"{list(pairs.columns)}. Rename them: "
+                f"`pairs = pairs.rename(columns={{its_name: {role!r}}})`."
+            )
+            raise KeyError(msg)
+    return columns
+
+
 def _as_frame(pairs: list[Any]) -> pd.DataFrame:
     sizes = {len(p) if isinstance(p, tuple | list) else 0 for p in pairs}
     if len(sizes) > 1 or not sizes <= {2, 3}:
@@ -195,9 +233,15 @@ def _as_frame(pairs: list[Any]) -> pd.DataFrame:
 class Chosen:
     """Drugs and lines of a prediction: those of training, and new ones."""
 
-    def __init__(self, fitted: FittedSynergy, drugs: Drugs | None, blocks: dict[str, pd.DataFrame]):
+    def __init__(
+        self,
+        fitted: FittedSynergy,
+        drugs: Drugs | None,
+        blocks: dict[str, pd.DataFrame],
+        on_invalid: OnInvalid,
+    ):
         self.fitted = fitted
-        self.molecules = None if drugs is None else read_molecules(drugs)
+        self.molecules = None if drugs is None else read_molecules(drugs, on_invalid=on_invalid)
         self.blocks = blocks
 
     @property

@@ -338,6 +338,10 @@ def test_embedding_of_a_model(synergy, smiles, trained_rna, trained, mdata, tmp_
     sizes = {name: len(s.mean) for name, s in model.fitted_.ensemble.inputs.standardizers.items()}
     assert sizes == {"expression": cells.n_vars, "embedding": 8}
     assert np.allclose(model.predict(cells=cells)["synergy"], model.predict()["synergy"], atol=1e-4)
+    with pytest.warns(UserWarning, match="standardized within these cells"):
+        within = model.predict(cells=cells, standardize="query")
+    # These cells are the training lines, whose mean and spread are those of training.
+    assert np.allclose(within["synergy"], model.predict()["synergy"], atol=1e-3)
     alone = made(embedding_model=trained_rna, cell_inputs="embedding").fit(synergy, cells, smiles)
     assert [*alone.fitted_.ensemble.inputs.standardizers] == ["embedding"]
     assert not np.allclose(alone.predict()["synergy"], model.predict()["synergy"])
@@ -419,6 +423,14 @@ def test_smiles_that_cannot_be_read(synergy, lines, smiles, refuses):
         model = made().fit(synergy, lines, bad, on_invalid="skip")
     assert len(model.fitted_.drugs) == 8
 
+    with refuses(ValueError, "1 of 2 drugs", "on_invalid='skip'"):
+        model.predict([("drug 0", "x")], drugs={"x": "CCCCCN", "bad": "C1CC"})
+    with pytest.warns(UserWarning, match="1 of 2 drugs"):
+        found = model.predict(
+            [("drug 0", "x")], drugs={"x": "CCCCCN", "bad": "C1CC"}, on_invalid="skip"
+        )
+    assert (found["new"] == "drugs").all()
+
 
 def test_names_that_do_not_match(synergy, lines, smiles, refuses):
     with refuses(ValueError, "Expected SMILES of the drugs of synergy", "'x'"):
@@ -475,6 +487,46 @@ def test_pairs_that_cannot_be_predicted(model, refuses, lines):
     other = AnnData(np.ones((2, 3)), obs=lines.obs[:2])
     with refuses(ValueError, "Expected at least half of the 30 genes", "found 0"):
         model.predict(None, other)
+
+
+def test_columns_of_other_names(synergy, lines, smiles, model, refuses):
+    other = synergy.rename(columns={"drug_a": "d1x"})
+    with refuses(KeyError, "Pass its name as drug_a_key=", "tasks.drugs.read_synergy"):
+        made().fit(other, lines, smiles)
+    with refuses(KeyError, "tasks.drugs.read_synergy"):
+        made().evaluate(other, lines, smiles)
+    table = scmomer.tasks.drugs.read_synergy(other, drug_a_key="d1x")
+    assert made().fit(table, lines, smiles).predict().equals(model.predict())
+    pairs = pd.DataFrame({"x": ["drug 1"], "y": ["drug 2"]})
+    with refuses(KeyError, "'drug_a' and 'drug_b' in pairs", "['x', 'y']", "pairs.rename(columns="):
+        model.predict(pairs)
+    assert len(model.predict(pairs.rename(columns={"x": "drug_a", "y": "drug_b"}))) == 6
+    with refuses(ValueError, "one column for drug_a in pairs", "Drop all but one"):
+        model.predict(pairs.assign(drug_a="drug 1", **{"Drug A": "drug 3"}))
+
+
+@pytest.mark.parametrize("threshold", ["30", np.nan, None, True])
+def test_thresholds_that_are_no_numbers(model, synergy, lines, smiles, refuses, threshold):
+    with refuses(ValueError, "threshold to be a finite number", repr(threshold)):
+        model.predict(threshold=threshold)
+    with refuses(ValueError, "threshold to be a finite number", repr(threshold)):
+        model.evaluate(synergy, lines, smiles, threshold=threshold)
+
+
+def test_options_of_an_evaluation(synergy, lines, smiles, refuses):
+    def evaluate(**options):
+        made().evaluate(synergy, lines, smiles, **options)
+
+    with refuses(ValueError, "split= one of ['given', 'pairs', 'drugs', 'lines']", "'foo'"):
+        evaluate(split="foo")
+    for seeds in ([], 3, "0"):
+        with refuses(ValueError, "seeds as a list of at least one number", repr(seeds)):
+            evaluate(seeds=seeds)
+    with refuses(ValueError, "methods as a list", "'scmomer'", "methods=['scmomer']"):
+        evaluate(methods="scmomer")
+    model = made(n_members=1, max_epochs=1)
+    found = model.evaluate(synergy, lines, smiles, seeds=np.arange(1), methods=())
+    assert set(found["method"]) == {"mean", "additive", "interactions"}
 
 
 def test_methods_that_are_not_there(synergy, lines, smiles, refuses):
