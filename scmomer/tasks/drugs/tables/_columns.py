@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -140,8 +141,14 @@ def _is_wide(table: pd.DataFrame) -> bool:
     return table.shape[1] > 1 and all(pd.api.types.is_numeric_dtype(t) for t in table.dtypes)
 
 
+def plain_text(name: object) -> str:
+    """Return a name in small letters, either sign of micro as u."""
+    text = unicodedata.normalize("NFKC", str(name)).casefold()
+    return text.replace("\N{GREEK SMALL LETTER MU}", "u")
+
+
 def _plain(name: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+    return re.sub(r"[^a-z0-9]", "", plain_text(name))
 
 
 def read_names(column: pd.Series) -> np.ndarray:
