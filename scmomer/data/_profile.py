@@ -169,9 +169,10 @@ def _choose_scale(
     if largest > _LARGEST_NATURAL_LOG:
         return names[2], f"the largest is {largest:.4g}, more than log(1 + counts per million)"
     warn(
-        f"{place} is read as {names[1]}, but neither that nor {names[2]} alone gives whole "
-        f"numbers or equal totals of {_MIN_CELLS} or more different cells. If it holds {names[2]}, run `{assigned(place)} = {place} * np.log(2)`. "
-        f"Linear values are recognized if the largest is above {_LARGEST_LOG:g}."
+        f"{place} is read as {names[1]}, but neither that nor {names[2]} alone gives whole numbers "
+        f"or equal totals of {_MIN_CELLS} or more different cells. If it holds {names[2]}, run "
+        f"`{assigned(place)} = {place} * np.log(2)`. Linear values are recognized if the largest is "
+        f"above {_LARGEST_LOG:g}."
     )
     return names[1], "scanpy.pp.log1p gives it"
 
