@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -152,9 +152,24 @@ def _plain(name: object) -> str:
 
 
 def read_names(column: pd.Series) -> np.ndarray:
-    """Return names as text ``(n_rows,)``, None where a name is missing, blank, 'None' or 'nan'."""
+    """Return names as text ``(n_rows,)``, None where a name is missing, blank, 'None' or 'nan'.
+
+    Raises
+    ------
+    TypeError
+        If there are lists or the like.
+    """
     # Few names, many rows: only the names are converted.
-    codes, names = pd.factorize(column)
+    try:
+        codes, names = pd.factorize(column)
+    except TypeError as error:
+        strange = next(value for value in column if not isinstance(value, Hashable))
+        key = column.name
+        msg = (
+            f"Expected names in {key!r}, found a {type(strange).__name__}: {strange!r}. Make a row "
+            f"of each by `table = table.explode({key!r})`, or pass another column."
+        )
+        raise TypeError(msg) from error
     text = np.array([_name(value) for value in names] + [None], dtype=object)
     return text[codes]
 
