@@ -27,6 +27,9 @@ _SMALL_COUNT: Final = 10.5  # multiples up to here must be whole: larger ones ar
 _WHOLE: Final = 0.05
 _MOST_SMALLEST: Final = 5  # smallest count of a cell
 _SAME: Final = 1e-3  # relative difference of units that count as one
+_CLEARER: Final = 10.0  # or that are equal compared with those of another scale
+_MIN_SPREAD: Final = 1e-3  # of totals, to compare
+_MIN_CELLS: Final = 3  # that differ, for their totals to tell the scale
 _SHARE: Final = 0.9  # of cells that show that values were counts
 
 # What makes values linear, in the order of preference.
@@ -158,15 +161,18 @@ def _choose_scale(
     if len(names) == 1:
         return names[0], f"the largest is {largest:.4g}, more than a logarithm can be"
     spread = {name: _spread_of_totals(matrix) for name, matrix in linear.items()}
-    best = min(names, key=lambda name: spread[name])
-    if spread[best] <= _EQUAL:
-        return best, "all cells then have about the same total"
+    best, *others = sorted(names, key=lambda name: spread[name])
+    # Cells that hardly differ have about the same total on any scale.
+    unclear = min(_EQUAL, max(_CLEARER * spread[best], _MIN_SPREAD))
+    if spread[best] <= _EQUAL and spread[others[0]] > unclear and _differ(linear[best]):
+        return best, "all cells then have about the same total, and only then"
     if largest > _LARGEST_NATURAL_LOG:
         return names[2], f"the largest is {largest:.4g}, more than log(1 + counts per million)"
     warn(
-        f"{place} is read as {names[1]}, but neither that nor {names[2]} gives whole numbers or "
-        f"equal totals. If it holds {names[2]}, run `{assigned(place)} = {place} * np.log(2)`. "
-        f"Linear values are recognized if the largest is above {_LARGEST_LOG:g}."
+        f"{place} is read as {names[1]}, but neither that nor {names[2]} alone gives whole numbers "
+        f"or equal totals of {_MIN_CELLS} or more different cells. If it holds {names[2]}, run "
+        f"`{assigned(place)} = {place} * np.log(2)`. Linear values are recognized if the largest is "
+        f"above {_LARGEST_LOG:g}."
     )
     return names[1], "scanpy.pp.log1p gives it"
 
@@ -216,6 +222,13 @@ def _multiples(linear: sp.csr_matrix) -> _Multiples:
     same = np.mean(np.abs(unit - common) <= _SAME * common) >= _SHARE
     is_rounded = bool(same and abs(common - 1) > _SAME)
     return _Multiples(_with_data(linear, counts), share, is_rounded)
+
+
+def _differ(values: sp.csr_matrix) -> bool:
+    """Return whether there are enough different cells to compare their totals."""
+    weights = np.random.default_rng(0).random(values.shape[1])
+    sums = (values @ weights)[np.diff(values.indptr) > 0]
+    return len(np.unique(sums)) >= _MIN_CELLS
 
 
 def _spread_of_totals(linear: sp.csr_matrix) -> float:

@@ -158,6 +158,28 @@ def test_an_unclear_base_warns_and_the_line_of_the_warning_helps():
     np.testing.assert_allclose(shares(found.counts), shares(panel), rtol=1e-3)
 
 
+@pytest.mark.parametrize("rows", [[0, 0, 0, 0], [0, 0, 1, 1], [0, 1]])
+def test_totals_of_replicates_do_not_tell_the_scale(rows):
+    values = np.log2(1 + bulk(n_genes=400, total=1e4))[rows]
+    with pytest.warns(UserWarning, match=r"equal totals of 3 or more different cells.*np\.log"):
+        get_expression(cells(values), None, "adata", profile="normalized")
+
+
+def test_noise_between_replicates_does_not_tell_the_scale():
+    rng = np.random.default_rng(0)
+    values = np.log2(1 + bulk(1, 4000, total=1e4)) * (1 + 1e-4 * rng.random((5, 4000)))
+    with pytest.warns(UserWarning, match="alone gives"):
+        get_expression(cells(values), None, "adata", profile="normalized")
+
+
+def test_equal_totals_of_similar_cells_still_show_the_scale(scale, recwarn):
+    like = bulk(1, 4000) * np.random.default_rng(0).lognormal(0, 0.2, (5, 4000))
+    like *= 20 / like.sum(1, keepdims=True)  # as logarithms too, totals are within 2 %
+    found = get_expression(cells(SCALES[scale](like)), None, "adata", profile="normalized")
+    np.testing.assert_allclose(shares(found.counts), shares(like), rtol=1e-4, atol=1e-7)
+    assert not [w for w in recwarn if w.category is UserWarning]
+
+
 def test_totals_are_those_of_known_genes():
     known = np.arange(40) < 25
     found = get_expression(cells(bulk()), None, "adata", profile="normalized", known=known)

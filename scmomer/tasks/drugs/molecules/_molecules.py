@@ -16,6 +16,7 @@ from scmomer.tasks.drugs.molecules._rdkit import Molecule, MoleculeReader
 logger = logging.getLogger(__name__)
 
 _MAX_ATOMS = 200  # heavy atoms of a small molecule; more are peptides, antibodies, polymers
+_MAX_SALT = 15  # heavy atoms of a counterion; more may be a drug
 _N_SHOWN = 5  # names in an error or a warning
 _N_LOGGED = 20  # names in a line of the log
 
@@ -170,9 +171,10 @@ def read_molecules(
     Warns
     -----
     UserWarning
-        Of drugs left out, molecules without carbon or with more than 200 heavy atoms (the models
-        are made for organic small molecules), and names whose molecules differ in stereochemistry
-        alone (a split by molecule keeps them apart; the models cannot).
+        Of drugs left out, removed parts of more than 15 heavy atoms (a second drug in one SMILES),
+        molecules without carbon or with more than 200 heavy atoms (the models are made for organic
+        small molecules), and names whose molecules differ in stereochemistry alone (a split by
+        molecule keeps them apart; the models cannot).
 
     Notes
     -----
@@ -326,6 +328,16 @@ def _cautions(names: pd.Index, molecules: list[Molecule]) -> Iterator[str]:
                 f"{len(bad)} of {n} molecules have {text} ({_listed(map(repr, bad), len(bad))}). "
                 "Predictions are meant for organic small molecules."
             )
+    two = [
+        f"{name!r}: {m.removed}"
+        for name, m in zip(names, molecules, strict=True)
+        if m.n_removed > _MAX_SALT
+    ]
+    if two:
+        yield (
+            f"{len(two)} of {n} SMILES have two large molecules, of which only the larger is kept "
+            f"(left out: {_listed(two, len(two))}). If both are drugs, pass each by itself."
+        )
     smiles = pd.Series([m.smiles for m in molecules], names)
     n_isomers = smiles.groupby([m.flat for m in molecules]).transform("nunique")
     if len(isomers := names[n_isomers > 1]):

@@ -38,6 +38,7 @@ class Molecule(NamedTuple):
     smiles: str
     flat: str  # without stereochemistry
     removed: str
+    n_removed: int  # heavy atoms of the largest fragment that is removed
     is_complex: bool  # several fragments around a metal
     n_atoms: int
     has_carbon: bool
@@ -68,15 +69,19 @@ class MoleculeReader:
         if whole is None:
             return None
         chem = self._chem
-        fragments = [chem.MolToSmiles(x) for x in chem.GetMolFrags(whole, asMols=True)]
+        parts = chem.GetMolFrags(whole, asMols=True)
+        fragments = [chem.MolToSmiles(x) for x in parts]
         has_metal = any(_is_metal(atom.GetAtomicNum()) for atom in whole.GetAtoms())
         removed: list[str] = []
+        n_removed = 0
         parent = whole
         if not has_metal:
             if len(fragments) > 1:
                 parent = self._largest.choose(whole)
                 rest = Counter(fragments) - Counter([chem.MolToSmiles(parent)])
                 removed = sorted(rest.elements())
+                size = dict(zip(fragments, (x.GetNumHeavyAtoms() for x in parts), strict=True))
+                n_removed = max((size[x] for x in removed), default=0)
             parent = self._uncharger.uncharge(parent)
         # Read again: SMILES of a changed molecule are canonical only then.
         parent = self._parse(chem.MolToSmiles(parent))
@@ -86,6 +91,7 @@ class MoleculeReader:
             smiles=chem.MolToSmiles(parent),
             flat=chem.MolToSmiles(parent, isomericSmiles=False),
             removed=".".join(removed),
+            n_removed=n_removed,
             is_complex=has_metal and len(fragments) > 1,
             n_atoms=parent.GetNumHeavyAtoms(),
             has_carbon=any(atom.GetAtomicNum() == _CARBON for atom in parent.GetAtoms()),

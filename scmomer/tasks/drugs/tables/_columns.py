@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -140,14 +141,35 @@ def _is_wide(table: pd.DataFrame) -> bool:
     return table.shape[1] > 1 and all(pd.api.types.is_numeric_dtype(t) for t in table.dtypes)
 
 
+def plain_text(name: object) -> str:
+    """Return a name in small letters, either sign of micro as u."""
+    text = unicodedata.normalize("NFKC", str(name)).casefold()
+    return text.replace("\N{GREEK SMALL LETTER MU}", "u")
+
+
 def _plain(name: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+    return re.sub(r"[^a-z0-9]", "", plain_text(name))
 
 
 def read_names(column: pd.Series) -> np.ndarray:
-    """Return names as text ``(n_rows,)``, None where a name is missing, blank, 'None' or 'nan'."""
+    """Return names as text ``(n_rows,)``, None where a name is missing, blank, 'None' or 'nan'.
+
+    Raises
+    ------
+    TypeError
+        If there are lists or the like.
+    """
     # Few names, many rows: only the names are converted.
-    codes, names = pd.factorize(column)
+    try:
+        codes, names = pd.factorize(column)
+    except TypeError as error:
+        strange = next(value for value in column if not isinstance(value, Hashable))
+        key = column.name
+        msg = (
+            f"Expected names in {key!r}, found a {type(strange).__name__}: {strange!r}. Make a row "
+            f"of each by `table = table.explode({key!r})`, or pass another column."
+        )
+        raise TypeError(msg) from error
     text = np.array([_name(value) for value in names] + [None], dtype=object)
     return text[codes]
 

@@ -102,6 +102,17 @@ def _no_match(wanted: pd.Index, known: pd.Index) -> str:
         f"Expected cell lines of one naming in both tables, found {one} such as "
         f"{examples(wanted)} and {other} such as {examples(known)}; none match. "
     )
+    wanted_numbers, known_numbers = (
+        {number for name in names if name.isdecimal() and (number := name.lstrip("0"))}
+        for names in (wanted, known)
+    )
+    if wanted_numbers & known_numbers:
+        return (
+            f"Expected the same cell lines in both tables, found {examples(wanted)} and "
+            f"{examples(known)}, which differ by zeros in front. Read both as text, "
+            "`pandas.read_csv(path, dtype={column: str})`, or pad both: "
+            "`table[key] = table[key].astype(str).str.zfill(10)`."
+        )
     if one == other:
         return text + "Pass tables of the same cell lines."
     return text + (

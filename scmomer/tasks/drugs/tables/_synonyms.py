@@ -38,7 +38,11 @@ def plain_name(name: str) -> str:
 
 
 def match_drug_names(
-    wanted: Sequence[str], known: Sequence[str], synonyms: Synonyms | None = None
+    wanted: Sequence[str],
+    known: Sequence[str],
+    synonyms: Synonyms | None = None,
+    *,
+    groups: Mapping[str, object] | pd.Series | None = None,
 ) -> pd.Series:
     """Match names of drugs: as they are, without case and punctuation, then by synonyms.
 
@@ -50,6 +54,9 @@ def match_drug_names(
         Names and their other names, in any direction, beside the table of the package (code names
         and former names of GDSC, such as AZD6244 for selumetinib). One that maps a wanted to a
         known name, both as written, goes before punctuation and the package's table.
+    groups
+        For known names, which molecule they are, as in :func:`~scmomer.tasks.drugs.read_response`.
+        A wanted name that matches several of one molecule gets the first.
 
     Returns
     -------
@@ -62,7 +69,8 @@ def match_drug_names(
     TypeError
         If `synonyms` are neither a mapping nor a table.
     ValueError
-        If a wanted name matches several known names at the first step at which it matches.
+        If a wanted name matches several known names at the first step at which it matches, unless
+        `groups` say that they are one molecule.
 
     Examples
     --------
@@ -87,6 +95,7 @@ def match_drug_names(
         pairs = pd.DataFrame({"wanted": wanted_names[open_], "key": left[open_]}).merge(
             pd.DataFrame({"known": known_names, "key": right}), on="key"
         )
+        pairs = _of_one_molecule(pairs, groups)
         _refuse_several(pairs)
         found[pairs["wanted"]] = pairs["known"].to_numpy()
         by_step[step] = len(pairs)
@@ -144,14 +153,29 @@ def _direct(
     return pd.Index([names.get(n) for n in wanted], dtype=object), known
 
 
+def _of_one_molecule(
+    pairs: pd.DataFrame, groups: Mapping[str, object] | pd.Series | None
+) -> pd.DataFrame:
+    """Keep the first known name where all of a wanted name are the same molecule."""
+    if groups is None or not pairs["wanted"].duplicated().any():
+        return pairs
+    molecule = pairs["known"].map(dict(groups.items()))
+    by_wanted = molecule.groupby(pairs["wanted"])
+    one = (by_wanted.transform("nunique") == 1) & molecule.notna().groupby(
+        pairs["wanted"]
+    ).transform("all")
+    return pairs[~(one & pairs["wanted"].duplicated())]
+
+
 def _refuse_several(pairs: pd.DataFrame) -> None:
     several = pairs["wanted"].duplicated(keep=False)
     if several.any():
         name = pairs.loc[several, "wanted"].iloc[0]
         found = pairs.loc[pairs["wanted"] == name, "known"].tolist()
         msg = (
-            f"Expected one known name for the drug {name!r}, found {found}. Drop all but one, or "
-            f"name it: synonyms={{{name!r}: {found[0]!r}}}."
+            f"Expected one known name for the drug {name!r}, found {found}. Drop all but one, give "
+            "the drug the name of one of them, or pass to match_drug_names "
+            f"synonyms={{{name!r}: {found[0]!r}}}."
         )
         raise ValueError(msg)
 

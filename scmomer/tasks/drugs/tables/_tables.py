@@ -23,6 +23,12 @@ from scmomer.tasks.drugs.tables._columns import (
 )
 from scmomer.tasks.drugs.tables._units import Units, check_not_auc, check_units_name, to_ln_um
 from scmomer.tasks.drugs.tables._units import check_units as check_values
+from scmomer.tasks.drugs.tables._value_names import (
+    NamedUnits,
+    units_of_name,
+    warn_of_contradiction,
+    warn_of_doubt,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +47,9 @@ _VALUE_UNITS: dict[str, Units | None] = {
     "measure": None,
     "ic50": None,
     "value": None,
+    "log10_ic50": "log10_um",
+    "log_ic50": "log10_um",
+    "log10_ic50_m": "log10_m",
     "auc": "auc",
     "auc_curvecurator": "auc",
 }
@@ -100,7 +109,7 @@ def read_response(
         Units of the responses. Concentrations, ``"ln_um"``, ``"log10_um"``, ``"um"``, ``"nm"``,
         ``"log10_m"`` and ``"pic50"`` (-log10 M), become ln(uM). ``"auc"`` (0 to 1, larger is more
         resistant) and ``"other"`` stay as they are. None: as the name of the column says, or
-        ``"ln_um"``, which is then in the log.
+        ``"ln_um"``, which is then in the log, or in a warning if no value is negative.
     line_key, drug_key, value_key, tissue_key
         Columns, if they have other names. The tissue may be absent.
     groups
@@ -135,7 +144,8 @@ def read_response(
     response = check_table(response, "response", needs)
     line_key = need_column(response, "response", line_key, LINE_COLUMNS, "line_key")
     drug_key = need_column(response, "response", drug_key, DRUG_COLUMNS, "drug_key")
-    value_key, named = _value_column(response, value_key, units)
+    value_key, name = _value_column(response, value_key, units)
+    named = name.units
     tissue_key = find_column(response, "response", tissue_key, TISSUE_COLUMNS, "tissue_key")
     rows = pd.DataFrame(
         {
@@ -152,6 +162,8 @@ def read_response(
         if units is None and named is None:
             check_not_auc(values, value_key)
         check_values(values, drugs, units or named or "ln_um", value_key)
+    if units is None:
+        warn_of_doubt(values, value_key, name)
     taken = units or named or "ln_um"
     rows["value"] = to_ln_um(values, taken)
     rows = complete_rows(rows, "response")  # a value of 0 has no logarithm
@@ -165,16 +177,20 @@ def read_response(
 
 def _value_column(
     response: pd.DataFrame, key: str | None, units: Units | None
-) -> tuple[str, Units | None]:
-    """Return the column of responses, and its units if its name says them."""
+) -> tuple[str, NamedUnits]:
+    """Return the column of responses and the units that its name says."""
     usual = list(_VALUE_UNITS)
     if units is not None:  # columns of these units first
         usual.sort(key=lambda name: _VALUE_UNITS[name] != units)
     column = need_column(response, "response", key, usual, "value_key")
+    if units is not None:
+        warn_of_contradiction(column, units)
+        return column, NamedUnits()
+    said = units_of_name(column)
     for name, named in _VALUE_UNITS.items():
         if find_column(response[[column]], "response", None, [name], "value_key"):
-            return column, named
-    return column, None
+            return column, said if said.units == named else NamedUnits(named)
+    return column, said
 
 
 def _matrix(

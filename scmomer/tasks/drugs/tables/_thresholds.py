@@ -55,10 +55,12 @@ def read_thresholds(
 
     Raises
     ------
+    TypeError
+        If `thresholds` are none of these types.
     KeyError
         If a column is absent.
     ValueError
-        If thresholds are text, or no drug has one.
+        If thresholds are text, all of them lack a name or a finite value, or no drug has one.
 
     Examples
     --------
@@ -66,6 +68,13 @@ def read_thresholds(
     array([1.2, nan])
     """
     if not isinstance(thresholds, pd.DataFrame):
+        if not isinstance(thresholds, Mapping | pd.Series):
+            msg = (
+                "Expected thresholds as a mapping of drug to threshold, a Series or a DataFrame, "
+                f"found {type(thresholds).__name__}. One value for all drugs is "
+                "`dict.fromkeys(drugs, value)`."
+            )
+            raise TypeError(msg)
         series = pd.Series(thresholds, dtype=object)
         thresholds = pd.DataFrame({"drug": series.index, "threshold": series.to_numpy()})
     thresholds = check_table(thresholds, "thresholds", "a row for each drug")
@@ -80,6 +89,12 @@ def read_thresholds(
     complete = table["name"].notna() & np.isfinite(table["value"])
     if n := int((~complete).sum()):
         logger.info("%d of %d thresholds have no name or value and are left out.", n, len(table))
+    if not complete.any():
+        msg = (
+            f"Expected thresholds with a name and a finite value, found none of {len(table)}. Pass "
+            "a number for each drug."
+        )
+        raise ValueError(msg)
     table = table[complete]
     keys = drug_keys([*table["name"], *map(str, drugs)], synonyms)
     own = keys[len(table) :]

@@ -7,10 +7,13 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from scmomer.data import examples
+
 Units = Literal["ln_um", "log10_um", "um", "nm", "log10_m", "pic50", "auc", "other"]
 """Units of a column of responses."""
 
 _LN10 = np.log(10)
+_LARGEST_LN_UM = 35.0  # beyond, of either sign, a value is a code such as -999
 _MAX_LN_UM = 15.0  # 3 M: no drug is tested, and hardly one extrapolated, beyond
 _MAX_AUC = 1.5  # fitted curves may exceed 1 a little
 _MAX_PIC50 = 16
@@ -71,7 +74,8 @@ def check_units(values: np.ndarray, drugs: np.ndarray, units: Units, column: str
     -----
     For logarithms a drug is named if it has no negative value, and either one above ln(uM) = 15 or
     a distribution over lines that is as skewed as that of concentrations. What cannot be told from
-    values: natural from decadic logarithms, uM from nM, and ln(uM) from -log10(M).
+    values: natural from decadic logarithms, uM from nM, uM up to 10 from ln(uM), and ln(uM) from
+    -log10(M).
     """
     if units == "other":
         return
@@ -106,6 +110,22 @@ def check_units(values: np.ndarray, drugs: np.ndarray, units: Units, column: str
     else:
         factor = _LN10 if units == "log10_um" else 1.0
         _check_logarithms(groups, per_drug, factor, units, column)
+    if units != "auc":
+        _check_range(values, drugs, units, column)
+
+
+def _check_range(values: np.ndarray, drugs: np.ndarray, units: Units, column: str) -> None:
+    """Raise if a concentration is none that a curve can give."""
+    strange = np.abs(to_ln_um(values, units)) > _LARGEST_LN_UM
+    if strange.any():
+        which = pd.Series(drugs[strange]).unique()
+        msg = (
+            f"Expected concentrations in {column!r} as {units!r}, found {strange.sum()} of "
+            f"{len(values)} values beyond ln(uM) = -{_LARGEST_LN_UM:g} to {_LARGEST_LN_UM:g}: "
+            f"{examples([f'{x:g}' for x in np.unique(values[strange])])} in drugs "
+            f"{examples(which)}. Drop these rows, or make missing values NaN."
+        )
+        raise ValueError(msg)
 
 
 def _check_logarithms(
@@ -155,7 +175,8 @@ def check_not_auc(values: np.ndarray, column: str) -> None:
     if len(values) >= _MIN_LINES and values.min() >= 0 and values.max() <= 1:
         msg = (
             f"Expected ln(uM) in {column!r}, found only values from {values.min():.3g} to "
-            f"{values.max():.3g}, as of an AUC. Pass units='auc', or units='ln_um' if they are "
-            "that."
+            f"{values.max():.3g}, as of an AUC. Pass units='auc' if larger is more resistant; if "
+            f"more sensitive, as an AAC, first run `response[{column!r}] = 1 - "
+            f"response[{column!r}]`. Pass units='ln_um' if they are that."
         )
         raise ValueError(msg)

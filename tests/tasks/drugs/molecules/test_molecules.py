@@ -115,6 +115,15 @@ def test_complexes_keep_their_metal(smiles, caplog):
     assert "Complexes kept whole: 1 (platinum: " in caplog.text
 
 
+def test_two_drugs_in_one_smiles_are_warned_of(recwarn):
+    imatinib, ibuprofen = DRUGS["imatinib"], "CC(C)Cc1ccc(cc1)C(C)C(=O)O"
+    read_molecules({"mesylate": f"{imatinib}.CS(=O)(=O)O", "acid": f"{imatinib}.{ibuprofen}"})
+    assert not [w for w in recwarn if "two large" in str(w.message)]  # 15 atoms at most
+    caffeine = "CN1C=NC2=C1C(=O)N(C(=O)N2C)CCCC"
+    with pytest.warns(UserWarning, match=r"1 of 6 SMILES have two large .*'both': .*each by itse"):
+        read_molecules({"both": f"{imatinib}.{caffeine}", **DRUGS})
+
+
 def test_bonds_of_a_metal_are_not_broken():
     with pytest.warns(UserWarning, match=r"1 of 2 molecules have no carbon \('cisplatin'\)"):
         molecules = read_molecules({"cisplatin": "[NH3][Pt]([NH3])(Cl)Cl", "aspirin": ASPIRIN})

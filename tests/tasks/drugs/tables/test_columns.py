@@ -95,3 +95,12 @@ def test_what_is_no_table():
     double = pd.DataFrame([["A", "B", "x", 1.0]], columns=["line", "line", "drug", "response"])
     with pytest.raises(ValueError, match=r"unique names of columns in response, found \['line'\]"):
         read_response(double)
+
+
+def test_lists_are_no_names_and_the_remedy_works():
+    table = pd.DataFrame({"drug": ["x", ["y", "z"]], "line": "A", "ln_ic50": [1.0, -1.0]})
+    with pytest.raises(TypeError, match=r"names in 'drug', found a list: \['y', 'z'\]") as error:
+        read_response(table)
+    given = {"table": table}
+    exec(str(error.value).split("`")[1], given)
+    assert read_response(given["table"]).drugs.tolist() == ["x", "y", "z"]

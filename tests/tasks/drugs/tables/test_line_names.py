@@ -61,3 +61,10 @@ def test_no_common_line_and_nothing():
         match_line_names(["HT-29"], ["A549"])
     with pytest.raises(ValueError, match="none match"):
         match_line_names(["HT-29"], [])
+
+
+def test_zeros_in_front_are_said():
+    with pytest.raises(ValueError, match=r"'01000'.* and '1000'.*zeros in front.*zfill"):
+        match_line_names(["01000", "0905954"], ["1000", "905954"])
+    with pytest.raises(ValueError, match="none match. Pass tables"):
+        match_line_names(["1000", "0"], ["2000", "00"])

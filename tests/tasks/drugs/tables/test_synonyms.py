@@ -62,6 +62,15 @@ def test_several_known_names_are_refused_and_the_remedy_works():
         match_drug_names(["plx4720"], ["PLX-4720", "PLX 4720"])
 
 
+def test_several_known_names_of_one_molecule_are_no_error():
+    known, wanted = ["GDC0941", "GDC0941 (rescreen)", "x"], ["Pictilisib", "X"]
+    one = dict.fromkeys(known, "CC") | {"x": "CO"}
+    assert match_drug_names(wanted, known, groups=one).tolist() == ["GDC0941", "x"]
+    for groups in (one | {"GDC0941": "CN"}, {"GDC0941": "CC"}):
+        with pytest.raises(ValueError, match="one known name for the drug 'Pictilisib'"):
+            match_drug_names(wanted, known, groups=groups)
+
+
 def test_keys_of_screens_and_lists_of_names():
     names = ["PLX4720", "PLX4720 (rescreen)", "Bleomycin", "Bleomycin (50 uM)", "ZD4054"]
     names += ["Zibotentan, ZD4054", "ICI 182,780", "Fulvestrant", "x"]

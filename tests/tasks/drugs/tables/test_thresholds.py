@@ -50,3 +50,15 @@ def test_wrong_tables():
         read_thresholds({"a": "low"}, ["a"])
     with pytest.raises(KeyError, match="Pass its name as value_key="):
         read_thresholds(pd.DataFrame({"drug": ["a"], "limit": [1.0]}), ["a"])
+
+
+@pytest.mark.parametrize("given", [1.0, [1.0]])
+def test_thresholds_without_names(given):
+    with pytest.raises(TypeError, match=rf"found {type(given).__name__}.*`dict.fromkeys\(drugs"):
+        read_thresholds(given, ["a"])
+
+
+@pytest.mark.parametrize("given", [{"a": np.inf}, {"a": np.nan, None: 1.0}])
+def test_thresholds_that_are_no_numbers(given):
+    with pytest.raises(ValueError, match=f"name and a finite value, found none of {len(given)}"):
+        read_thresholds(given, ["a"])

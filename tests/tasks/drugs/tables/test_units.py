@@ -136,6 +136,29 @@ def test_an_auc_is_not_taken_as_ln_um(screen):
         read_response(auc.assign(response=100 * auc["response"]), units="auc")
 
 
+def test_an_aac_is_turned_around_first(screen):
+    aac = screen.assign(response=1 / (1 + np.exp(screen["response"])))
+    with pytest.raises(ValueError, match="if more sensitive, as an AAC, first run `") as error:
+        read_response(aac)
+    turned = aac.copy()
+    exec(str(error.value).split("run `")[1].split("`")[0], {"response": turned})
+    read = read_response(turned, units="auc").values.ravel()
+    np.testing.assert_allclose(np.sort(read), np.sort(1 - aac["response"]))
+
+
+@pytest.mark.parametrize(("code", "n"), [(-999, 20), (1e6, 1)])
+def test_codes_of_missing_values_are_named(screen, code, n):
+    given = screen.copy()
+    low = given.index[given["response"] < 0][:1]  # a drug with a negative value
+    rows = given.index[given["drug"] == given.loc[low[0], "drug"]].difference(low)[:n]
+    given.loc[rows, "response"] = code
+    message = rf"found {n} of 4800 values beyond ln\(uM\) = -35 to 35: '{code:g}'.* in drugs "
+    with pytest.raises(ValueError, match=message.replace("+", r"\+")):
+        read_response(given)
+    given.loc[rows, "response"] = np.nan  # as the message says
+    assert np.isfinite(read_response(given).values).sum() == 4800 - n
+
+
 def test_zero_has_no_logarithm(screen, caplog):
     given = screen.assign(response=np.exp(screen["response"]))
     given.loc[0, "response"] = 0
