@@ -179,14 +179,15 @@ def read_query_drugs(drugs: Any, training: Molecules, on_invalid: OnInvalid) -> 
     Raises
     ------
     ValueError
-        If a name is not that of a training drug, or two names are the same.
+        If a name is not that of a training drug, two names are the same, or the name of a training
+        drug comes with another molecule.
     """
     if drugs is None:
         return training
     if isinstance(drugs, pd.DataFrame | Mapping) or (
         isinstance(drugs, pd.Series) and not isinstance(drugs.index, pd.RangeIndex)
     ):
-        return read_molecules(drugs, on_invalid=on_invalid)
+        return _checked_query(read_molecules(drugs, on_invalid=on_invalid), training)
     wanted = [drugs] if isinstance(drugs, str) else [str(d) for d in drugs]
     if not wanted:
         msg = "Expected at least one drug, found none. Pass names, or None for all training drugs."
@@ -194,9 +195,42 @@ def read_query_drugs(drugs: Any, training: Molecules, on_invalid: OnInvalid) -> 
     names = match_drug_names(wanted, training.names.tolist())
     if names.isna().any():
         absent = names.index[names.isna()]
+        if _read_as_smiles(absent[0]):
+            msg = (
+                f"Expected names of training drugs ({examples(training.names)}), or SMILES by name "
+                f"for new ones, found SMILES without names, such as {absent[0]!r}. Pass them by "
+                f"name, as drugs={{'a name': {absent[0]!r}}}."
+            )
+            raise ValueError(msg)
         msg = (
             f"Expected names of training drugs ({examples(training.names)}), or SMILES by name for "
             f"new ones, found {examples(absent)}. Pass drugs={{{absent[0]!r}: 'its SMILES'}}."
         )
         raise ValueError(msg)
     return training.take(names.tolist()).renamed(names.index)
+
+
+def _checked_query(molecules: Molecules, training: Molecules) -> Molecules:
+    """Return molecules; raise if the name of a training drug is given to another molecule."""
+    at = training.names.get_indexer(molecules.names)
+    other = (at >= 0) & (training.smiles[at] != molecules.smiles)
+    if other.any():
+        name = molecules.names[other][0]
+        msg = (
+            f"Expected the SMILES of training for the drug {name!r} "
+            f"({training.smiles[at[other][0]]}), found {molecules.smiles[other][0]}. Rename the "
+            "drug if it is another one."
+        )
+        raise ValueError(msg)
+    return molecules
+
+
+def _read_as_smiles(name: str) -> bool:
+    """Return whether a text is a structure rather than a name."""
+    if " " in name or not set(name) & set("()=#[]cn1"):
+        return False
+    try:
+        read_molecules({"a": name})
+    except ValueError:
+        return False
+    return True
