@@ -64,7 +64,8 @@ def drug_response(
     groupby
         Column of obs: predict the mean profile of each group, too.
     thresholds
-        Below which response a cell is sensitive, by name of drug; adds the probability.
+        Below which response a cell is sensitive, by name of drug, in the units of training (ln(uM)
+        for concentrations); adds the probability.
     key_added
         Key in ``obsm`` and ``uns``, and prefix of the other keys. What an earlier run wrote under
         them is replaced, or removed if this one has no `thresholds` or `groupby`.

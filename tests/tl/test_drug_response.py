@@ -202,7 +202,7 @@ def test_what_is_refused(cells, model, refuses):
     with refuses(ValueError, "embedding_model=", "Leave it out"):
         scmomer.tl.drug_response(cells, model, embedding_model="x.scmomer")
     with refuses(ValueError, "'a_b'", "drugs="):
-        scmomer.tl.drug_response(cells, model, {"a/b": "CCO", "a_b": "CCCO"})
+        scmomer.tl.drug_response(cells, model, {"a/b": SMILES["a/b"], "a_b": "CCCO"})
     with refuses(RuntimeError, "fit()"):
         scmomer.tl.drug_response(cells, scmomer.DrugResponseModel())
     with pytest.raises(KeyError, match="nothing"):

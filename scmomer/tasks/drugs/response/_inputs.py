@@ -13,9 +13,11 @@ from anndata import AnnData
 
 from scmomer.data import check_unique, examples, warn
 from scmomer.tasks.drugs.molecules._molecules import Molecules, read_molecules
+from scmomer.tasks.drugs.response._settings import ResponseUnits
 from scmomer.tasks.drugs.tables._line_names import match_line_names
 from scmomer.tasks.drugs.tables._synonyms import match_drug_names
 from scmomer.tasks.drugs.tables._tables import ResponseTable, read_response
+from scmomer.tasks.drugs.tables._thresholds import read_thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ Drugs: TypeAlias = pd.Series | Mapping[str, str] | pd.DataFrame
 """SMILES by name."""
 OnInvalid = Literal["raise", "skip"]
 _MIN_LINES: Final = 10
+_COLUMNS: Final = ("line_key", "drug_key", "value_key", "tissue_key", "check_units")
+_FAR: Final = 4.0  # standard deviations, beyond nearly all lines
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,21 @@ def read_training(
         What to do with SMILES that cannot be read.
     columns
         Keyword arguments of :func:`read_response`.
+
+    Raises
+    ------
+    TypeError
+        If there is no such argument.
+    ValueError
+        If names do not match, or there is too little to fit.
     """
+    if unknown := [name for name in columns if name not in ("units", *_COLUMNS)]:
+        msg = (
+            f"Expected options among those in the documentation of fit(), units= and "
+            f"{', '.join(f'{name}=' for name in _COLUMNS)} for the response, found "
+            f"{', '.join(f'{name}=' for name in unknown)}. Rename or leave it out."
+        )
+        raise TypeError(msg)
     molecules = read_molecules(drugs, on_invalid=on_invalid)
     if isinstance(response, ResponseTable):
         table = _checked(response, columns)
@@ -234,3 +252,34 @@ def _read_as_smiles(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def read_limits(
+    thresholds: Mapping[str, float] | pd.Series | pd.DataFrame,
+    molecules: Molecules,
+    training: Molecules,
+    units: ResponseUnits,
+) -> np.ndarray:
+    """Return the threshold of each drug, ``(n_drugs,)``; warn of those in other units.
+
+    Parameters
+    ----------
+    thresholds
+        By name of drug.
+    molecules
+        The drugs.
+    training, units
+        The training drugs, and mean and standard deviation of the responses to each.
+    """
+    limits = read_thresholds(thresholds, molecules.names.tolist())
+    at = pd.Index(training.smiles).get_indexer(pd.Index(molecules.smiles))
+    far = (at >= 0) & (np.abs(limits - units.mean[at]) > _FAR * units.scale[at])
+    if far.any():
+        k = np.flatnonzero(far)[0]
+        mean, scale = units.mean[at[k]], units.scale[at[k]]
+        warn(
+            f"{int(far.sum())} of {int(np.isfinite(limits).sum())} thresholds lie outside the "
+            f"training responses of their drug, such as {limits[k]:g} for {molecules.names[k]!r}, "
+            f"whose responses are {mean:.2g} ± {scale:.2g}: pass thresholds in the units of training."
+        )
+    return limits
