@@ -14,6 +14,7 @@ from scipy.stats import norm
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from scmomer import metrics
+from scmomer.data import check_unique, warn
 from scmomer.pl._figure import finish, panels
 from scmomer.tasks.drugs import (
     ResponseTable,
@@ -90,10 +91,15 @@ def drug_response(
     KeyError
         If `predicted` holds no predictions.
     TypeError
-        If `observed` is no table.
+        If `observed` is no table, or `predicted` no AnnData.
     ValueError
-        If no line or drug is in both, no pair is observed, or all pairs are on one side of the
-        thresholds.
+        If no line or drug is in both, names repeat, units differ, no pair is observed, or all pairs
+        are on one side of the thresholds.
+
+    Warns
+    -----
+    UserWarning
+        If all observed lines are training lines.
 
     Examples
     --------
@@ -116,8 +122,16 @@ def drug_response(
 
 def _match(predicted: AnnData, observed: pd.DataFrame | ResponseTable, key: str) -> _Matched:
     """Bring both to the same lines and drugs, in the order of the observed ones."""
+    if not isinstance(predicted, AnnData):
+        msg = (
+            f"Expected predicted responses as an AnnData, found {type(predicted).__name__}. Pass "
+            "what predict() of a DrugResponseModel returns."
+        )
+        raise TypeError(msg)
     mean, std, naive = _predictions(predicted, key)
+    units = str(predicted.uns.get(key, {}).get("units", ""))
     if isinstance(observed, ResponseTable):
+        _check_units(observed.units, units)
         observed = observed.frame
     if not isinstance(observed, pd.DataFrame):
         msg = (
@@ -126,6 +140,15 @@ def _match(predicted: AnnData, observed: pd.DataFrame | ResponseTable, key: str)
             "`observed = scmomer.tasks.drugs.read_response(table)`."
         )
         raise TypeError(msg)
+    for names, where in (
+        (mean.index, "predicted.obs_names"),
+        (observed.index, "observed.index"),
+        (observed.columns, "observed.columns"),
+    ):
+        if not len(names):
+            msg = f"Expected names in {where}, found none. Check how they were selected."
+            raise ValueError(msg)
+        check_unique(names.astype(str), where, "Average or rename them.")
     drugs = _found(observed.columns, match_drug_names, mean.columns, "drugs")
     lines = _found(observed.index, match_line_names, mean.index, "cell lines")
     rows, columns = mean.index.get_indexer(lines), mean.columns.get_indexer(drugs)
@@ -141,8 +164,23 @@ def _match(predicted: AnnData, observed: pd.DataFrame | ResponseTable, key: str)
 
     found = part(mean)
     assert found is not None
-    units = str(predicted.uns.get(key, {}).get("units", ""))
+    known = predicted.obs.get("is_training_line")
+    if known is not None and known.to_numpy(bool)[rows].all():
+        warn(
+            "All observed lines are training lines of the model (obs['is_training_line']): this "
+            "plot says nothing of new lines."
+        )
     return _Matched(values, found, part(std), part(naive), drugs.index.tolist(), units)
+
+
+def _check_units(observed: str, predicted: str) -> None:
+    """Raise if both are known and differ."""
+    if observed and predicted and observed != predicted:
+        msg = (
+            f"Expected observed responses in the units of the predicted ones, {predicted!r}, found "
+            f"{observed!r}. Pass those that the model was trained on."
+        )
+        raise ValueError(msg)
 
 
 def _predictions(data: AnnData, key: str) -> tuple[pd.DataFrame, Any, Any]:

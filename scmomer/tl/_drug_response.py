@@ -64,9 +64,11 @@ def drug_response(
     groupby
         Column of obs: predict the mean profile of each group, too.
     thresholds
-        Below which response a cell is sensitive, by name of drug; adds the probability.
+        Below which response a cell is sensitive, by name of drug, in the units of training (ln(uM)
+        for concentrations); adds the probability.
     key_added
-        Key in ``obsm`` and ``uns``, and prefix of the other keys.
+        Key in ``obsm`` and ``uns``, and prefix of the other keys. What an earlier run wrote under
+        them is replaced, or removed if this one has no `thresholds` or `groupby`.
     profile
         What the values are, ``"counts"``, ``"normalized"`` or ``"zscore"``; None: as in training.
     layer
@@ -110,12 +112,12 @@ def drug_response(
     Raises
     ------
     TypeError
-        If `model` is no model of response, or `adata` is no AnnData.
+        If `model` is no model of response, `adata` is no AnnData, or `key_added` is no text.
     KeyError
         If there is no column `groupby`, or no layer.
     ValueError
-        If a drug is unknown, fewer than half of the genes are there, or a path comes without its
-        embedding model.
+        If a drug is unknown, fewer than half of the genes are there, a path comes without its
+        embedding model, or `key_added` has a ``/``, with which files cannot be read back.
 
     Warns
     -----
@@ -142,6 +144,7 @@ def drug_response(
             "mdata['rna'], of a table of cells x genes `anndata.AnnData(table)`."
         )
         raise TypeError(msg)
+    _check_key(key_added)
     options: dict[str, Any] = {
         "profile": profile,
         "layer": layer,
@@ -167,6 +170,19 @@ def drug_response(
         architecture=model.architecture,
     )
     return adata if copy else None
+
+
+def _check_key(key: str) -> None:
+    """Raise if files could not hold the key."""
+    if not isinstance(key, str):
+        msg = f"Expected key_added as text, found {key!r}. Pass a name such as {KEY!r}."
+        raise TypeError(msg)
+    if not key or "/" in key:
+        msg = (
+            f"Expected key_added without '/' and not empty, found {key!r}: files split keys at '/'. "
+            f"Pass another name, such as {key.replace('/', '_') or KEY!r}."
+        )
+        raise ValueError(msg)
 
 
 def _resolved(
@@ -250,8 +266,11 @@ def _library_size_correlation(
 
 
 def _write(adata: AnnData, found: AnnData, groups: AnnData | None, key: str) -> None:
-    """Write predictions into obsm, obs and uns."""
+    """Write predictions into obsm, obs and uns, instead of those of an earlier run."""
     columns = _columns(found.var_names)
+    adata.obsm.pop(f"{key}_sensitive", None)
+    for name in (f"{key}_groups", f"{key}_groups_std"):
+        adata.uns.pop(name, None)
 
     def table(values: Any, index: pd.Index) -> pd.DataFrame:
         return pd.DataFrame(np.asarray(values, np.float32), index=index, columns=columns)

@@ -131,6 +131,38 @@ def test_axes_and_files(predicted, observed, tmp_path):
     assert (tmp_path / "p.png").stat().st_size > 5000
 
 
+def test_other_units_are_refused(predicted, observed, refuses):
+    table = observed.rename_axis("cell_line").reset_index().melt("cell_line", var_name="drug")
+    auc = read_response(table.assign(value=1 / (1 + np.exp(-table["value"]))), units="auc")
+    for data in (predicted, cells_of(predicted)):
+        with refuses(ValueError, "'ln_um'", "'auc'", "Pass those"):
+            drug_response(data, auc, show=False)
+
+
+def test_training_lines_say_nothing_of_new_ones(predicted, observed, recwarn):
+    predicted.obs["is_training_line"] = [True] * 19 + [False]
+    drug_response(predicted, observed, show=False)
+    assert not [w for w in recwarn if "training lines" in str(w.message)]
+    with pytest.warns(UserWarning, match="All observed lines are training lines"):
+        drug_response(predicted, observed[:10], show=False)
+
+
+def test_repeated_and_absent_names(predicted, observed, refuses):
+    with refuses(ValueError, "unique names in observed.index", "line 0", "Average"):
+        drug_response(predicted, observed.rename(index={"line 1": "line 0"}))
+    with refuses(ValueError, "unique names in observed.columns", "drug 0"):
+        drug_response(predicted, observed.rename(columns={"drug 1": "drug 0"}))
+    with refuses(ValueError, "names in observed.index", "none"):
+        drug_response(predicted, observed[:0])
+    with refuses(ValueError, "names in predicted.obs_names", "none"):
+        drug_response(predicted[:0], observed)
+    with refuses(TypeError, "AnnData", "DataFrame", "predict()"):
+        drug_response(predicted.to_df(), observed)
+    predicted.obs_names = ["line 1", *LINES[1:]]
+    with refuses(ValueError, "unique names in predicted.obs_names", "line 1"):
+        drug_response(predicted, observed)
+
+
 def test_what_is_refused(predicted, observed, refuses):
     with refuses(KeyError, KEY, "scmomer.tl.drug_response"):
         drug_response(AnnData(np.zeros((2, 2), np.float32)), observed)

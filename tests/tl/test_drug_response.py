@@ -182,7 +182,19 @@ def test_the_log_counts_genes_and_drugs(cells, model, caplog):
     assert "1 names of drugs have / replaced by _" in caplog.text
 
 
+def test_another_run_leaves_nothing_of_the_first(cells, model):
+    scmomer.tl.drug_response(cells, model, groupby="kind", thresholds={"D": 0.0})
+    scmomer.tl.drug_response(cells, model, groupby="kind", thresholds={"D": 0.0}, key_added="mine")
+    scmomer.tl.drug_response(cells, model)
+    assert set(cells.obsm) == {KEY, f"{KEY}_std", "mine", "mine_std", "mine_sensitive"}
+    assert set(cells.uns) == {KEY, "scmomer", "mine", "mine_groups", "mine_groups_std"}
+
+
 def test_what_is_refused(cells, model, refuses):
+    with refuses(TypeError, "key_added as text", "3", KEY):
+        scmomer.tl.drug_response(cells, model, key_added=3)
+    with refuses(ValueError, "without '/'", "'a/b'", "'a_b'"):
+        scmomer.tl.drug_response(cells, model, key_added="a/b")
     with refuses(TypeError, "DrugResponseModel", "dict"):
         scmomer.tl.drug_response(cells, {})
     with refuses(TypeError, "AnnData", "MuData", "mdata['rna']"):
@@ -190,7 +202,7 @@ def test_what_is_refused(cells, model, refuses):
     with refuses(ValueError, "embedding_model=", "Leave it out"):
         scmomer.tl.drug_response(cells, model, embedding_model="x.scmomer")
     with refuses(ValueError, "'a_b'", "drugs="):
-        scmomer.tl.drug_response(cells, model, {"a/b": "CCO", "a_b": "CCCO"})
+        scmomer.tl.drug_response(cells, model, {"a/b": SMILES["a/b"], "a_b": "CCCO"})
     with refuses(RuntimeError, "fit()"):
         scmomer.tl.drug_response(cells, scmomer.DrugResponseModel())
     with pytest.raises(KeyError, match="nothing"):

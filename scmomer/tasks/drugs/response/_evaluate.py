@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,25 @@ class EvaluationData:
     tissues: np.ndarray | None
     thresholds: np.ndarray | None = None
     """Below which a line is sensitive, ``(n_drugs,)``."""
+
+
+def check_evaluation(seeds: Sequence[int], ablations: Sequence[str]) -> None:
+    """Raise unless seeds are whole numbers and ablations are known."""
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        msg = f"Expected seeds as a list of whole numbers, found {seeds!r}. Pass seeds=[0, 1, 2]."
+        raise TypeError(msg)
+    if not len(seeds):
+        msg = f"Expected at least one seed, found {seeds!r}. Pass seeds=[0]."
+        raise ValueError(msg)
+    if wrong := [s for s in seeds if not isinstance(s, Integral) or s < 0]:
+        msg = f"Expected seeds of 0 or more, whole numbers, found {wrong}. Pass seeds=[0, 1, 2]."
+        raise ValueError(msg)
+    if isinstance(ablations, str) or not isinstance(ablations, Iterable):
+        msg = f"Expected ablations as a list, found {ablations!r}. Pass ablations=[{ablations!r}]."
+        raise TypeError(msg)
+    if unknown := sorted(set(ablations) - set(ABLATIONS)):
+        msg = f"Expected ablations among {list(ABLATIONS)}, found {unknown}. Choose some of these."
+        raise ValueError(msg)
 
 
 def evaluate_response(

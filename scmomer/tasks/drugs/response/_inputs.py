@@ -13,9 +13,11 @@ from anndata import AnnData
 
 from scmomer.data import check_unique, examples, warn
 from scmomer.tasks.drugs.molecules._molecules import Molecules, read_molecules
+from scmomer.tasks.drugs.response._settings import ResponseUnits
 from scmomer.tasks.drugs.tables._line_names import match_line_names
 from scmomer.tasks.drugs.tables._synonyms import match_drug_names
 from scmomer.tasks.drugs.tables._tables import ResponseTable, read_response
+from scmomer.tasks.drugs.tables._thresholds import read_thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ Drugs: TypeAlias = pd.Series | Mapping[str, str] | pd.DataFrame
 """SMILES by name."""
 OnInvalid = Literal["raise", "skip"]
 _MIN_LINES: Final = 10
+_COLUMNS: Final = ("line_key", "drug_key", "value_key", "tissue_key", "check_units")
+_FAR: Final = 4.0  # standard deviations, beyond nearly all lines
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,21 @@ def read_training(
         What to do with SMILES that cannot be read.
     columns
         Keyword arguments of :func:`read_response`.
+
+    Raises
+    ------
+    TypeError
+        If there is no such argument.
+    ValueError
+        If names do not match, or there is too little to fit.
     """
+    if unknown := [name for name in columns if name not in ("units", *_COLUMNS)]:
+        msg = (
+            f"Expected options among those in the documentation of fit(), units= and "
+            f"{', '.join(f'{name}=' for name in _COLUMNS)} for the response, found "
+            f"{', '.join(f'{name}=' for name in unknown)}. Rename or leave it out."
+        )
+        raise TypeError(msg)
     molecules = read_molecules(drugs, on_invalid=on_invalid)
     if isinstance(response, ResponseTable):
         table = _checked(response, columns)
@@ -179,14 +197,15 @@ def read_query_drugs(drugs: Any, training: Molecules, on_invalid: OnInvalid) -> 
     Raises
     ------
     ValueError
-        If a name is not that of a training drug, or two names are the same.
+        If a name is not that of a training drug, two names are the same, or the name of a training
+        drug comes with another molecule.
     """
     if drugs is None:
         return training
     if isinstance(drugs, pd.DataFrame | Mapping) or (
         isinstance(drugs, pd.Series) and not isinstance(drugs.index, pd.RangeIndex)
     ):
-        return read_molecules(drugs, on_invalid=on_invalid)
+        return _checked_query(read_molecules(drugs, on_invalid=on_invalid), training)
     wanted = [drugs] if isinstance(drugs, str) else [str(d) for d in drugs]
     if not wanted:
         msg = "Expected at least one drug, found none. Pass names, or None for all training drugs."
@@ -194,9 +213,73 @@ def read_query_drugs(drugs: Any, training: Molecules, on_invalid: OnInvalid) -> 
     names = match_drug_names(wanted, training.names.tolist())
     if names.isna().any():
         absent = names.index[names.isna()]
+        if _read_as_smiles(absent[0]):
+            msg = (
+                f"Expected names of training drugs ({examples(training.names)}), or SMILES by name "
+                f"for new ones, found SMILES without names, such as {absent[0]!r}. Pass them by "
+                f"name, as drugs={{'a name': {absent[0]!r}}}."
+            )
+            raise ValueError(msg)
         msg = (
             f"Expected names of training drugs ({examples(training.names)}), or SMILES by name for "
             f"new ones, found {examples(absent)}. Pass drugs={{{absent[0]!r}: 'its SMILES'}}."
         )
         raise ValueError(msg)
     return training.take(names.tolist()).renamed(names.index)
+
+
+def _checked_query(molecules: Molecules, training: Molecules) -> Molecules:
+    """Return molecules; raise if the name of a training drug is given to another molecule."""
+    at = training.names.get_indexer(molecules.names)
+    other = (at >= 0) & (training.smiles[at] != molecules.smiles)
+    if other.any():
+        name = molecules.names[other][0]
+        msg = (
+            f"Expected the SMILES of training for the drug {name!r} "
+            f"({training.smiles[at[other][0]]}), found {molecules.smiles[other][0]}. Rename the "
+            "drug if it is another one."
+        )
+        raise ValueError(msg)
+    return molecules
+
+
+def _read_as_smiles(name: str) -> bool:
+    """Return whether a text is a structure rather than a name."""
+    if " " in name or not set(name) & set("()=#[]cn1"):
+        return False
+    try:
+        read_molecules({"a": name})
+    except ValueError:
+        return False
+    return True
+
+
+def read_limits(
+    thresholds: Mapping[str, float] | pd.Series | pd.DataFrame,
+    molecules: Molecules,
+    training: Molecules,
+    units: ResponseUnits,
+) -> np.ndarray:
+    """Return the threshold of each drug, ``(n_drugs,)``; warn of those in other units.
+
+    Parameters
+    ----------
+    thresholds
+        By name of drug.
+    molecules
+        The drugs.
+    training, units
+        The training drugs, and mean and standard deviation of the responses to each.
+    """
+    limits = read_thresholds(thresholds, molecules.names.tolist())
+    at = pd.Index(training.smiles).get_indexer(pd.Index(molecules.smiles))
+    far = (at >= 0) & (np.abs(limits - units.mean[at]) > _FAR * units.scale[at])
+    if far.any():
+        k = np.flatnonzero(far)[0]
+        mean, scale = units.mean[at[k]], units.scale[at[k]]
+        warn(
+            f"{int(far.sum())} of {int(np.isfinite(limits).sum())} thresholds lie outside the "
+            f"training responses of their drug, such as {limits[k]:g} for {molecules.names[k]!r}, "
+            f"whose responses are {mean:.2g} ± {scale:.2g}: pass thresholds in the units of training."
+        )
+    return limits

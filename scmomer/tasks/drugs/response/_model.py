@@ -13,10 +13,15 @@ from anndata import AnnData
 from scipy.stats import norm
 
 from scmomer.data import Profile, check_profile
-from scmomer.tasks.drugs.response._evaluate import ABLATIONS, EvaluationData, evaluate_response
+from scmomer.tasks.drugs.response._evaluate import (
+    EvaluationData,
+    check_evaluation,
+    evaluate_response,
+)
 from scmomer.tasks.drugs.response._inputs import (
     Drugs,
     OnInvalid,
+    read_limits,
     read_query_drugs,
 )
 from scmomer.tasks.drugs.response._io import FittedModel, read_model, write_model
@@ -27,9 +32,9 @@ from scmomer.tasks.drugs.response._query import (
     query_profiles,
     within_query,
 )
+from scmomer.tasks.drugs.response._settings import ResponseUnits
 from scmomer.tasks.drugs.tables._splits import NFolds, ResponseSplit
 from scmomer.tasks.drugs.tables._tables import ResponseTable
-from scmomer.tasks.drugs.tables._thresholds import read_thresholds
 from scmomer.tasks.drugs.tables._units import Units
 
 if TYPE_CHECKING:
@@ -122,12 +127,14 @@ class DrugResponseModel(ResponseOptions):
         on_invalid
             ``"skip"`` leaves out drugs with SMILES that cannot be read.
         columns
-            ``line_key=``, ``drug_key=``, ``value_key=``, ``tissue_key=`` of the response.
+            ``line_key=``, ``drug_key=``, ``value_key=``, ``tissue_key=`` of the response;
+            ``check_units=False`` takes values that look like other units.
 
         Returns
         -------
         DrugResponseModel
-            Itself, trained. Repeats exactly with the same :attr:`scvi.settings.seed`.
+            Itself, trained. Repeats exactly with the same :attr:`scvi.settings.seed` and order of
+            rows.
 
         Raises
         ------
@@ -184,8 +191,8 @@ class DrugResponseModel(ResponseOptions):
         seeds
             Seeds of folds and networks.
         thresholds
-            Below which response a line is sensitive to a drug, by name; adds AUROC and average
-            precision.
+            Below which response a line is sensitive to a drug, by name, in the units of the
+            responses (ln(uM) for concentrations); adds AUROC and average precision.
         ablations
             Among ``"cells permuted"``, ``"drugs permuted"`` (profiles of other lines, molecules of
             other drugs, in training and test) and ``"published"`` (the published network).
@@ -199,20 +206,21 @@ class DrugResponseModel(ResponseOptions):
             :func:`scmomer.metrics.drug_response`, ``coverage`` of 90 % intervals, and the weights
             of the networks.
         """
-        if unknown := sorted(set(ablations) - set(ABLATIONS)):
-            msg = f"Expected ablations among {list(ABLATIONS)}, found {unknown}."
-            raise ValueError(msg)
+        check_evaluation(seeds, ablations)
         inputs, reader, blocks = self._read_training(
             response, cells, drugs, profile, layer, on_invalid, {"units": units, **columns}
         )
-        names = inputs.molecules.names
+        drugs_ = inputs.molecules
+        units_ = ResponseUnits.fit(inputs.values)
         data = EvaluationData(
             values=inputs.values,
             blocks=blocks,
             expression=self._expression(cells, inputs, reader, blocks, profile, layer),
             molecules=inputs.molecules,
             tissues=inputs.tissues,
-            thresholds=None if thresholds is None else read_thresholds(thresholds, names.tolist()),
+            thresholds=None
+            if thresholds is None
+            else read_limits(thresholds, drugs_, drugs_, units_),
         )
         return evaluate_response(
             data,
@@ -252,7 +260,8 @@ class DrugResponseModel(ResponseOptions):
             Column of obs: predict the mean profile of each group instead of cells. Cells without a
             group are left out.
         thresholds
-            Below which response a line is sensitive, by name of drug; adds the probability.
+            Below which response a line is sensitive, by name of drug, in the units of training
+            (ln(uM) for concentrations); adds the probability.
         profile
             What the values are; None: as in training.
         layer
@@ -282,7 +291,8 @@ class DrugResponseModel(ResponseOptions):
         Warns
         -----
         UserWarning
-            If cells or drugs are further from the training data than those are from each other.
+            If cells or drugs are further from the training data than those are from each other, or
+            thresholds lie outside the training responses.
         """
         fitted = self.fitted_
         molecules = read_query_drugs(drugs, fitted.core.molecules, on_invalid)
@@ -299,7 +309,8 @@ class DrugResponseModel(ResponseOptions):
         result.layers["std"] = found.std.astype(np.float32)
         result.layers["naive"] = found.naive.astype(np.float32)
         if thresholds is not None:
-            limit = read_thresholds(thresholds, molecules.names.tolist())
+            core = fitted.core
+            limit = read_limits(thresholds, molecules, core.molecules, core.units)
             result.layers["sensitive"] = norm.cdf((limit - found.mean) / found.std).astype(
                 np.float32
             )

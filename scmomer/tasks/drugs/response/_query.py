@@ -14,6 +14,7 @@ from scmomer.tasks.drugs._cell_profiles import CellProfiles
 from scmomer.tasks.drugs.molecules._molecules import Molecules
 from scmomer.tasks.drugs.response._io import FittedModel
 from scmomer.tasks.drugs.response._predicted import Predicted
+from scmomer.tasks.drugs.tables._synonyms import plain_name
 
 logger = logging.getLogger(__name__)
 
@@ -111,29 +112,80 @@ def predict_cells(
     n = len(profiles)
     found = Predicted.empty(n, len(molecules))
     is_known, distance = np.zeros(n, bool), np.zeros(n)
+    named = named_lines(fitted, names)
     for start in range(0, n, _CELLS_AT_ONCE):
         rows = slice(start, start + _CELLS_AT_ONCE)
         blocks = profiles.blocks(rows)
-        known = known_lines(fitted, names[rows], blocks)
+        known = known_lines(fitted, named[rows], blocks)
         features = fitted.core.standardize(blocks)
         found.put(fitted.core.predict(features, known, molecules), rows)
         is_known[rows], distance[rows] = known >= 0, fitted.core.line_distance(features)
+    n_named = int((named >= 0).sum())
+    logger.info(
+        "%d of %d rows are training lines%s.",
+        *(is_known.sum(), n),
+        f"; {n_named - is_known.sum()} have the name of one with another profile and count as new"
+        if n_named > is_known.sum()
+        else "",
+    )
     return found, is_known, distance
 
 
-def known_lines(fitted: FittedModel, names: pd.Index, blocks: list[np.ndarray]) -> np.ndarray:
-    """Return the number of the training line that each row is, -1 for new ones, ``(n,)``.
+def named_lines(fitted: FittedModel, names: pd.Index) -> np.ndarray:
+    """Return the number of the training line with the name of each row, -1 for none, ``(n,)``.
 
-    A row is a training line if it has its name and its profile.
+    As in training: names as they are, then without case and punctuation, if that is one line.
     """
     number = fitted.lines.get_indexer(names)
-    named = np.flatnonzero(number >= 0)
-    for mine, training in zip(blocks, fitted.profiles, strict=True):
-        here = np.nan_to_num(mine[named]), np.nan_to_num(training[number[named]])
-        same = np.isclose(*here, atol=1e-3, rtol=1e-3).all(1)
-        number[named[~same]] = -1
-        named = named[same]
+    plain = pd.Index([plain_name(name) for name in fitted.lines])
+    alone = ~plain.duplicated(keep=False)
+    left = np.flatnonzero(number < 0)
+    at = plain[alone].get_indexer([plain_name(name) for name in names[left]])
+    number[left] = np.where(at >= 0, np.flatnonzero(alone)[at], -1)
     return number
+
+
+def known_lines(fitted: FittedModel, named: np.ndarray, blocks: list[np.ndarray]) -> np.ndarray:
+    """Return the number of the training line that each row is, -1 for new ones, ``(n,)``.
+
+    A row is a training line if it has its name and its profile, of the genes that are there.
+
+    Parameters
+    ----------
+    fitted
+        The model.
+    named
+        The training line with the name of each row, of :func:`named_lines`.
+    blocks
+        Features of the rows.
+    """
+    number = named.copy()
+    rows = np.flatnonzero(number >= 0)
+    for k, (mine, training) in enumerate(zip(blocks, fitted.profiles, strict=True)):
+        one, other = mine[rows], training[number[rows]]
+        here = np.isfinite(one)
+        is_expression = k == 0 and fitted.reader.inputs != "embedding"
+        gaps = is_expression and not here.all()
+        if gaps and fitted.reader.profile != "zscore":
+            other = _of_genes(other, here)
+        same = (np.isclose(one, other, atol=1e-3, rtol=1e-3) | ~here).all(1)
+        number[rows[~same]] = -1
+        rows = rows[same]
+        if gaps:
+            break  # the embedding of fewer genes is another one
+    return number
+
+
+def _of_genes(expression: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Return ``log2(1 + x)`` of whole profiles as it is read if some genes are not there.
+
+    What is normalized is the sum of the genes that are there.
+    """
+    values = np.exp2(expression) - 1
+    part = np.where(here, values, 0).sum(1, keepdims=True)
+    scale = values.sum(1, keepdims=True) / np.where(part > 0, part, 1)
+    found: np.ndarray = np.log2(1 + values * scale)
+    return found
 
 
 def describe(

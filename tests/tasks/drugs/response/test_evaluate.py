@@ -141,6 +141,17 @@ def test_seeds(small, few_epochs):
     pd.testing.assert_frame_equal(again, wanted)
 
 
+def test_wrong_seeds_and_ablations(small, refuses):
+    with refuses(TypeError, "seeds as a list", "3", "seeds=[0, 1, 2]"):
+        evaluate(small, seeds=3)
+    with refuses(ValueError, "at least one seed", "[]"):
+        evaluate(small, seeds=[])
+    with refuses(ValueError, "whole numbers", "[-1, 0.5]"):
+        evaluate(small, seeds=[0, -1, 0.5])
+    with refuses(TypeError, "ablations as a list", "ablations=['cells permuted']"):
+        evaluate(small, ablations="cells permuted")
+
+
 def test_shares_and_single_units(small, few_epochs):
     found = evaluate(small, split="lpo", test_share=0.1)
     assert found["fold"].unique().tolist() == [0]

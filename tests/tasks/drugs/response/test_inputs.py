@@ -136,6 +136,19 @@ def test_new_drugs(training):
     assert read_query_drugs(table, training, "raise").smiles.tolist() == ["CCO"]
 
 
+def test_the_name_of_a_training_drug_with_another_molecule(training, refuses):
+    name, smiles = training.names[1], training.smiles[1]
+    assert read_query_drugs({name: smiles}, training, "raise").smiles.tolist() == [smiles]
+    with refuses(ValueError, f"SMILES of training for the drug '{name}' ({smiles})", "CCO", "Rename"):
+        read_query_drugs({"new": "CCC", name: "CCO"}, training, "raise")
+
+
+@pytest.mark.parametrize("kind", [list, pd.Series])
+def test_smiles_without_names(training, kind, refuses):
+    with refuses(ValueError, "SMILES without names", "drugs={'a name': 'CC(=O)O'}"):
+        read_query_drugs(kind(["CC(=O)O", "c1ccccc1N"]), training, "raise")
+
+
 def test_wrong_query_drugs(training, refuses):
     with refuses(ValueError, "names of training drugs", "'ethanol'", "{'ethanol': 'its SMILES'}"):
         read_query_drugs([training.names[0], "ethanol"], training, "raise")

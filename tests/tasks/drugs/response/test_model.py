@@ -113,6 +113,25 @@ def test_thresholds(screen, fitted_response, refuses):
         fitted_response.predict(cells, thresholds={"other": 1.0})
 
 
+def test_thresholds_in_other_units(screen, fitted_response, recwarn):
+    drug = fitted_response.drugs_[0]
+    usual = fitted_response.fitted_.core.units.mean[0]
+    recwarn.clear()
+    fitted_response.predict(screen.cells[60:], thresholds={drug: usual - 2})
+    assert not [w for w in recwarn if "thresholds" in str(w.message)]
+    with pytest.warns(UserWarning, match=f"1 of 2 thresholds lie outside.* 100 for '{drug}'"):
+        fitted_response.predict(
+            screen.cells[60:], thresholds={drug: 100.0, fitted_response.drugs_[1]: 0.0}
+        )
+
+
+def test_unknown_options_of_fit(screen, refuses):
+    with refuses(TypeError, "documentation of fit()", "units=", "value_key=", "found unit="):
+        DrugResponseModel().fit(
+            screen.response, screen.cells, screen.drugs, profile="zscore", unit="um"
+        )
+
+
 def test_it_repeats_with_the_seed_of_scvi(make_screen, seed, few_epochs):
     screen = make_screen(n_lines=30)
 

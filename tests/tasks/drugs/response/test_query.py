@@ -1,24 +1,54 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from scmomer.tasks.drugs.response._query import known_lines, within_query
+from scmomer.tasks.drugs import DrugResponseModel
+from scmomer.tasks.drugs.response._query import known_lines, named_lines, within_query
 
 pytest.importorskip("rdkit")
 pytest.importorskip("torch_geometric")
 
 
+def known(fitted, names: list[str], genes: np.ndarray) -> list[int]:
+    return known_lines(fitted, named_lines(fitted, pd.Index(names)), [genes]).tolist()
+
+
 def test_training_lines_have_the_name_and_the_profile(screen, fitted_response):
     fitted = fitted_response.fitted_
     genes = np.asarray(screen.cells.X, float)[:4].copy()
-    names = pd.Index(["line 0", "line 1", "line 5", "other"])
+    names = ["line 0", "line 1", "line 5", "other"]
     genes[1] += 0.5
-    assert known_lines(fitted, names, [genes]).tolist() == [0, -1, -1, -1]
-    genes[0, 3] = np.nan  # without a gene it is another profile
-    assert known_lines(fitted, names, [genes]).tolist() == [-1] * 4
-    assert known_lines(fitted, pd.Index(["line 2", "line 2"]), [genes[[2, 2]]]).tolist() == [2, 2]
+    assert known(fitted, names, genes) == [0, -1, -1, -1]
+    genes[:, 3] = np.nan  # not measured in the query
+    assert known(fitted, names, genes) == [0, -1, -1, -1]
+    assert known(fitted, ["line 2", "line 2"], genes[[2, 2]]) == [2, 2]
+    assert known(fitted, ["LINE-2", "Line_3"], genes[2:]) == [2, 3]
+
+
+def test_names_that_differ_in_punctuation_match_only_as_they_are(fitted_response):
+    fitted = replace(fitted_response.fitted_, lines=pd.Index(["TT", "T-T", "HT-29"]))
+    assert named_lines(fitted, pd.Index(["T-T", "tt", "HT29", "A"])).tolist() == [1, -1, 2, -1]
+
+
+def test_training_lines_without_a_gene(screen, few_epochs, caplog):
+    counts = screen.cells.copy()
+    counts.X = np.random.default_rng(0).poisson(np.exp(2 + counts.X / 2)).astype(np.float32)
+    model = DrugResponseModel(n_members=2).fit(screen.of(slice(60)), counts, screen.drugs)
+    whole = model.predict(counts[:60])
+    caplog.clear()
+    with caplog.at_level("INFO", logger="scmomer"):
+        found = model.predict(counts[:70, 5:].copy())
+    assert found.obs["is_training_line"].tolist() == [True] * 60 + [False] * 10
+    np.testing.assert_array_equal(found.X[:60], whole.X)
+    assert "60 of 70 rows are training lines." in caplog.text
+    counts.X[:5] = counts.X[5:10]
+    with caplog.at_level("INFO", logger="scmomer"):
+        model.predict(counts[:60])
+    assert "55 of 60 rows are training lines; 5 have the name of one with another" in caplog.text
 
 
 def test_units_of_features(fitted_response, refuses):
