@@ -98,7 +98,7 @@ class SynergyOptions:
         return reader, read_blocks(reader, cells, profile, layer)
 
 
-def check_choice(name: str, value: str, choices: Any) -> None:
+def check_choice(name: str, value: object, choices: Any) -> None:
     if value not in get_args(choices):
         msg = f"Expected {name}= one of {[*get_args(choices)]}, found {value!r}. Pass one of these."
         raise ValueError(msg)
