@@ -141,7 +141,9 @@ def _check_parts(meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         shapes[f"standardizer.{i}.scale"] = (width,)
     wrong = [k for k, s in shapes.items() if k in tensors and tuple(tensors[k].shape) != s]
     wrong += [name for name in ("smiles", "removed") if len(meta[name]) != n_drugs]
-    wrong += [name for name in ("lines", "drugs", "genes") if len(set(meta[name])) < len(meta[name])]
+    wrong += [
+        name for name in ("lines", "drugs", "genes") if len(set(meta[name])) < len(meta[name])
+    ]
     if wrong:
         msg = f"{wrong[0]} does not have the length of {n_lines} lines, {n_drugs} drugs or genes"
         raise ValueError(msg)

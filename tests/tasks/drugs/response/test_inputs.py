@@ -139,7 +139,9 @@ def test_new_drugs(training):
 def test_the_name_of_a_training_drug_with_another_molecule(training, refuses):
     name, smiles = training.names[1], training.smiles[1]
     assert read_query_drugs({name: smiles}, training, "raise").smiles.tolist() == [smiles]
-    with refuses(ValueError, f"SMILES of training for the drug '{name}' ({smiles})", "CCO", "Rename"):
+    with refuses(
+        ValueError, f"SMILES of training for the drug '{name}' ({smiles})", "CCO", "Rename"
+    ):
         read_query_drugs({"new": "CCC", name: "CCO"}, training, "raise")
 
 
