@@ -111,9 +111,42 @@ def read_model(path: Path) -> tuple[FittedModel, dict[str, Any]]:
     """
     meta, tensors = _FOLDER.read_meta(path), _FOLDER.read_tensors(path)
     try:
+        _check_parts(meta, tensors)
         return _fitted(meta, tensors), meta["options"]
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(_FOLDER.damage_message(path, error)) from error
+
+
+def _check_parts(meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Raise if lengths of parts do not agree, or weights are not finite."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            msg = f"{name} is not finite"
+            raise ValueError(msg)
+    n_lines, n_drugs = len(meta["lines"]), len(meta["drugs"])
+    shapes: dict[str, tuple[int, ...]] = {
+        "completed": (n_lines, n_drugs),
+        "coefficients": (n_lines, n_drugs),
+        "offset": (n_drugs,),
+    }
+    for name in ("units.mean", "units.scale", "pair_std", "line_spread.scale", "molecules.group"):
+        shapes[name] = (n_drugs,)
+    for name in ("fingerprints", "pharmacophores"):
+        shapes[f"molecules.{name}"] = (n_drugs, tensors[f"molecules.{name}"].shape[-1])
+    for i in range(meta["n_blocks"]):
+        width = tensors[f"standardizer.{i}.mean"].shape[0]
+        if i == 0 and meta["inputs"] != "embedding":
+            width = len(meta["genes"])
+        shapes |= {f"profiles.{i}": (n_lines, width), f"standardizer.{i}.mean": (width,)}
+        shapes[f"standardizer.{i}.scale"] = (width,)
+    wrong = [k for k, s in shapes.items() if k in tensors and tuple(tensors[k].shape) != s]
+    wrong += [name for name in ("smiles", "removed") if len(meta[name]) != n_drugs]
+    wrong += [
+        name for name in ("lines", "drugs", "genes") if len(set(meta[name])) < len(meta[name])
+    ]
+    if wrong:
+        msg = f"{wrong[0]} does not have the length of {n_lines} lines, {n_drugs} drugs or genes"
+        raise ValueError(msg)
 
 
 def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedModel:

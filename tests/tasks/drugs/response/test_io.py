@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from scmomer.tasks.drugs import DrugResponseModel
 
@@ -95,6 +96,30 @@ def test_damage(fitted_response, tmp_path, refuses):
     (path / "weights.safetensors").write_bytes(b"nothing")
     with refuses(ValueError, "safetensors", "damaged"):
         DrugResponseModel.load(path)
+
+
+@pytest.mark.parametrize("name", ["lines", "drugs", "genes", "smiles", "removed"])
+def test_shortened_lists(fitted_response, tmp_path, refuses, name):
+    fitted_response.save(tmp_path / "model")
+    file = tmp_path / "model" / "drug_response.json"
+    meta = json.loads(file.read_text())
+    for value in (meta[name][:-1], [*meta[name], "more"]):
+        file.write_text(json.dumps({**meta, name: value}))
+        with refuses(ValueError, "drug_response.json", "damage", "length"):
+            DrugResponseModel.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["coefficients", "profiles.0", "units.mean", "completed"])
+def test_weights_that_are_no_numbers(fitted_response, tmp_path, refuses, name):
+    fitted_response.save(tmp_path / "model")
+    file = tmp_path / "model" / "weights.safetensors"
+    tensors = load_file(file)
+    save_file({**tensors, name: tensors[name] * float("nan")}, file)
+    with refuses(ValueError, "damage", f"{name} is not finite"):
+        DrugResponseModel.load(tmp_path / "model")
+    save_file({**tensors, name: tensors[name][:-1].contiguous()}, file)
+    with refuses(ValueError, "damage", f"{name} does not have the length"):
+        DrugResponseModel.load(tmp_path / "model")
 
 
 def test_a_model_without_embeddings_takes_none(fitted_response, trained, tmp_path, refuses):
