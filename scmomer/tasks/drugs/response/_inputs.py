@@ -86,16 +86,16 @@ def read_training(
     molecules = read_molecules(drugs, on_invalid=on_invalid)
     if isinstance(response, ResponseTable):
         table = _checked(response, columns)
-        names = match_drug_names(table.drugs.tolist(), molecules.names.tolist())
+        names = _names_of(table, molecules)
         table = _merged(table, names, molecules)
     else:
         table = read_response(response, **columns)
-        names = match_drug_names(table.drugs.tolist(), molecules.names.tolist())
+        names = _names_of(table, molecules)
         found = names[names.notna()]
         smiles = pd.Series(molecules.take(found.tolist()).smiles, index=found.index, dtype=object)
         if smiles.duplicated().any():  # several names of one molecule
             table = read_response(response, groups=smiles, **columns)
-    names = match_drug_names(table.drugs.tolist(), molecules.names.tolist())
+    names = _names_of(table, molecules)
     if not cells.obs_names.is_unique:
         twice = cells.obs_names[cells.obs_names.duplicated()].unique()
         msg = (
@@ -172,6 +172,12 @@ def _merged(table: ResponseTable, names: pd.Series, molecules: Molecules) -> Res
     total = np.where(measured, table.values, 0) @ of_drug
     values = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
     return replace(table, drugs=table.drugs[~pd.Series(code).duplicated()], values=values)
+
+
+def _names_of(table: ResponseTable, molecules: Molecules) -> pd.Series:
+    """Return the name among the molecules of each drug of the table; None where there is none."""
+    groups = dict(zip(molecules.names, molecules.smiles, strict=True))
+    return match_drug_names(table.drugs.tolist(), molecules.names.tolist(), groups=groups)
 
 
 def _tell(what: str, of: str, without: pd.Index, n: int) -> None:

@@ -119,6 +119,12 @@ class ResponseOptions:
         inputs = read_training(response, cells, drugs, on_invalid, columns)
         with called("cells"):
             blocks = reader.read(cells[inputs.rows], profile, layer)
+        if not any((np.nanstd(x, axis=0) > 0).any() for x in blocks):
+            msg = (
+                f"Expected profiles that differ between the {len(inputs.lines)} cell lines, found "
+                "the same for all. Pass the expression of each line."
+            )
+            raise ValueError(msg)
         return inputs, reader, blocks
 
     def _expression(

@@ -104,7 +104,8 @@ def _merged(table: SynergyTable, groups: pd.Series) -> SynergyTable:
 
 def _drug_names(table: SynergyTable, molecules: Molecules) -> pd.Series:
     """Return the name among the molecules of each drug of the table; None where there is none."""
-    return match_drug_names(table.drugs.tolist(), molecules.names.tolist())
+    groups = dict(zip(molecules.names, molecules.smiles, strict=True))
+    return match_drug_names(table.drugs.tolist(), molecules.names.tolist(), groups=groups)
 
 
 def _molecules_of(names: pd.Series, molecules: Molecules) -> tuple[np.ndarray, np.ndarray]:

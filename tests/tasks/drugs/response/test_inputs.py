@@ -162,3 +162,12 @@ def test_wrong_query_drugs(training, refuses):
     with pytest.warns(UserWarning, match="bad"):
         found = read_query_drugs({"bad": "C(((", "good": "C"}, training, "skip")
     assert found.names.tolist() == ["good"]
+
+
+def test_two_names_of_the_molecule_of_a_drug_are_no_doubt(screen):
+    first = screen.drugs.index[0]
+    twice = screen.drugs.rename({first: first.lower()})
+    twice[first.lower() + "-"] = screen.drugs[first]
+    response = screen.response.replace({"drug": {first: first.lower() + "."}})
+    found = read(screen, response, drugs=twice)
+    np.testing.assert_allclose(found.values, screen.values[screen.drugs.index])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
 import scmomer
@@ -60,3 +61,10 @@ def test_what_is_not_installed_is_named(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'scmomer\[drug\]'"):
         DrugResponseModel()
+
+
+def test_profiles_that_say_nothing_are_refused(screen):
+    cells = screen.cells.copy()
+    cells.X = np.tile(np.asarray(cells.X)[:1], (cells.n_obs, 1))
+    with pytest.raises(ValueError, match="found the same for all"):
+        DrugResponseModel(n_members=2).fit(screen.response, cells, screen.drugs, profile="zscore")
