@@ -124,7 +124,7 @@ class Standardizer:
     @property
     def unscaled(self) -> Scale:
         """Mean and standard deviation of each feature in training."""
-        factor = _NORM / max(int((self.scale > 0).sum()), 1) ** 0.5
+        factor = _NORM / np.sqrt(max(int(np.count_nonzero(self.scale)), 1))
         sd = np.divide(factor, self.scale, out=np.zeros_like(self.scale), where=self.scale > 0)
         return Scale(self.mean, sd)
 

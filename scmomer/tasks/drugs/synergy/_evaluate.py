@@ -33,7 +33,7 @@ Fitted = Literal["scmomer", "permuted cells", "permuted drugs"]
 ALL_FITTED: tuple[Fitted, ...] = get_args(Fitted)
 
 
-def check_evaluation(split: object, seeds: object, methods: object) -> None:
+def check_evaluation(split: str, seeds: object, methods: object) -> None:
     """Raise if options of an evaluation are not as described.
 
     Raises
