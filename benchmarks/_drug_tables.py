@@ -91,8 +91,9 @@ def drugs(part: str) -> str:
         text = f"{mean:.3f}" + ("" if error != error else f" ± {error:.3f}")
         return f"**{text}**" if mean == best.get(column) else text
 
+    names = SCORES | ({"rmse": "RMSE, mean of drugs"} if part == "embedding" else {})
     return markdown(
-        [" ", *(SCORES[c] for c in columns)],
+        [" ", *(names[c] for c in columns)],
         ([NAMES[row], *(cell(row, c) for c in columns)] for row in rows),
     )
 
