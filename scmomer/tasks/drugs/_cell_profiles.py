@@ -195,3 +195,29 @@ def training_reader(
         raise TypeError(msg)
     check_unique(cells.var_names, "cells.var_names")
     return ProfileReader(inputs, cells.var_names.astype(str), profile, model)
+
+
+def within_query(
+    trained: Profile, profile: Profile, standardize: Literal["training", "query"] | None
+) -> bool:
+    """Return whether features are standardized within the query.
+
+    Raises
+    ------
+    ValueError
+        If `standardize` is unknown, or z-scores are compared with values that are none.
+    """
+    if standardize not in (None, "training", "query"):
+        msg = (
+            f"Expected standardize of 'training', 'query' or None, found {standardize!r}. Choose "
+            "one."
+        )
+        raise ValueError(msg)
+    differ = (profile == "zscore") != (trained == "zscore")
+    if differ and standardize == "training":
+        msg = (
+            f"Expected profile={trained!r}, as in training, with standardize='training', found "
+            f"{profile!r}: z-scores have other units. Pass standardize='query'."
+        )
+        raise ValueError(msg)
+    return differ or standardize == "query"

@@ -13,6 +13,7 @@ from anndata import AnnData
 from scipy.stats import norm
 
 from scmomer.data import Profile, check_profile
+from scmomer.tasks.drugs._cell_profiles import within_query
 from scmomer.tasks.drugs.response._evaluate import (
     EvaluationData,
     check_evaluation,
@@ -30,7 +31,6 @@ from scmomer.tasks.drugs.response._query import (
     describe,
     predict_cells,
     query_profiles,
-    within_query,
 )
 from scmomer.tasks.drugs.response._settings import ResponseUnits
 from scmomer.tasks.drugs.tables._splits import NFolds, ResponseSplit
@@ -298,7 +298,7 @@ class DrugResponseModel(ResponseOptions):
         molecules = read_query_drugs(drugs, fitted.core.molecules, on_invalid)
         chosen = fitted.reader.profile if profile is None else profile
         check_profile(chosen)
-        by_query = within_query(fitted, chosen, standardize)
+        by_query = within_query(fitted.reader.profile, chosen, standardize)
         profiles, names = query_profiles(fitted, cells, chosen, layer, groupby, by_query)
         found, is_known, distance = predict_cells(fitted, profiles, names, molecules)
         result = AnnData(

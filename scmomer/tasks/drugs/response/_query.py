@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -66,33 +66,6 @@ def _groups(cells: AnnData, groupby: str) -> pd.Categorical:
     if n := int((groups.codes < 0).sum()):
         logger.info("%d of %d cells are in no group of %r.", n, len(groups), groupby)
     return groups
-
-
-def within_query(
-    fitted: FittedModel, profile: Profile, standardize: Literal["training", "query"] | None
-) -> bool:
-    """Return whether features are standardized within the query.
-
-    Raises
-    ------
-    ValueError
-        If `standardize` is unknown, or z-scores are compared with values that are none.
-    """
-    if standardize not in (None, "training", "query"):
-        msg = (
-            f"Expected standardize of 'training', 'query' or None, found {standardize!r}. Choose "
-            "one."
-        )
-        raise ValueError(msg)
-    differ = (profile == "zscore") != (fitted.reader.profile == "zscore")
-    if differ and standardize == "training":
-        msg = (
-            f"Expected profile={fitted.reader.profile!r}, as in training, with "
-            f"standardize='training', found {profile!r}: z-scores have other units. Pass "
-            "standardize='query'."
-        )
-        raise ValueError(msg)
-    return differ or standardize == "query"
 
 
 def predict_cells(

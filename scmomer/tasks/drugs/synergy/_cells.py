@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -59,32 +58,6 @@ def read_blocks(
         what: pd.DataFrame(x, index=names)
         for what, x in zip(block_names(reader), values, strict=True)
     }
-
-
-def within_query(
-    trained: Profile, profile: Profile, standardize: Literal["training", "query"] | None
-) -> bool:
-    """Return whether features are standardized within the query.
-
-    Raises
-    ------
-    ValueError
-        If `standardize` is unknown, or z-scores are compared with values that are none.
-    """
-    if standardize not in (None, "training", "query"):
-        msg = (
-            f"Expected standardize of 'training', 'query' or None, found {standardize!r}. Choose "
-            "one."
-        )
-        raise ValueError(msg)
-    differ = (profile == "zscore") != (trained == "zscore")
-    if differ and standardize == "training":
-        msg = (
-            f"Expected profile={trained!r}, as in training, with standardize='training', found "
-            f"{profile!r}: z-scores have other units. Pass standardize='query'."
-        )
-        raise ValueError(msg)
-    return differ or standardize == "query"
 
 
 def block_names(reader: ProfileReader) -> list[str]:

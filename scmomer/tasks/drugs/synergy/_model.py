@@ -14,8 +14,9 @@ from scvi import settings
 
 from scmomer._checks import finite_number
 from scmomer.data import Profile, warn
+from scmomer.tasks.drugs._cell_profiles import within_query
 from scmomer.tasks.drugs.response._inputs import Drugs, OnInvalid
-from scmomer.tasks.drugs.synergy._cells import read_blocks, within_query
+from scmomer.tasks.drugs.synergy._cells import read_blocks
 from scmomer.tasks.drugs.synergy._evaluate import (
     ALL_FITTED,
     Fitted,

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from scmomer.tasks.drugs import DrugResponseModel
-from scmomer.tasks.drugs.response._query import known_lines, named_lines, within_query
+from scmomer.tasks.drugs._cell_profiles import within_query
+from scmomer.tasks.drugs.response._query import known_lines, named_lines
 
 pytest.importorskip("rdkit")
 pytest.importorskip("torch_geometric")
@@ -53,14 +54,14 @@ def test_training_lines_without_a_gene(screen, few_epochs, caplog):
 
 def test_units_of_features(fitted_response, refuses):
     fitted = fitted_response.fitted_  # of z-scores
-    assert not within_query(fitted, "zscore", None)
-    assert not within_query(fitted, "zscore", "training")
-    assert within_query(fitted, "zscore", "query")
-    assert within_query(fitted, "counts", None)
+    assert not within_query(fitted.reader.profile, "zscore", None)
+    assert not within_query(fitted.reader.profile, "zscore", "training")
+    assert within_query(fitted.reader.profile, "zscore", "query")
+    assert within_query(fitted.reader.profile, "counts", None)
     with refuses(ValueError, "profile='zscore', as in training", "'counts'", "standardize='query'"):
-        within_query(fitted, "counts", "training")
+        within_query(fitted.reader.profile, "counts", "training")
     with refuses(ValueError, "standardize of 'training', 'query' or None", "'cells'"):
-        within_query(fitted, "zscore", "cells")
+        within_query(fitted.reader.profile, "zscore", "cells")
 
 
 def test_empty_queries(screen, fitted_response, refuses):
