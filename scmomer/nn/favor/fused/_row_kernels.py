@@ -256,12 +256,13 @@ def feed_forward_backward_kernel(
     y += tl.load(added_ptr + at, mask=inside, other=0.0).to(tl.float32)
     y += tl.load(added_bias_ptr + c, mask=c < DIM, other=0.0)[None, :]
     normed, scale = _normed(y, c[None, :] < DIM, DIM, eps)
-    weight = tl.load(norm_ptr + c, mask=c < DIM, other=0.0)
-    wide = tl.load(dout_ptr + at, mask=inside, other=0.0)
-    dy = wide + _norm_gradient(dh, normed, scale, weight, DIM)
-    tl.store(dy_ptr + at, dy, mask=inside)
-    tl.store(narrow_dy_ptr + at, dy.to(narrow), mask=inside)
     tl.store(sums_ptr + c, tl.sum(dh * normed, 0), mask=c < DIM)
     tl.store(sums_ptr + DIM + c, tl.sum(dh, 0), mask=c < DIM)
+    weight = tl.load(norm_ptr + c, mask=c < DIM, other=0.0)
+    dy = _norm_gradient(dh, normed, scale, weight, DIM)
+    wide = tl.load(dout_ptr + at, mask=inside, other=0.0)
     tl.store(sums_ptr + 2 * DIM + c, tl.sum(wide, 0), mask=c < DIM)
+    dy += wide
     tl.store(sums_ptr + 3 * DIM + c, tl.sum(dy, 0), mask=c < DIM)
+    tl.store(dy_ptr + at, dy, mask=inside)
+    tl.store(narrow_dy_ptr + at, dy.to(narrow), mask=inside)
