@@ -69,7 +69,8 @@ def kernels_of(found: profile) -> dict[str, Any]:
 class Timer(pl.Callback):
     """Times the epochs of a stage; a slow one is cut short.
 
-    The first epoch, or its first seconds, is a warm-up. The last epoch is profiled on a GPU.
+    The first epoch, or its first seconds, is a warm-up. On a GPU, some steps of the last epoch, or
+    some after the time is up, are profiled.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -77,7 +78,7 @@ class Timer(pl.Callback):
         self.cells, self.steps, self.n_cells, self.first_step = 0, 0, 0, 0.0
         self._start, self._from, self._warm = 0.0, 0, False
         self._profiler: profile | None = None
-        self._profiled_cells = 0
+        self._profiled = (0, 0)  # steps and cells before it
 
     def _mark(self) -> None:
         _wait(self.setting.device)
@@ -90,13 +91,10 @@ class Timer(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock, in the last epoch the profiler."""
-        last = trainer.current_epoch == trainer.max_epochs - 1
         self._warm = trainer.current_epoch > 0
         self._mark()
-        if last and self._warm and self.setting.device == "cuda":
-            self._profiler = profile(activities=[ProfilerActivity.CUDA])
-            self._profiler.__enter__()
-            self._profiled_cells, self._left = self.cells, _PROFILED
+        if self._warm and trainer.current_epoch == trainer.max_epochs - 1:
+            self._begin_profile()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -109,9 +107,9 @@ class Timer(pl.Callback):
             self.first_step = time.perf_counter() - self._start
         last = batch_idx + 1 == trainer.num_training_batches
         if self._profiler is not None:
-            self._left -= 1
-            if last or self._left == 0:
-                self._end_profile(trainer)
+            if last or self.steps - self._profiled[0] == _PROFILED:
+                self._end_profile()
+                trainer.should_stop = True
             return
         late = time.perf_counter() - self._start > self.setting.stage_seconds
         if not self._warm:
@@ -120,26 +118,31 @@ class Timer(pl.Callback):
                 self._mark()
         elif last or late:
             self._note()
-            if late:
-                trainer.should_stop = True
+            if late and not last:
+                self._begin_profile()
+            trainer.should_stop |= late and self._profiler is None
 
-    def _end_profile(self, trainer: pl.Trainer) -> None:
+    def _begin_profile(self) -> None:
+        if self.setting.device == "cuda":
+            self._profiled = self.steps, self.cells
+            self._profiler = profile(activities=[ProfilerActivity.CUDA])
+            self._profiler.__enter__()
+
+    def _end_profile(self) -> None:
         _wait(self.setting.device)
         found, self._profiler = self._profiler, None
         assert found is not None
         found.__exit__(None, None, None)
-        self.profile = kernels_of(found) | {"cells": self.cells - self._profiled_cells}
-        trainer.should_stop = True
+        steps, cells = self.steps - self._profiled[0], self.cells - self._profiled[1]
+        self.profile = kernels_of(found) | {"cells": cells, "steps": steps}
 
 
 def make_model(setting: Setting) -> list[dict[str, Any]]:
     """Draw the cells and build the model."""
-    sizes = (160, 400, 900) if setting.quick else (4000, 20_000, 100_000)
+    sizes = (120, 800, 900) if setting.quick else (4000, 20_000, 100_000)
+    expressed, accessible = (420, 90) if setting.quick else (4290, 8500)
     started = time.perf_counter()
-    deep = {"expressed": 80, "accessible": 90} if setting.quick else {
-        "expressed": 4290, "accessible": 8500
-    }  # fmt: skip
-    mdata = deep_cells(*sizes, **deep)
+    mdata = deep_cells(*sizes, expressed=expressed, accessible=accessible)
     drawn = time.perf_counter()
     scmomer.pp.setup_mudata(mdata, batch_key="batch")
     model = scmomer.SCMOMER(mdata, size="small" if setting.quick else "base")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,10 +58,10 @@ def _speed(status: str, row: dict[str, Any]) -> list[str]:
 
 def encoder_table(report: dict[str, Any]) -> list[list[str]]:
     """Return cells per second of the encoder and its opponents."""
-    found = []
+    found, rest = [], Counter[str]()
     for status, r in _rows(report, "encoder"):
         if "size" not in r:
-            found.append([r["name"].removeprefix("encoder "), status, *[""] * 9])
+            rest[status] += 1
             continue
         label = f"{r['size']} {r['tokens']:,} {r['mode']} {r['dtype']}"
         rates = [_rate(r[n].get("cells_per_s")) or r[n].get("status", "") for n in _ENCODERS]
@@ -68,7 +69,7 @@ def encoder_table(report: dict[str, Any]) -> list[list[str]]:
         share = _number(r["ours"].get("share_of_peak"), ".0%")
         peaks = [_number(r[n].get("peak_mb")) for n in ("ours", "compiled")]
         found.append([label, *rates, *ratios, share, *peaks])
-    return found
+    return found + [[f"{n} further rows", status, *[""] * 9] for status, n in rest.items()]
 
 
 def first_calls_table(report: dict[str, Any]) -> list[list[str]]:
@@ -101,7 +102,7 @@ def numbers_table(report: dict[str, Any]) -> list[list[str]]:
     ]
     for _, r in _rows(report, "encoder"):
         if r.get("error_to_cpu") is not None:
-            label = f"encoder {r['size']} {r['tokens']:,} {r['dtype']}, relative"
+            label = f"encoder {r['size']} {r['tokens']:,} {r['mode']} {r['dtype']}, relative"
             found.append([label, f"{r['error_to_cpu']:.1e}", ""])
     return found
 
