@@ -50,6 +50,8 @@ def encoder_row(
     times, speeds = _alternate(runs, device, dtype, repeats)
     flops = flops_per_token(pair.config) * tokens * (1 if mode == "forward" else 3)
     row["matmul_gflops"] = statistics.median(speeds) if speeds else None
+    for name in runs.keys() - times.keys():
+        row[name]["status"] = _OUT_OF_MEMORY
     for name, each in times.items():
         rate = n / statistics.median(each)
         row[name] |= {"cells_per_s": rate, "each_s": each}
@@ -63,7 +65,7 @@ def encoder_row(
 
 
 def _kernels(pair: Pair, device: str, dtype: str) -> str:
-    """Return whether our blocks run in fused kernels."""
+    """Return whether our blocks run in fused kernels, where there are some."""
     fuses = getattr(pair.ours, "_fuses", None)
     with cast_to(device, dtype):
         return "fused" if fuses is not None and fuses() else "plain"
@@ -139,9 +141,13 @@ def _alternate(
     for i in range(repeats):
         if i > 1 and time.perf_counter() - started > _MOST_SECONDS:
             break
-        for name, run in runs.items():
+        for name in list(times):
             speeds.append(_matmul(device, dtype))
-            times[name].append(seconds(run, device))
+            try:
+                times[name].append(seconds(runs[name], device))
+            except torch.OutOfMemoryError:  # beside what others keep in memory
+                times.pop(name)
+                _free(device)
     return times, speeds
 
 

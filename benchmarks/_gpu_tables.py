@@ -33,7 +33,8 @@ def cells_table(report: dict[str, Any]) -> list[list[str]]:
     """Return speed of stages, embedding, translation and loader."""
     found = []
     for status, r in _rows(report, "stage "):
-        name = f"stage {r['stage']}, {r['precision']}" if "stage" in r else r["name"]
+        kind = "default: " if r.get("settings") == "default" else ""
+        name = f"stage {r['stage']}, {kind}{r['precision']}" if "stage" in r else r["name"]
         step = _number(r.get("cells_per_step"))
         found.append([name, *_speed(status, r), step, _number(r.get("first_step_s"), ".1f")])
     for status, r in _rows(report, "embedding"):
@@ -118,7 +119,23 @@ def demo_table(report: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+def machine_table(report: dict[str, Any]) -> list[list[str]]:
+    """Return the card and its software."""
+    found = report["machine"]
+    return [
+        [
+            found.get("nvidia_smi") or found["device"],
+            *(str(found[key]) for key in ("torch", "cuda", "triton", "python")),
+            _number(report["seconds"]),
+        ]
+    ]
+
+
 _TABLES = {
+    "machine": (
+        machine_table,
+        ["card, driver, memory", "torch", "CUDA", "Triton", "Python", "seconds in all"],
+    ),
     "cells": (
         cells_table,
         ["deep cells", "cells/s", "card busy", "peak MB", "cells per step", "first step (s)"],
@@ -150,7 +167,7 @@ TABLES = tuple(_TABLES)
 
 def lines(report: dict[str, Any]) -> list[str]:
     """Return all tables as text."""
-    found = [f"{report['machine']}", f"{report['seconds']:.0f} s in all"]
+    found = []
     for rows, header in _TABLES.values():
         table = [header, *rows(report)]
         widths = [max(len(row[i]) for row in table) for i in range(len(header))]
