@@ -15,6 +15,7 @@ from scmomer.nn._rows import (
     to_csr,
     to_dense,
     to_rows,
+    waits_for,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "to_csr",
     "to_dense",
     "to_rows",
+    "waits_for",
 ]

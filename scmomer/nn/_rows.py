@@ -54,6 +54,11 @@ class SparseRows(NamedTuple):
         return SparseRows(*(t.pin_memory() for t in self[:3]), self.host_lengths)
 
 
+def waits_for(tensor: Tensor) -> bool:
+    """Return whether the host would have to wait for a tensor's values: those on a GPU."""
+    return tensor.is_cuda
+
+
 def _moved(tensor: Tensor, device: torch.device | str) -> Tensor:
     # Other devices copy at once, or wrongly: https://github.com/pytorch/pytorch/issues/83015
     return tensor.to(device, non_blocking=torch.device(device).type == "cuda")
@@ -97,7 +102,7 @@ def drop_entries(rows: SparseRows, fraction: float) -> SparseRows:
     """Return the rows with a random `fraction` of the stored counts removed."""
     if fraction <= 0:
         return rows
-    if rows.values.is_cuda and rows.host_lengths is not None:
+    if waits_for(rows.values) and rows.host_lengths is not None:
         return _drop_known_numbers(rows, fraction)
     keep = torch.rand(rows.values.shape, device=rows.values.device) >= fraction
     return keep_entries(rows, keep)
