@@ -12,7 +12,7 @@ from torch import Tensor
 from scmomer.nn._rows import SparseRows, row_sums, to_dense, waits_for
 
 _CHUNK_ELEMENTS = 2**22  # logits in memory: 16 MB in fp32, fits a CPU's last-level cache
-_CHUNK_ON_GPU = 2**28  # all peaks at once: which are of a chunk is not known without waiting
+_CHUNK_ON_GPU = 2**27  # all peaks of a thousand cells: picking those of a chunk would wait
 _MAX_LOG = 15.0  # of expected counts: three million
 
 

@@ -51,7 +51,8 @@ class SparseRows(NamedTuple):
 
     def pin_memory(self) -> SparseRows:
         """Return the rows in memory that a GPU copies from by itself."""
-        return SparseRows(*(t.pin_memory() for t in self[:3]), self.host_lengths)
+        indptr, indices, values = (t.pin_memory() for t in self[:3])
+        return SparseRows(indptr, indices, values, self.host_lengths)
 
 
 def waits_for(tensor: Tensor) -> bool:

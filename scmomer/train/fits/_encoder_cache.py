@@ -8,7 +8,6 @@ from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
 
-
 _SHARE = 0.1  # of a GPU's free memory, for embeddings that stay there
 
 
