@@ -42,7 +42,7 @@ class Embeddings:
 
 def to_device(rows: SparseRows, device: torch.device) -> SparseRows:
     """Move a minibatch; sparse all the way."""
-    return SparseRows(*(part.to(device) for part in rows))
+    return rows.to(device)
 
 
 def cells_by_pattern(
@@ -136,9 +136,9 @@ class Inference:
             chosen = tuple(m for m in available if use is None or m in use) or available
             for position, cells in self.batches(self.indices[members], chosen):
                 rows = members[position]
-                counts = self.counts(cells)
-                encoded = {m: known.to(self.device) for m, known in cells.encoded.items()}
-                found = self.module.embed(counts, encoded, tuple(heads))
+                on_device = cells.to(self.device)
+                counts = on_device.counts
+                found = self.module.embed(counts, on_device.encoded, tuple(heads))
                 z[rows] = _to_numpy(found.z)
                 for into, values in ((single, found.single), (heads, found.heads)):
                     for m, part in values.items():

@@ -8,11 +8,14 @@ from scmomer.nn._rows import (
     keep_entries,
     log_normalize,
     log_normalize_csr,
+    narrow_rows,
     row_sums,
+    send,
     sparse_linear,
     to_csr,
     to_dense,
     to_rows,
+    waits_for,
 )
 
 __all__ = [
@@ -24,11 +27,14 @@ __all__ = [
     "log_normalize",
     "log_normalize_csr",
     "multinomial",
+    "narrow_rows",
     "negative_binomial",
     "row_sums",
+    "send",
     "sparse_linear",
     "sparse_mse",
     "to_csr",
     "to_dense",
     "to_rows",
+    "waits_for",
 ]
