@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import warnings
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -117,6 +118,38 @@ def test_small_data_get_more_epochs_and_patience():
     assert (told.max_epochs, told.patience) == (3, 5)
     patient = configure(config, "bridge", **{**wish, "plan_kwargs": {"patience": 7}}, n_cells=320)
     assert (patient.max_epochs, patient.patience) == (100, 7)
+
+
+WISH = {"max_epochs": None, "batch_size": None, "plan_kwargs": None, "on_gpu": True}
+
+
+def test_batches_on_a_gpu_are_not_cut():
+    config = StageConfig(max_epochs=1, batch_size=64, min_steps=50)
+    deep = {"n_tokens": 4290, "n_cells": 3800}
+    assert configure(config, "rna", **WISH, **deep).batch_size == 64
+    assert configure(config, "rna", **(WISH | {"on_gpu": False}), **deep).batch_size == 7
+
+
+def test_batches_on_a_gpu_grow_with_the_data():
+    config = StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=50)
+
+    def found(n_cells: int, n_tokens: float = 4290, stage: str = "rna", **wish) -> StageConfig:
+        return configure(config, stage, **(WISH | wish), n_tokens=n_tokens, n_cells=n_cells)
+
+    assert found(12_800) == config  # 200 steps, as many as are kept
+    large = found(25_600)
+    assert large.batch_size == 128 and large.lr == pytest.approx(1e-3 * 2**0.5)
+    assert (large.max_epochs, large.patience) == (1, 5)
+    huge = found(10**6, n_tokens=100)
+    assert huge.batch_size == 256 and huge.lr == pytest.approx(2e-3)
+    assert found(10**6, n_tokens=2**20 / 100).batch_size == 100
+    # Nothing grows that the user sets, that has no tokens to be busy with, or that is published.
+    assert found(10**6, batch_size=32).batch_size == 32
+    assert found(10**6, plan_kwargs={"lr": 1.0}) == replace(config, lr=1.0)
+    assert found(10**6, stage="bridge") == config
+    assert found(10**6, max_epochs=2).batch_size == 244  # of 2**20 tokens
+    published = StageConfig(max_epochs=100, batch_size=3)
+    assert configure(published, "rna", **WISH, n_tokens=16906, n_cells=10**6) == published
 
 
 def test_configure_takes_wishes_for_all_or_some_stages():
@@ -319,3 +352,56 @@ def test_batches_shrink_for_long_cells_unless_asked(n_tokens, expected):
 def test_tokens_per_cell(make_cells, make_module):
     cells, module = make_cells(), make_module()
     assert tokens_per_cell(module, cells) == np.quantile(cells.lengths("rna"), 0.9)
+
+
+# -- a GPU that is too small
+
+
+@pytest.mark.parametrize("stage", ["rna", "fusion", "bridge"])
+def test_a_stage_begins_again_when_memory_runs_out(make_module, make_cells, monkeypatch, stage):
+    """With half the cells at a time, from the same weights, in as many steps."""
+    module, cells = make_module(), make_cells()
+    start, starts, sizes = clone_state(module), [], []
+
+    def small_memory(module, stage, batch):
+        if not starts or (sizes and sizes[-1] > 5):
+            starts.append(clone_state(module))
+        sizes.append(batch.n_cells)
+        if len(sizes) > 2 and batch.n_cells > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return stage_loss(module, stage, batch)
+
+    monkeypatch.setattr("scmomer.train._plan.stage_loss", small_memory)
+    with pytest.warns(UserWarning) as told:
+        history = run(module, cells, stage)
+    told = [str(w.message) for w in told if "ran out of memory" in str(w.message)]
+    assert len(told) == 2 and f"Stage {stage!r}" in told[0]
+    assert "with 16 cells at a time" in told[0] and "again with 8 at a time" in told[0]
+    assert "again with 4 at a time" in told[1] and "a step still has 16 cells" in told[1]
+    assert history.shape[0] == 2 and np.isfinite(history["validation_loss"]).all()
+    assert sizes[-1] <= 4
+    for name, value in starts[-1].items():
+        if stage != "bridge":  # whose encoders the helper caches first
+            torch.testing.assert_close(value, start[name], equal_nan=True)
+
+
+def test_a_stage_that_never_fits_says_what_to_do(make_module, make_cells, monkeypatch, refuses):
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("scmomer.train._plan.stage_loss", full)
+    with refuses(torch.OutOfMemoryError, "2 cells of stage 'rna'", "size='small'"):
+        run(make_module(), make_cells(), "rna")
+
+
+def test_other_errors_are_raised_at_once(make_module, make_cells, monkeypatch):
+    calls = []
+
+    def broken(*args):
+        calls.append(1)
+        raise RuntimeError("expected scalar type Float")
+
+    monkeypatch.setattr("scmomer.train._plan.stage_loss", broken)
+    with pytest.raises(RuntimeError, match="scalar type"):
+        run(make_module(), make_cells(), "rna")
+    assert len(calls) == 1
