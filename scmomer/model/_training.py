@@ -138,7 +138,9 @@ class TrainingMixin:
             ``early_stopping_patience`` and ``early_stopping_min_delta`` hold for every stage.
             ``precision`` is ``"bf16-mixed"`` by default on CUDA devices of compute capability 8 or
             more: matrix products in bfloat16, weights and sums in float32. ``"32-true"`` turns it
-            off. Results of a trained model are computed in float32 in any case.
+            off. Embedding and translation stay in float32, unless called within
+            ``torch.autocast("cuda", torch.bfloat16)``: then they differ by up to 1 % of their
+            standard deviation (root mean square).
 
         Raises
         ------

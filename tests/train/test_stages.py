@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import warnings
-from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -118,38 +117,6 @@ def test_small_data_get_more_epochs_and_patience():
     assert (told.max_epochs, told.patience) == (3, 5)
     patient = configure(config, "bridge", **{**wish, "plan_kwargs": {"patience": 7}}, n_cells=320)
     assert (patient.max_epochs, patient.patience) == (100, 7)
-
-
-WISH = {"max_epochs": None, "batch_size": None, "plan_kwargs": None, "on_gpu": True}
-
-
-def test_batches_on_a_gpu_are_not_cut():
-    config = StageConfig(max_epochs=1, batch_size=64, min_steps=50)
-    deep = {"n_tokens": 4290, "n_cells": 3800}
-    assert configure(config, "rna", **WISH, **deep).batch_size == 64
-    assert configure(config, "rna", **(WISH | {"on_gpu": False}), **deep).batch_size == 7
-
-
-def test_batches_on_a_gpu_grow_with_the_data():
-    config = StageConfig(max_epochs=1, lr=1e-3, batch_size=64, min_steps=50)
-
-    def found(n_cells: int, n_tokens: float = 4290, stage: str = "rna", **wish) -> StageConfig:
-        return configure(config, stage, **(WISH | wish), n_tokens=n_tokens, n_cells=n_cells)
-
-    assert found(12_800) == config  # 200 steps, as many as are kept
-    large = found(25_600)
-    assert large.batch_size == 128 and large.lr == pytest.approx(1e-3 * 2**0.5)
-    assert (large.max_epochs, large.patience) == (1, 5)
-    huge = found(10**6, n_tokens=100)
-    assert huge.batch_size == 256 and huge.lr == pytest.approx(2e-3)
-    assert found(10**6, n_tokens=2**20 / 100).batch_size == 100
-    # Nothing grows that the user sets, that has no tokens to be busy with, or that is published.
-    assert found(10**6, batch_size=32).batch_size == 32
-    assert found(10**6, plan_kwargs={"lr": 1.0}) == replace(config, lr=1.0)
-    assert found(10**6, stage="bridge") == config
-    assert found(10**6, max_epochs=2).batch_size == 244  # of 2**20 tokens
-    published = StageConfig(max_epochs=100, batch_size=3)
-    assert configure(published, "rna", **WISH, n_tokens=16906, n_cells=10**6) == published
 
 
 def test_configure_takes_wishes_for_all_or_some_stages():
