@@ -139,7 +139,7 @@ class TrainingMixin:
             ``precision`` is ``"bf16-mixed"`` by default on CUDA devices of compute capability 8 or
             more: matrix products in bfloat16, weights and sums in float32. ``"32-true"`` turns it
             off. Embedding and translation stay in float32, unless called within
-            ``torch.autocast("cuda", torch.bfloat16)``: then they differ by up to 1 % of their
+            ``torch.autocast("cuda", torch.bfloat16)``: then they differ by up to 2 % of their
             standard deviation (root mean square).
 
         Raises
