@@ -66,9 +66,8 @@ def encoder_row(
 
 def _kernels(pair: Pair, device: str, dtype: str) -> str:
     """Return whether our blocks run in fused kernels, where there are some."""
-    fuses = getattr(pair.ours, "_fuses", None)
     with cast_to(device, dtype):
-        return "fused" if fuses is not None and fuses() else "plain"
+        return "fused" if pair.ours.fuses else "plain"
 
 
 def _runs(pair: Pair, bins: Tensor, mode: str, dtype: str, quick: bool) -> dict[str, Any]:

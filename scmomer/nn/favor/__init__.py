@@ -3,7 +3,7 @@
 from scmomer.nn.favor._attention import FavorAttention, SoftmaxAttention
 from scmomer.nn.favor._block import favor_block
 from scmomer.nn.favor._choice import fused_kernels
-from scmomer.nn.favor._packed import Packed
+from scmomer.nn.favor._packed import Packed, fused_bytes_per_token
 from scmomer.nn.favor._streamed import BlockSetting, BlockWeights
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "Packed",
     "SoftmaxAttention",
     "favor_block",
+    "fused_bytes_per_token",
     "fused_kernels",
 ]

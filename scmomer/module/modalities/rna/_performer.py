@@ -194,7 +194,7 @@ class Performer(nn.Module):
 
     def forward(self, tokens: ExpressionTokens) -> Tensor:
         """Return the contextual gene embeddings, shape ``(n, length, dim)``."""
-        if self._fuses():
+        if self.fuses:
             return self._forward_packed(tokens)
         x = self.token_emb(tokens.bins) + self.pos_emb.emb(tokens.genes)  # (n, length, dim)
         if tokens.groups:
@@ -203,7 +203,8 @@ class Performer(nn.Module):
             x = self.blocks(x, tokens.valid)
         return self.norm(x)
 
-    def _fuses(self) -> bool:
+    @property
+    def fuses(self) -> bool:
         """Return whether fused kernels run on the device of the weights."""
         some = self.token_emb.weight
         blocks = cast("list[_Block]", list(self.performer.net.layers))

@@ -59,11 +59,6 @@ class Saved(NamedTuple):
         return Read(*self[7:])
 
 
-def bytes_per_token(dim: int, inner: int, n_heads: int) -> int:
-    """Return what a block stores for each token in training, in bfloat16."""
-    return 4 * dim + 2 * (4 * inner + dim) + 8 * n_heads
-
-
 class FusedBlock:
     """One block with its weights in narrow types.
 
@@ -170,7 +165,7 @@ def fused_block(
 ) -> Tensor:
     """Return ``y + FF(LN(y))`` with ``y = x + Attention(LN(x))`` on packed cells.
 
-    Training keeps `x`, queries, keys, values and the attention (:func:`bytes_per_token`), not the feature
+    Training keeps `x`, queries, keys, values and the attention (:func:`scmomer.nn.favor.fused_bytes_per_token`), not the feature
     maps and the hidden units, which are computed again.
 
     Parameters

@@ -134,12 +134,11 @@ class Heads:
 
     def _chunks(self, n_blocks: int) -> tuple[int, int]:
         """Return into how many chunks each cell is cut, and their tokens."""
-        programs = self.n_cells * self.n_heads * n_blocks
-        most = max(1, -(-self.packed.longest // _SHORTEST_CHUNK))
-        n = min(most, -(-_PROGRAMS // max(1, programs)))
-        step = self.blocks.sums.tokens
-        chunk = -(-(-(-max(1, self.packed.longest) // n)) // step) * step
-        return -(-max(1, self.packed.longest) // chunk), chunk
+        longest, step = max(1, self.packed.longest), self.blocks.sums.tokens
+        wanted = math.ceil(_PROGRAMS / max(1, self.n_cells * self.n_heads * n_blocks))
+        n = min(wanted, math.ceil(longest / _SHORTEST_CHUNK))
+        chunk = math.ceil(longest / n / step) * step
+        return math.ceil(longest / chunk), chunk
 
     def _sum(self, x: Tensor, u: Tensor, read: Read | None) -> tuple[Tensor, ...]:
         """Return what ``sum_kernel`` writes, ``(n_cells, n_chunks, n_heads, ...)``."""
