@@ -47,7 +47,7 @@ class Embeddings:
 
 def to_device(rows: SparseRows, device: torch.device) -> SparseRows:
     """Move a minibatch; sparse all the way."""
-    return SparseRows(*(part.to(device) for part in rows))
+    return rows.to(device)
 
 
 def cells_by_pattern(
@@ -210,9 +210,9 @@ class Inference:
     ) -> None:
         """Write the embeddings of a minibatch into those of all cells."""
         rows = members[position]
-        counts = self.counts(cells)
-        encoded = {m: known.to(self.device) for m, known in cells.encoded.items()}
-        found = self.module.embed(counts, encoded, tuple(out.heads))
+        on_device = cells.to(self.device)
+        counts = on_device.counts
+        found = self.module.embed(counts, on_device.encoded, tuple(out.heads))
         out.z[rows] = _to_numpy(found.z)
         for into, values in ((out.single, found.single), (out.heads, found.heads)):
             for m, part in values.items():

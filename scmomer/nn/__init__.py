@@ -15,11 +15,14 @@ from scmomer.nn._rows import (
     keep_entries,
     log_normalize,
     log_normalize_csr,
+    narrow_rows,
     row_sums,
+    send,
     sparse_linear,
     to_csr,
     to_dense,
     to_rows,
+    waits_for,
 )
 
 __all__ = [
@@ -34,13 +37,16 @@ __all__ = [
     "log_normalize",
     "log_normalize_csr",
     "multinomial",
+    "narrow_rows",
     "negative_binomial",
     "release_memory",
     "row_sums",
+    "send",
     "sparse_linear",
     "sparse_mse",
     "supports_triton",
     "to_csr",
     "to_dense",
     "to_rows",
+    "waits_for",
 ]

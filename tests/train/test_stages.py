@@ -15,6 +15,7 @@ from scvi import settings
 
 from scmomer.data import SparseDataSplitter, split_cells
 from scmomer.module import StageConfig
+from scmomer.nn import CellBatch
 from scmomer.train import (
     Interrupted,
     RunOptions,
@@ -319,6 +320,23 @@ def test_batches_shrink_for_long_cells_unless_asked(n_tokens, expected):
 def test_tokens_per_cell(make_cells, make_module):
     cells, module = make_cells(), make_module()
     assert tokens_per_cell(module, cells) == np.quantile(cells.lengths("rna"), 0.9)
+
+
+@pytest.mark.parametrize("stage", ["atac", "bridge"])
+def test_minibatches_prepared_ahead_change_no_weight(make_module, make_cells, monkeypatch, stage):
+    """As on a GPU: the order of cells and all random numbers are those of a plain loader."""
+
+    def weights() -> dict[str, torch.Tensor]:
+        module = make_module()
+        torch.manual_seed(0)
+        run(module, make_cells(), stage)
+        return clone_state(module)
+
+    plain = weights()
+    monkeypatch.setattr("scmomer.data._loader._feeds_gpu", lambda: True)
+    monkeypatch.setattr(CellBatch, "pin_memory", lambda cells: cells)
+    ahead = weights()
+    assert all(torch.equal(plain[name], ahead[name]) for name in plain)
 
 
 # -- a GPU that is too small

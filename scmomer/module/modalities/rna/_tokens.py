@@ -14,6 +14,15 @@ _PADDING = 0.1  # share of padding that a batch may have before it is cut
 _MOST_GROUPS = 8
 
 
+class Packing(NamedTuple):
+    """The tokens of a batch one behind the other, without padding."""
+
+    starts: Tensor
+    """First token of each cell, and the end, ``(n + 1,)``."""
+    places: Tensor
+    """Where each token lies in the flattened rectangle, ``(n_tokens,)``."""
+
+
 class ExpressionTokens(NamedTuple):
     """What the RNA encoder reads of a minibatch."""
 
@@ -28,6 +37,8 @@ class ExpressionTokens(NamedTuple):
     groups: tuple[tuple[int, int, int], ...] = ()
     """First cell, last cell plus one and longest cell of runs of cells of similar length; what
     the encoder computes at a time. Empty: all cells at once."""
+    packing: Packing | None = None
+    """Where tokens lie without padding; None: there is none."""
 
 
 def log2_bins(expression: SparseRows, n_bins: int, floor: bool = False) -> Tensor:
@@ -79,6 +90,7 @@ def pad_expressed(expression: SparseRows, bins: Tensor) -> ExpressionTokens:
         rectangle(expression.values),
         valid,
         length_groups(lengths),
+        Packing(expression.indptr, rows * length + columns),
     )
 
 
