@@ -11,7 +11,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 _BFLOAT16 = (8, 0)  # compute capability of cards that multiply it at full rate (Ampere)
-_TRITON = (8, 0)  # of those with matrix units for all types of the fused kernels
+_TRITON = (8, 0)  # the oldest that the kernels here compile for: matrix units for bfloat16, TF32
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -35,7 +35,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def supports_triton(device: torch.device) -> bool:
-    """Return whether kernels written in Triton run on a device; of a card that cannot, say so once.
+    """Return whether the kernels in Triton run on a device; of a card that cannot, say so once.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def supports_triton(device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     if (found := _capability(device)) < _TRITON:
-        _say(f"{_name(device, found)} is too old for fused kernels: slower kernels of torch are used.")
+        _say(f"{_name(device, found)} is too old for the fast kernels in Triton: slower kernels of torch are used.")
         return False
     if importlib.util.find_spec("triton") is None:
         _say(

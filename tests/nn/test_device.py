@@ -36,7 +36,7 @@ def card(monkeypatch):
 
 @pytest.mark.parametrize(
     ("capability", "bfloat16", "triton"),
-    [((6, 1), False, False), ((7, 5), False, True), ((8, 0), True, True), ((9, 0), True, True)],
+    [((6, 1), False, False), ((7, 5), False, False), ((8, 0), True, True), ((9, 0), True, True)],
 )
 def test_what_a_card_can_do(card, caplog, capability, bfloat16, triton):
     card(*capability)
