@@ -11,6 +11,7 @@ from scmomer.nn._losses import linear_bce, multinomial, negative_binomial, spars
 from scmomer.nn._rows import (
     CellBatch,
     SparseRows,
+    csr_linear,
     drop_entries,
     keep_entries,
     log_normalize,
@@ -28,6 +29,7 @@ from scmomer.nn._rows import (
 __all__ = [
     "CellBatch",
     "SparseRows",
+    "csr_linear",
     "drop_entries",
     "free_memory",
     "has_bfloat16",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class SparseRows(NamedTuple):
@@ -78,6 +79,8 @@ def _repeated(times: Tensor, total: int) -> Tensor:
 
 def row_sums(rows: SparseRows) -> Tensor:
     """Return the total count of each cell, shape ``(n_cells,)``."""
+    if rows.values.is_cuda:  # where additions to one number queue up
+        return torch.segment_reduce(rows.values, "sum", offsets=rows.indptr, initial=0, unsafe=True)
     return rows.values.new_zeros(rows.n_rows).index_add_(0, rows.row_ids, rows.values)
 
 
@@ -133,6 +136,8 @@ def to_dense(rows: SparseRows, n_features: int) -> Tensor:
 
 def sparse_linear(rows: SparseRows, weight: Tensor) -> Tensor:
     """Return ``rows @ weight`` for ``weight`` of shape ``(n_features, d)`` as ``(n_cells, d)``."""
+    if rows.values.is_cuda:
+        return csr_linear(rows, weight)
     return torch.nn.functional.embedding_bag(
         rows.indices,
         weight,
@@ -141,6 +146,36 @@ def sparse_linear(rows: SparseRows, weight: Tensor) -> Tensor:
         per_sample_weights=rows.values,
         include_last_offset=True,
     )
+
+
+def csr_linear(rows: SparseRows, weight: Tensor) -> Tensor:
+    """Return :func:`sparse_linear` by a sparse product.
+
+    On a GPU several times as fast as an embedding bag, which sums each cell by a few threads.
+    """
+    with torch.autocast(weight.device.type, enabled=False):
+        return _CSRLinear.apply(rows.indptr, rows.indices, rows.values.to(weight.dtype), weight)
+
+
+class _CSRLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, indptr: Tensor, indices: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(indptr, indices, values, weight)
+        size = (len(indptr) - 1, len(weight))
+        matrix = torch.sparse_csr_tensor(indptr, indices, values, size, check_invariants=False)
+        return matrix @ weight
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        indptr, indices, values, weight = ctx.saved_tensors
+        rows = grad[SparseRows(indptr, indices, values).row_ids]  # (nnz, d)
+        dvalues = dweight = None
+        if ctx.needs_input_grad[2]:
+            dvalues = (rows * weight[indices]).sum(1)
+        if ctx.needs_input_grad[3]:
+            dweight = torch.zeros_like(weight).index_add_(0, indices, rows * values[:, None])
+        return None, None, dvalues, dweight
 
 
 class CellBatch(NamedTuple):

@@ -26,7 +26,7 @@ from scmomer.module.modalities.rna._tokens import (
     pad_expressed,
     quantile_bins,
 )
-from scmomer.nn import SparseRows
+from scmomer.nn import SparseRows, csr_linear
 from scmomer.nn.favor import fused_bytes_per_token
 
 _OTHER_STREAMS = 5  # copies of the residual stream in training besides that of each block
@@ -55,9 +55,14 @@ class GenePooling(nn.Module):
         if self.value_skip:
             weight = weight + tokens.values
         weight = (weight * tokens.valid).to(self.projection.dtype)  # under mixed precision
-        pooled = F.embedding_bag(
-            tokens.genes, self.projection, mode="sum", per_sample_weights=weight
-        )
+        if tokens.packing is not None and weight.is_cuda:
+            starts, places = tokens.packing
+            flat = (part.flatten()[places] for part in (tokens.genes, weight))
+            pooled = csr_linear(SparseRows(starts, *flat), self.projection)
+        else:
+            pooled = F.embedding_bag(
+                tokens.genes, self.projection, mode="sum", per_sample_weights=weight
+            )
         return pooled if self.bias is None else pooled + self.bias
 
 

@@ -1,10 +1,11 @@
 """Triton kernels of FAVOR+ on packed tokens; feature maps never leave the chip.
 
-Three kernels are enough, because keys and queries are symmetric:
+Keys and queries are symmetric, so that few kernels are enough:
 
 - ``sum_kernel`` adds ``features(x)^T [u, w]`` over the tokens of a cell: keys with ``u = v``,
   ``w = 1`` in the forward pass, queries with the gradients of numerator and denominator in the
   backward pass;
+- ``combine_kernel`` adds the chunks into which a cell was cut;
 - ``read_kernel`` lets queries read these sums;
 - ``gradient_kernel`` gives the gradients of queries, or of keys and values.
 
@@ -131,6 +132,80 @@ def sum_kernel(
         tl.store(plain_w_ptr + where, plain_w)
     if not GRADIENT:
         tl.store(out_top_ptr + row, top)
+
+
+@triton.jit
+def combine_kernel(
+    sums_ptr,
+    weights_ptr,
+    tops_ptr,
+    plain_ptr,
+    plain_w_ptr,
+    out_ptr,
+    out_w_ptr,
+    out_plain_ptr,
+    out_plain_w_ptr,
+    out_top_ptr,
+    n_heads,
+    n_chunks,
+    M: tl.constexpr,
+    ROWS: tl.constexpr,
+    D: tl.constexpr,
+    RESCALE: tl.constexpr,
+    OVER_HEADS: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+):
+    """Add the chunks of a cell and head, and what is added to every feature.
+
+    With `RESCALE` features of the chunks are brought to one maximum, of the head or (`OVER_HEADS`)
+    of the cell, which goes to ``out_top``. Writes the sums ``(cell, head, ROWS, D)`` and ``(cell,
+    head, ROWS)``, and both over all features.
+    """
+    head, cell = tl.program_id(0) % n_heads, tl.program_id(0) // n_heads
+    d = tl.arange(0, BLOCK_D)
+    top = _LOWEST
+    if RESCALE:
+        for part in range(cell * n_chunks * n_heads, (cell + 1) * n_chunks * n_heads):
+            if OVER_HEADS or part % n_heads == head:
+                for first in range(0, M, BLOCK_M):
+                    m = first + tl.arange(0, BLOCK_M)
+                    tops = tl.load(tops_ptr + part * ROWS + m, mask=m < M, other=_LOWEST)
+                    top = tl.maximum(top, tl.max(tops, 0))
+        tl.store(out_top_ptr + tl.program_id(0), top)
+    added = tl.zeros([BLOCK_D], tl.float32)
+    added_w = 0.0
+    for chunk in range(n_chunks):
+        part = ((cell * n_chunks + chunk) * n_heads + head).to(tl.int64)
+        added += tl.load(plain_ptr + part * D + d, mask=d < D, other=0.0)
+        added_w += tl.load(plain_w_ptr + part)
+    plain = tl.zeros([BLOCK_D], tl.float32)
+    plain_w = 0.0
+    for first in range(0, ROWS, BLOCK_M):
+        m = first + tl.arange(0, BLOCK_M)
+        inside = (m[:, None] < M) & (d[None, :] < D)
+        total = tl.zeros([BLOCK_M, BLOCK_D], tl.float32) + EPS * added[None, :]
+        total_w = tl.zeros([BLOCK_M], tl.float32) + EPS * added_w
+        for chunk in range(n_chunks):
+            row = ((cell * n_chunks + chunk) * n_heads + head).to(tl.int64) * ROWS + m
+            sums = tl.load(sums_ptr + row[:, None] * D + d[None, :], mask=inside, other=0.0)
+            weights = tl.load(weights_ptr + row, mask=m < M, other=0.0)
+            if RESCALE:
+                scale = tl.exp2(tl.load(tops_ptr + row, mask=m < M, other=_LOWEST) - top)
+                sums, weights = sums * scale[:, None], weights * scale
+            total, total_w = total + sums, total_w + weights
+        total, total_w = tl.where(inside, total, 0.0), tl.where(m < M, total_w, 0.0)
+        row = tl.program_id(0).to(tl.int64) * ROWS + m
+        tl.store(
+            out_ptr + row[:, None] * D + d[None, :],
+            total.to(out_ptr.dtype.element_ty),
+            mask=d[None, :] < D,
+        )
+        tl.store(out_w_ptr + row, total_w)
+        plain += tl.sum(total, 0)
+        plain_w += tl.sum(total_w, 0)
+    tl.store(out_plain_ptr + tl.program_id(0) * D + d, plain, mask=d < D)
+    tl.store(out_plain_w_ptr + tl.program_id(0), plain_w)
 
 
 @triton.jit

@@ -138,21 +138,19 @@ class _FusedFunction(torch.autograd.Function):
         *weights: Tensor,
     ) -> Tensor:
         save = any(ctx.needs_input_grad)
-        out, saved = FusedBlock(x, packed, projection, BlockWeights(*weights), setting).forward(
-            x, save
-        )
+        block = FusedBlock(x, packed, projection, BlockWeights(*weights), setting)
+        out, saved = block.forward(x, save)
         if save:
-            ctx.packed, ctx.setting = packed, setting
-            ctx.save_for_backward(x, projection, *saved, *weights)
+            ctx.block = block  # with its weights in narrow types
+            ctx.save_for_backward(x, *saved, *weights)  # weights: to notice changes
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
-        x, projection, *rest = ctx.saved_tensors
-        n = len(Saved._fields)
-        block = FusedBlock(x, ctx.packed, projection, BlockWeights(*rest[n:]), ctx.setting)
-        dx, *dweights = block.backward(x, Saved(*rest[:n]), dout.contiguous())
+        x, *rest = ctx.saved_tensors
+        saved = Saved(*rest[: len(Saved._fields)])
+        dx, *dweights = ctx.block.backward(x, saved, dout.contiguous())
         return dx, None, None, None, *dweights
 
 

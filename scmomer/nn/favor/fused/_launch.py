@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 import triton
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from scmomer.nn.favor._attention import EPS
 from scmomer.nn.favor._packed import Packed
@@ -32,6 +33,14 @@ class KeySums(NamedTuple):
     """`sums` over features, ``(n_cells, n_heads, d)``."""
     plain_weight: Tensor
     """`weights` over features, ``(n_cells, n_heads)``."""
+
+
+class CombinedSums(NamedTuple):
+    """Sums over all keys of a cell."""
+
+    sums: KeySums
+    top: Tensor
+    """Stabilizers, ``(n_cells, n_heads)``; undefined for gradients."""
 
 
 class Read(NamedTuple):
@@ -71,11 +80,17 @@ def settings(dim: int, dim_head: int, dtype: torch.dtype) -> Settings:
     wide, big = dtype == torch.float32, dim > 128
     return Settings(
         sums=Blocks(64, 64, 4, 3),
-        read=Blocks(128, 64, 8, 2) if wide else Blocks(128, 64 if dim_head <= 32 else 32, 4, 3),
+        read=Blocks(128, 64, 8, 2) if wide else Blocks(64, 64, 4, 3),
         gradient=Blocks(64, 32, 4, 2) if wide else Blocks(128, 32, 4, 2),
         forward=Blocks(128, 32, 8, 2) if wide else Blocks(128, 64, 8, 1) if big else Blocks(64, 64, 4, 3),
-        backward=Blocks(64, 32, 8, 1) if wide else Blocks(64, 32, 8 if big else 4, 2),
+        backward=_backward(big, wide),
     )
+
+
+def _backward(big: bool, wide: bool) -> Blocks:
+    if wide:
+        return Blocks(64, 32, 8, 1)
+    return Blocks(64, 32, 8, 2) if big else Blocks(64, 64, 4, 2)
 
 
 def _power_of_two(n: int, least: int = 16) -> int:
@@ -85,6 +100,25 @@ def _power_of_two(n: int, least: int = 16) -> int:
 def _precision(dtype: torch.dtype) -> str:
     # Three products of TF32 are as exact as float32, on matrix units.
     return "tf32x3" if dtype == torch.float32 else "tf32"
+
+
+_FEATURES = WeakTensorKeyDictionary()  # scaled_features of each projection
+
+
+def scaled_features(projection: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the projections for unscaled queries and exponents in base 2, filled up to a block.
+
+    They never change in training, so they are kept as long as `projection` is.
+    """
+    version, kept_type, kept = _FEATURES.get(projection, (-1, dtype, projection))
+    if version == projection._version and kept_type == dtype:
+        return kept
+    m, d = projection.shape
+    rows = math.ceil(m / _MOST_INNER) * _MOST_INNER
+    features = projection.new_zeros(rows, d, dtype=dtype)
+    features[:m] = projection * (d**-0.25 * _LOG2E)
+    _FEATURES[projection] = (projection._version, dtype, features)
+    return features
 
 
 class Heads:
@@ -110,10 +144,8 @@ class Heads:
         self.m, self.d = projection.shape
         self.packed, self.n_heads, self.dtype, self.blocks = packed, n_heads, dtype, blocks
         self.n_cells = len(packed.starts) - 1
-        self.rows = -(-self.m // _MOST_INNER) * _MOST_INNER
-        features = projection.new_zeros(self.rows, self.d, dtype=dtype)
-        features[: self.m] = projection * (self.d**-0.25 * _LOG2E)
-        self.features = features
+        self.features = scaled_features(projection, dtype)
+        self.rows = len(self.features)
         self._common = {
             "half_norm": self.d**-0.5 / 2 * _LOG2E,
             "M": self.m,
@@ -163,35 +195,37 @@ class Heads:
         )
         return sums, weights, tops, plain, plain_weight
 
-    def _finish(
-        self, sums: Tensor, weights: Tensor, plain: Tensor, plain_weight: Tensor
-    ) -> KeySums:
-        """Add what is added to every feature; each ``(n_cells, n_heads, ...)``."""
-        sums = sums.add(plain[..., None, :], alpha=EPS)
-        weights = weights.add(plain_weight[..., None], alpha=EPS)
-        m = self.m
-        return KeySums(
-            sums.to(self.dtype),
-            weights.contiguous(),
-            sums[..., :m, :].sum(-2),
-            weights[..., :m].sum(-1),
-        )
+    def _combine(self, parts: tuple[Tensor, ...], keys: bool, over_heads: bool) -> CombinedSums:
+        """Add the chunks of each cell."""
+        sums = parts[0]
+        shape = (self.n_cells, self.n_heads)
 
-    def sum_keys(self, k: Tensor, v: Tensor, over_heads: bool) -> tuple[KeySums, Tensor]:
+        def empty(*last: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return sums.new_empty(*shape, *last, dtype=dtype)
+
+        out = KeySums(
+            empty(self.rows, self.d, dtype=self.dtype), empty(self.rows), empty(self.d), empty()
+        )
+        top = empty()
+        attention.combine_kernel[(max(1, math.prod(shape)),)](
+            *(*parts, *out, top, self.n_heads, sums.shape[1]),
+            M=self.m,
+            ROWS=self.rows,
+            D=self.d,
+            RESCALE=keys,
+            OVER_HEADS=over_heads,
+            BLOCK_M=_MOST_INNER,
+            BLOCK_D=_power_of_two(self.d),
+        )
+        return CombinedSums(out, top)
+
+    def sum_keys(self, k: Tensor, v: Tensor, over_heads: bool) -> CombinedSums:
         """Return ``phi(k)^T [v, 1]`` and the stabilizers ``(n_cells, n_heads)``."""
-        sums, weights, tops, *plain = self._sum(k, v, None)
-        top = tops[..., : self.m].amax((1, 3))
-        if over_heads:
-            top = top.amax(1, keepdim=True).expand_as(top).contiguous()
-        scale = torch.exp2(tops - top[:, None, :, None])
-        scale[..., self.m :] = 0  # rows that only fill a block
-        sums, weights = (sums * scale[..., None]).sum(1), (weights * scale).sum(1)
-        return self._finish(sums, weights, *(part.sum(1) for part in plain)), top
+        return self._combine(self._sum(k, v, None), True, over_heads)
 
     def sum_gradients(self, q: Tensor, dattended: Tensor, read: Read) -> KeySums:
         """Return the gradient of the sums over keys."""
-        sums, weights, _, *plain = self._sum(q, dattended, read)
-        return self._finish(*(part.sum(1) for part in (sums, weights, *plain)))
+        return self._combine(self._sum(q, dattended, read), False, False).sums
 
     def _n_tiles(self, blocks: Blocks) -> int:
         return max(1, -(-self.packed.longest // blocks.tokens))
