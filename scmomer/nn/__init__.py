@@ -1,6 +1,8 @@
 """Torch pieces independent of modality and model: sparse rows and losses."""
 
-from scmomer.nn._losses import linear_bce, multinomial, negative_binomial, sparse_mse
+from scmomer.nn._dropout import drop_values
+from scmomer.nn._linear_losses import linear_bce, linear_mse, linear_multinomial
+from scmomer.nn._losses import multinomial, negative_binomial, sparse_mse
 from scmomer.nn._rows import (
     CellBatch,
     SparseRows,
@@ -19,8 +21,11 @@ __all__ = [
     "CellBatch",
     "SparseRows",
     "drop_entries",
+    "drop_values",
     "keep_entries",
     "linear_bce",
+    "linear_mse",
+    "linear_multinomial",
     "log_normalize",
     "log_normalize_csr",
     "multinomial",
