@@ -15,8 +15,8 @@ _SMALL = ModuleConfig(
     modalities={},
     stages={
         # Short: on shallow cells little is lost without stages 1 and 2 (benchmarks/ablation.py).
-        "fusion": StageConfig(max_epochs=1, min_steps=100),
-        "bridge": StageConfig(max_epochs=6, lr=2e-3, batch_size=128, warmup=0.3, min_steps=400),
+        "fusion": StageConfig(max_epochs=2, min_steps=100),
+        "bridge": StageConfig(max_epochs=10, lr=2e-3, batch_size=128, warmup=0.3, min_steps=500),
     },
 )
 # The published architecture to the layer (bioRxiv 2025.08.04.668374 and its scripts).
