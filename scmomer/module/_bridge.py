@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmomer.module._config import BridgeConfig, Reads
 from scmomer.module._decoder import Decoder
-from scmomer.nn import SparseRows, drop_entries, sparse_linear, to_dense
+from scmomer.nn import SparseRows, drop_entries, drop_values, sparse_linear, to_dense
 
 
 class Bridge(nn.Module):
@@ -106,8 +105,8 @@ class Bridge(nn.Module):
         if not self.training or not self.input_dropout:
             return sparse_linear(features, weights) - self.shift @ weights
         if self.center:  # every gene takes part in the dropout, so the batch is dense here
-            dense = to_dense(features, len(weights)) - self.shift  # (n, n_features)
-            return F.dropout(dense, self.input_dropout) @ weights
+            dense = to_dense(features, len(weights)).sub_(self.shift)  # (n, n_features)
+            return drop_values(dense, self.input_dropout) @ weights
         features = drop_entries(features, self.input_dropout)
         values = features.values / (1 - self.input_dropout)
         return sparse_linear(features._replace(values=values), weights)

@@ -7,7 +7,9 @@ from scmomer.nn._device import (
     release_memory,
     supports_triton,
 )
-from scmomer.nn._losses import linear_bce, multinomial, negative_binomial, sparse_mse
+from scmomer.nn._dropout import drop_values
+from scmomer.nn._linear_losses import linear_bce, linear_mse, linear_multinomial
+from scmomer.nn._losses import multinomial, negative_binomial, sparse_mse
 from scmomer.nn._rows import (
     CellBatch,
     SparseRows,
@@ -34,8 +36,11 @@ __all__ = [
     "free_memory",
     "has_bfloat16",
     "is_out_of_memory",
+    "drop_values",
     "keep_entries",
     "linear_bce",
+    "linear_mse",
+    "linear_multinomial",
     "log_normalize",
     "log_normalize_csr",
     "multinomial",

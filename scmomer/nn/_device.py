@@ -49,7 +49,9 @@ def supports_triton(device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     if (found := _capability(device)) < _TRITON:
-        _say(f"{_name(device, found)} is too old for the fast kernels in Triton: slower kernels of torch are used.")
+        _say(
+            f"{_name(device, found)} is too old for the fast kernels in Triton: slower kernels of torch are used."
+        )
         return False
     if importlib.util.find_spec("triton") is None:
         _say(

@@ -1,92 +1,13 @@
-"""Losses on sparse targets, without storing cells x peaks."""
+"""Losses on sparse targets."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-import torch.nn.functional as F
 from scvi.distributions import NegativeBinomial
 from torch import Tensor
 
-from scmomer.nn._rows import SparseRows, row_sums, to_dense, waits_for
+from scmomer.nn._rows import SparseRows, row_sums, to_dense
 
-_CHUNK_ELEMENTS = 2**22  # logits in memory: 16 MB in fp32, fits a CPU's last-level cache
-_CHUNK_ON_GPU = 2**27  # all peaks of a thousand cells: picking those of a chunk would wait
 _MAX_LOG = 15.0  # of expected counts: three million
-
-
-class _LinearBCE(torch.autograd.Function):
-    """Binary cross-entropy of ``z @ weight.T`` against open peaks, with its gradients.
-
-    Both gradients are computed chunk by chunk in the forward pass, so that neither logits nor
-    targets of all peaks are ever in memory.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, z: Tensor, weight: Tensor, rows: Tensor, peaks: Tensor, pos_weight: float
-    ) -> Tensor:
-        n, n_peaks = z.shape[0], weight.shape[0]
-        need_z, need_weight = ctx.needs_input_grad[:2]
-        grad_z = torch.zeros_like(z) if need_z else None
-        grad_weight = torch.empty_like(weight) if need_weight else None
-        total = z.new_zeros(())
-        limit = _CHUNK_ON_GPU if waits_for(z) else _CHUNK_ELEMENTS
-        step = max(1, limit // max(n, 1))
-        for start in range(0, n_peaks, step):
-            part = weight[start : start + step]
-            here = (peaks >= start) & (peaks < start + step) if step < n_peaks else slice(None)
-            hit = rows[here], peaks[here] - start
-            logits = z @ part.T  # (n, step)
-            positive = logits[hit]
-            total += F.softplus(logits).sum() - F.softplus(positive).sum()
-            total += pos_weight * F.softplus(-positive).sum()
-            if not (need_z or need_weight):
-                continue
-            grad = logits.sigmoid_()
-            grad[hit] = pos_weight * (positive.sigmoid() - 1)
-            if grad_z is not None:
-                grad_z.addmm_(grad, part)
-            if grad_weight is not None:
-                torch.mm(grad.T, z, out=grad_weight[start : start + step])
-        ctx.save_for_backward(grad_z, grad_weight)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        grad_z, grad_weight = ctx.saved_tensors
-        scale = grads[0]
-        return (
-            None if grad_z is None else grad_z * scale,
-            None if grad_weight is None else grad_weight * scale,
-            None,
-            None,
-            None,
-        )
-
-
-def linear_bce(z: Tensor, weight: Tensor, targets: SparseRows, pos_weight: float = 1.0) -> Tensor:
-    """Return the mean over cells of the summed binary cross-entropy of all peaks.
-
-    Equals ``binary_cross_entropy_with_logits(z @ weight.T, targets > 0, pos_weight=...)``
-    summed over peaks and averaged over cells.
-
-    Parameters
-    ----------
-    z
-        Shape ``(n, d)``.
-    weight
-        Shape ``(n_peaks, d)``.
-    targets
-        Open peaks of the `n` cells; every stored entry is an open peak.
-    pos_weight
-        Weight of the open entries.
-    """
-    with torch.autocast(z.device.type, enabled=False):  # sums over all peaks stay in fp32
-        z = z.to(weight.dtype)
-        total = _LinearBCE.apply(z, weight, targets.row_ids, targets.indices, pos_weight)
-    return torch.as_tensor(total) / max(z.shape[0], 1)
 
 
 def sparse_mse(prediction: Tensor, targets: SparseRows, weight: Tensor) -> Tensor:

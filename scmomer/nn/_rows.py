@@ -159,7 +159,9 @@ def csr_linear(rows: SparseRows, weight: Tensor) -> Tensor:
 
 class _CSRLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, indptr: Tensor, indices: Tensor, values: Tensor, weight: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, indptr: Tensor, indices: Tensor, values: Tensor, weight: Tensor
+    ) -> Tensor:
         ctx.save_for_backward(indptr, indices, values, weight)
         size = (len(indptr) - 1, len(weight))
         matrix = torch.sparse_csr_tensor(indptr, indices, values, size, check_invariants=False)

@@ -6,7 +6,7 @@ Reconstruction terms are divided by the loss of the train mean: 1.0 is "no bette
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scmomer._constants import RNA
 from scmomer.module import average_predictions
-from scmomer.nn import multinomial
+from scmomer.nn import linear_multinomial, to_dense
 
 if TYPE_CHECKING:
     from scmomer.module import Bridge, SCMOMERModule
@@ -76,10 +76,23 @@ def fusion(module: SCMOMERModule, cells: CellBatch) -> Terms:
         kind = module.modality(m)
         embedded[m] = kind.encoder(kind.normalize(kind.mask_inputs(counts, drop))).cell
     z = module.fuse(embedded)
-    terms = {f"{m}_reconstruction": _error(module, m, z, cells) for m in embedded}
+    terms = {
+        f"{m}_reconstruction": module.modality(m).relative_error(z, counts, cells.batch)
+        for m, counts in cells.counts.items()
+    }
     if module.config.discriminator_weight:
         terms["pair_matching"] = pair_matching(module, embedded, z, cells.labels)
     return terms
+
+
+class _Targets(NamedTuple):
+    """What all decoders of a minibatch are compared with, computed once."""
+
+    cells: CellBatch
+    profiles: dict[str, Any]
+    """Of :meth:`ModalityModule.loss_target`, by modality."""
+    rna_counts: Tensor | None = None
+    """Raw counts of RNA, ``(n, n_genes)``, if they are rebuilt."""
 
 
 def bridge(module: SCMOMERModule, cells: CellBatch) -> Terms:
@@ -99,6 +112,7 @@ def bridge(module: SCMOMERModule, cells: CellBatch) -> Terms:
     }
     bridged = {m: module.bridge(m, z, features[m]) for m, z in shown.items()}
     pairs = [(m, to) for m in bridged for to in encoded if to != m and to in bridged[m]]
+    targets = _targets(module, cells)
     terms = {}
     if pairs:
         distances = [F.mse_loss(bridged[m][to], encoded[to]) for m, to in pairs]
@@ -107,16 +121,23 @@ def bridge(module: SCMOMERModule, cells: CellBatch) -> Terms:
         others = [to for m, to in pairs if m == source]
         for k, one in enumerate(module.bridges_from(source)):
             own = one(z, features[source]) if k else module.fuse(bridged[source])
-            found = _rebuild(module, one, source, others, own, cells)
+            found = _rebuild(module, one, source, others, own, targets)
             number = f"_{k}" if k else ""
             terms |= {f"{name}_from_{source}{number}": value for name, value in found.items()}
     if len(bridged) > 2:  # what a query of two modalities will ask for
-        terms |= _from_others(module, bridged, cells)
+        terms |= _from_others(module, bridged, targets)
     return terms
 
 
+def _targets(module: SCMOMERModule, cells: CellBatch) -> _Targets:
+    profiles = {m: module.modality(m).loss_target(rows) for m, rows in cells.counts.items()}
+    if RNA not in cells.counts or not module.config.bridge.count_loss:
+        return _Targets(cells, profiles)
+    return _Targets(cells, profiles, to_dense(cells.counts[RNA], module.rna.n_features))
+
+
 def _from_others(
-    module: SCMOMERModule, bridged: dict[str, dict[str, Tensor]], cells: CellBatch
+    module: SCMOMERModule, bridged: dict[str, dict[str, Tensor]], targets: _Targets
 ) -> Terms:
     """Decode each modality from all others together, as inference fuses them."""
     terms = {}
@@ -125,17 +146,19 @@ def _from_others(
         predicted = average_predictions(others, [to])
         if predicted:
             z = module.fuse({**{m: parts[m] for m, parts in others.items()}, **predicted})
-            terms[f"{to}_from_others"] = _error(module, to, z, cells)
+            terms[f"{to}_from_others"] = _error(module, to, z, targets)
     return terms
 
 
 def _error(
-    module: SCMOMERModule, modality: str, z: Tensor, cells: CellBatch, head: Bridge | None = None
+    module: SCMOMERModule, modality: str, z: Tensor, targets: _Targets, head: Bridge | None = None
 ) -> Tensor:
     """Return the relative error of one measured modality, by the decoder of a head if given."""
     own = head is not None and modality in head.decoders
     decoder = head.decoder(modality) if head is not None and own else None
-    return module.modality(modality).relative_error(z, cells.counts[modality], cells.batch, decoder)
+    counts, target = targets.cells.counts[modality], targets.profiles[modality]
+    kind = module.modality(modality)
+    return kind.relative_error(z, counts, targets.cells.batch, decoder, target)
 
 
 def _rebuild(
@@ -144,18 +167,19 @@ def _rebuild(
     source: str,
     others: Sequence[str],
     z: Tensor,
-    cells: CellBatch,
+    targets: _Targets,
 ) -> Terms:
     """Decode other modalities from an embedding made of one; and RNA, if that was RNA."""
     weights = module.config.bridge
-    terms = {to: _error(module, to, z, cells, one) for to in others}
+    terms = {to: _error(module, to, z, targets, one) for to in others}
     if source != RNA:
         return terms
     if weights.self_reconstruction:
-        terms[RNA] = weights.self_reconstruction * _error(module, RNA, z, cells, one)
-    if one.count_decoder is not None:
-        loss = multinomial(one.count_decoder(z), cells.counts[RNA]) / module.rna.count_baseline
-        terms["counts"] = weights.count_loss * loss
+        terms[RNA] = weights.self_reconstruction * _error(module, RNA, z, targets, one)
+    if one.count_decoder is not None and targets.rna_counts is not None:
+        design = one.count_decoder.design_matrix(z, None, None)
+        loss = linear_multinomial(design, one.count_decoder.weights(), targets.rna_counts)
+        terms["counts"] = weights.count_loss * loss / module.rna.count_baseline
     return terms
 
 

@@ -19,7 +19,7 @@ import scmomer
 from scmomer.data import split_cells
 from scmomer.module import StageConfig
 from scmomer.module.modalities.atac import _encoder as _atac
-from scmomer.nn import _losses, _rows
+from scmomer.nn import _rows
 from scmomer.train import RunOptions, StageProgress, run_stage
 from scmomer.train.fits import cache_encoders
 
@@ -40,8 +40,6 @@ _ON_HOST = {
     ("_rows.py", "_drop_known_numbers", "item"): "the host draws how many counts are kept",
 }
 _WAITS = {
-    ("_tokens.py", "quantile_bins", "bincount"): "is to be computed by packed kernels",
-    ("_tokens.py", "pad_expressed", "cpu"): "is to read SparseRows.host_lengths",
     ("_objectives.py", "negatives", "mask"): "keeps false pairs of different labels, if registered",
 }
 
@@ -93,7 +91,7 @@ class Watch(pl.Callback):
 @pytest.fixture
 def waits(monkeypatch):
     """Watches a stage as on a GPU; copies to the host are noted too."""
-    for module in (_rows, _losses, _atac):
+    for module in (_rows, _atac):
         monkeypatch.setattr(module, "waits_for", lambda tensor: True)
     watch = Watch()
     copy = torch.Tensor.cpu

@@ -156,11 +156,25 @@ class ModalityModule(nn.Module, ABC):
     def normalize(self, counts: SparseRows) -> SparseRows:
         """Return what encoders and bridges read."""
 
+    def loss_target(self, counts: SparseRows) -> Any:
+        """Return what :meth:`error` compares with, the same for all decoders; here the counts."""
+        return counts
+
     @abstractmethod
-    def error(
-        self, decoder: Decoder, z: Tensor, counts: SparseRows, batch: Tensor | None
-    ) -> Tensor:
-        """Return the error of decoding `counts` from ``(n, n_latent)``, a mean over cells."""
+    def error(self, decoder: Decoder, z: Tensor, target: Any, batch: Tensor | None) -> Tensor:
+        """Return the error of decoding from ``(n, n_latent)``, a mean over cells.
+
+        Parameters
+        ----------
+        decoder
+            A decoder into the modality.
+        z
+            What it reads.
+        target
+            Of :meth:`loss_target`.
+        batch
+            Batch code of the cells, ``(n,)``, or None.
+        """
 
     @abstractmethod
     def derivatives(
@@ -216,8 +230,17 @@ class ModalityModule(nn.Module, ABC):
         self.depth_std.fill_(max(float(logs.std(correction=0)), _MIN_DEPTH_STD))
 
     def relative_error(
-        self, z: Tensor, counts: SparseRows, batch: Tensor | None, decoder: Decoder | None = None
+        self,
+        z: Tensor,
+        counts: SparseRows,
+        batch: Tensor | None,
+        decoder: Decoder | None = None,
+        target: Any = None,
     ) -> Tensor:
-        """Return :meth:`error` relative to that of the train mean, by the own decoder if None."""
+        """Return :meth:`error` relative to that of the train mean, by the own decoder if None.
+
+        `target` is :meth:`loss_target` of the counts, if it is known.
+        """
         decoder = self.decoder if decoder is None else decoder
-        return self.error(decoder, z, counts, batch) / self.baseline
+        target = self.loss_target(counts) if target is None else target
+        return self.error(decoder, z, target, batch) / self.baseline

@@ -115,11 +115,11 @@ class ATACModality(ModalityModule):
         return binarize(counts)
 
     def error(
-        self, decoder: Decoder, z: Tensor, counts: SparseRows, batch: Tensor | None
+        self, decoder: Decoder, z: Tensor, target: SparseRows, batch: Tensor | None
     ) -> Tensor:
         """Return the cross-entropy of open peaks."""
-        augmented = decoder.design_matrix(z, batch, self.depth(counts))
-        return linear_bce(augmented, decoder.weights(), counts, self.config.pos_weight)
+        design = decoder.design_matrix(z, batch, self.depth(target))
+        return linear_bce(design, decoder.weights(), target, self.config.pos_weight)
 
     def derivatives(
         self, decoder: Decoder, values: Tensor, counts: SparseRows

@@ -23,10 +23,10 @@ from scmomer.module.modalities.rna._names import strip_versions
 from scmomer.module.modalities.rna._start_values import gene_profiles, principal_components
 from scmomer.nn import (
     SparseRows,
+    linear_mse,
     log_normalize,
     log_normalize_csr,
     row_sums,
-    sparse_mse,
     to_dense,
 )
 
@@ -132,26 +132,26 @@ class RNAModality(ModalityModule):
         """Return log2 of counts on a common total."""
         return log_normalize(counts, self.target_sum)
 
-    def error(
-        self, decoder: Decoder, z: Tensor, counts: SparseRows, batch: Tensor | None
-    ) -> Tensor:
-        """Return the squared error of log expression."""
+    def loss_target(self, counts: SparseRows) -> Tensor:
+        """Return log expression that is not far beyond the usual, ``(n, n_genes)``."""
         target = self.normalize(counts)
         if self.config.scale_genes:  # one count of a rare gene would outweigh a whole cell
             limit = _CLIP * self.gene_weight.rsqrt()  # (n_genes,)
             values = torch.minimum(target.values, limit[target.indices])
             target = target._replace(values=values)
-        return sparse_mse(decoder(z, batch), target, self.gene_weight)
+        return to_dense(target, self.n_features)
+
+    def error(self, decoder: Decoder, z: Tensor, target: Tensor, batch: Tensor | None) -> Tensor:
+        """Return the squared error of log expression."""
+        design = decoder.design_matrix(z, batch, None)
+        return linear_mse(design, decoder.weights(), target, self.gene_weight)
 
     def derivatives(
         self, decoder: Decoder, values: Tensor, counts: SparseRows
     ) -> tuple[Tensor, Tensor]:
         """Return those of half the squared error."""
-        target = to_dense(self.normalize(counts), values.shape[1])
-        if self.config.scale_genes:
-            target = torch.minimum(target, _CLIP * self.gene_weight.rsqrt())
         weight = self.gene_weight.expand_as(values)
-        return weight * (values - target), weight
+        return weight * (values - self.loss_target(counts)), weight
 
     def to_output(self, values: Tensor) -> Tensor:
         """Return log2 expression, which is not below zero."""

@@ -116,9 +116,7 @@ class FusedBlock:
         dsums = self.heads.sum_gradients(q, dattended, read)
         self.heads.key_gradient(k, v, saved.top, dsums, dk, dv)
         dh = narrow_product(dqkv, self.qkv)
-        dx, h, dnorm1, dnorm1_bias = self.rows.norm_backward(
-            x, dh, of.dy, w.norm1, w.norm1_bias
-        )
+        dx, h, dnorm1, dnorm1_bias = self.rows.norm_backward(x, dh, of.dy, w.norm1, w.norm1_bias)
         dw_qkv = token_product(dqkv, h)
         grads = BlockWeights(
             *(dnorm1, dnorm1_bias, *dw_qkv.split(self.inner), dw_out, of.dadded_bias),
@@ -163,8 +161,8 @@ def fused_block(
 ) -> Tensor:
     """Return ``y + FF(LN(y))`` with ``y = x + Attention(LN(x))`` on packed cells.
 
-    Training keeps `x`, queries, keys, values and the attention (:func:`scmomer.nn.favor.fused_bytes_per_token`), not the feature
-    maps and the hidden units, which are computed again.
+    Training keeps `x`, queries, keys, values and the attention, not the feature maps and the hidden
+    units, which are computed again (:func:`scmomer.nn.favor.fused_bytes_per_token`).
 
     Parameters
     ----------

@@ -10,7 +10,6 @@ import triton
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from scmomer.nn.favor._attention import EPS
 from scmomer.nn.favor._packed import Packed
 from scmomer.nn.favor.fused import _attention_kernels as attention
 from scmomer.nn.favor.fused import _row_kernels as rows
@@ -82,7 +81,11 @@ def settings(dim: int, dim_head: int, dtype: torch.dtype) -> Settings:
         sums=Blocks(64, 64, 4, 3),
         read=Blocks(128, 64, 8, 2) if wide else Blocks(64, 64, 4, 3),
         gradient=Blocks(64, 32, 4, 2) if wide else Blocks(128, 32, 4, 2),
-        forward=Blocks(128, 32, 8, 2) if wide else Blocks(128, 64, 8, 1) if big else Blocks(64, 64, 4, 3),
+        forward=Blocks(128, 32, 8, 2)
+        if wide
+        else Blocks(128, 64, 8, 1)
+        if big
+        else Blocks(64, 64, 4, 3),
         backward=_backward(big, wide),
     )
 
