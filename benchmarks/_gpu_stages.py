@@ -167,7 +167,7 @@ def make_model(setting: Setting) -> list[dict[str, Any]]:
     ]
 
 
-def train_stage(setting: Setting, stage: str, **trainer_kwargs: Any) -> list[dict[str, Any]]:
+def train_stage(setting: Setting, stage: str, **options: Any) -> list[dict[str, Any]]:
     """Time a stage."""
     model, timer = setting.trained, Timer(setting)
     if setting.device == "cuda":
@@ -182,7 +182,7 @@ def train_stage(setting: Setting, stage: str, **trainer_kwargs: Any) -> list[dic
         early_stopping=False,
         enable_progress_bar=False,
         callbacks=[timer],
-        **trainer_kwargs,
+        **options,
     )
     took = time.perf_counter() - started
     if not timer.rates:
@@ -190,7 +190,7 @@ def train_stage(setting: Setting, stage: str, **trainer_kwargs: Any) -> list[dic
     rate = statistics.median(timer.rates)
     row: dict[str, Any] = {
         "stage": stage,
-        "settings": ", ".join(f"{k}={v}" for k, v in trainer_kwargs.items()) or "default",
+        "settings": ", ".join(f"{k}={v}" for k, v in options.items()) or "default",
         "precision": str(model.trainer.precision),
         "cells_per_s": rate,
         "each": timer.rates,

@@ -33,8 +33,8 @@ def cells_table(report: dict[str, Any]) -> list[list[str]]:
     """Return speed of stages, embedding, translation and loader."""
     found = []
     for status, r in _rows(report, "stage "):
-        kind = "default: " if r.get("settings") == "default" else ""
-        name = f"stage {r['stage']}, {kind}{r['precision']}" if "stage" in r else r["name"]
+        how = "" if str(r.get("settings")).startswith("precision") else f"{r.get('settings')}: "
+        name = f"stage {r['stage']}, {how}{r['precision']}" if "stage" in r else r["name"]
         step = _number(r.get("cells_per_step"))
         found.append([name, *_speed(status, r), step, _number(r.get("first_step_s"), ".1f")])
     for status, r in _rows(report, "embedding"):
