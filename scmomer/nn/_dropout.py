@@ -23,7 +23,7 @@ def drop_values(x: Tensor, fraction: float) -> Tensor:
         At least 0 and less than 1.
     """
     n_dropped = min(round(fraction * _LEVELS), _LEVELS - 1)
-    if x.is_cuda or x.requires_grad or not n_dropped:
+    if x.device.type != "cpu" or x.requires_grad or not n_dropped:
         return F.dropout(x, fraction)
     words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
     draws = words.view(torch.uint8)[: x.numel()].view(x.shape)
