@@ -164,14 +164,17 @@ def combine_kernel(
     """
     head, cell = tl.program_id(0) % n_heads, tl.program_id(0) // n_heads
     d = tl.arange(0, BLOCK_D)
-    top = _LOWEST
+    highest = tl.full([BLOCK_M], _LOWEST, tl.float32)
     if RESCALE:
-        for part in range(cell * n_chunks * n_heads, (cell + 1) * n_chunks * n_heads):
-            if OVER_HEADS or part % n_heads == head:
+        for i in range(n_chunks * n_heads):
+            if OVER_HEADS or i % n_heads == head:
+                here = (cell * n_chunks * n_heads + i).to(tl.int64) * ROWS
                 for first in range(0, M, BLOCK_M):
                     m = first + tl.arange(0, BLOCK_M)
-                    tops = tl.load(tops_ptr + part * ROWS + m, mask=m < M, other=_LOWEST)
-                    top = tl.maximum(top, tl.max(tops, 0))
+                    tops = tl.load(tops_ptr + here + m, mask=m < M, other=_LOWEST)
+                    highest = tl.maximum(highest, tops)
+    top = tl.max(highest, 0)
+    if RESCALE:
         tl.store(out_top_ptr + tl.program_id(0), top)
     added = tl.zeros([BLOCK_D], tl.float32)
     added_w = 0.0
