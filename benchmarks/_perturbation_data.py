@@ -50,8 +50,9 @@ class ScreenPart:
 
 
 def papalexi(folder: Path = DATA) -> Iterator[ScreenPart]:
-    """ECCITE-seq of THP-1 cells, at ``log1p`` of 1,000 counts: 25 genes, each out in turn, and
-    replicates out, where each gene was seen: what is possible.
+    """ECCITE-seq of THP-1 cells, at ``log1p`` of 1,000 counts.
+
+    Each of 25 genes out in turn, and each replicate out: what is possible for genes that were seen.
     """
     adata = ad.read_h5ad(folder / "perturbation" / "papalexi_eccite.h5ad")
     cells = read_screen_cells(adata, perturbation_key="target", target_sum=1000)

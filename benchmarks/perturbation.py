@@ -176,7 +176,7 @@ def _query(part: ScreenPart, test: Effects, split: ScreenSplit, seed: int) -> Qu
     if part.disjoint:
         chosen &= cells.halves(seed) == 0
     parts = [test.parts[i] for i in split.test]
-    return Query(parts, groups, seed, part.adata[chosen], part.groupby)
+    return Query(parts, groups, seed, part.adata[cells.positions[chosen]], part.groupby)
 
 
 def _reference(train: Effects, rows: np.ndarray) -> np.ndarray:

@@ -173,6 +173,9 @@ def test_few_cells():
     with pytest.warns(UserWarning, match="1 perturbations with fewer than min_cells=2"):
         found = read_screen(adata, perturbation_key="target", min_cells=2)
     assert found.parts == (("B",),)
+    with pytest.warns(UserWarning, match="min_cells"):
+        cells = read_screen_cells(adata, perturbation_key="target", min_cells=2)
+    assert cells.positions.tolist() == [0, 1, 3, 4]
     assert np.isfinite(read_screen(adata, perturbation_key="target").variance).all()
 
 

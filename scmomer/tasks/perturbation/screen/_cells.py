@@ -42,6 +42,8 @@ class ScreenCells:
     """Group of each cell, ``""`` without groups, ``(n_cells,)``."""
     batches: np.ndarray
     """Batch of each cell, ``""`` without batches, ``(n_cells,)``."""
+    positions: np.ndarray
+    """Row of each cell in the data that were read, ``(n_cells,)``."""
     genes: pd.Index
     """Names of genes."""
     target_sum: float
@@ -60,6 +62,7 @@ class ScreenCells:
             names=self.names[cells],
             groups=self.groups[cells],
             batches=self.batches[cells],
+            positions=self.positions[cells],
         )
 
     def halves(self, random_state: int = 0) -> np.ndarray:
@@ -183,6 +186,7 @@ def read_screen_cells(
         found.parts,
         _column(adata, groupby, "groupby="),
         _column(adata, batch_key, "batch_key="),
+        np.arange(adata.n_obs),
         adata.var_names.astype(str),
         total,
     )
