@@ -14,6 +14,7 @@ that of the control itself. What the file of results holds already is kept: a ru
   *linear, embedding* with embeddings of perturbed genes;
 - *gene sets, kernel ridge*, *gene sets, 1 / 3 neighbors*: of shared GO terms;
 - *embedding ridge*: the same embeddings in ridge; *other groups*: other cell types' mean change;
+- *scmomer*: :class:`scmomer.PerturbationModel`, its method chosen by validation within training;
 - *permuted targets*: kernel ridge whose training perturbations have each other's names.
 """
 
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scvi
 from _measure import machine, versions
 from _perturbation_data import SCREENS, ScreenPart, any_file
 from _report import write_report
@@ -59,6 +61,8 @@ class Query(NamedTuple):
 #: Of training changes and a query: changes, ``(n, n_genes)``.
 Method = Callable[[Effects, Query], np.ndarray]
 N_BOOTSTRAP = 2000
+#: Rows of the model: its options.
+MODELS: dict[str, dict[str, Any]] = {"scmomer": {"network": False}}
 PAIRED = ("pearson", "pearson_top20", "mse_top20", "centroid")
 
 
@@ -111,7 +115,7 @@ def naive_methods(
 def applies(name: str, part: ScreenPart) -> bool:
     """Return whether a method has a meaning for a screen."""
     grouped = len(set(part.cells.groups)) > 1
-    if name in ("no change", "mean"):
+    if name in ("no change", "mean", *MODELS):
         return True
     return (
         name == "other groups" if not part.genes_perturbed else (name != "other groups" or grouped)
@@ -289,12 +293,36 @@ def show(summary: Rows, part: str) -> None:
     print(table.set_index(["stratum", "method"])[kept].round(3).to_string(), flush=True)
 
 
-def model_methods(args: argparse.Namespace) -> dict[str, Method]:
-    """Return trained models by name: the place for further rows.
+def model_methods(
+    gene_sets: Mapping[str, Sequence[str]] | None,
+    embeddings: pd.DataFrame | None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Method]:
+    """Return trained models by name, for each set of options of :class:`PerturbationModel`.
 
     A model is fitted on the training changes alone, and may read control cells of the query.
     """
-    return {}
+    if not hasattr(scmomer, "PerturbationModel"):
+        return {}
+
+    def method(more: Mapping[str, Any]) -> Method:
+        def predict(train: Effects, query: Query) -> np.ndarray:
+            scvi.settings.seed = query.seed
+            model = scmomer.PerturbationModel(
+                gene_sets=gene_sets, gene_embeddings=embeddings, **more
+            )
+            model.fit(train)
+            names = ["+".join(parts) for parts in query.parts]
+            new = bool(set(query.groups) - set(train.groups))
+            cells = {"control_cells": query.controls, "groupby": query.groupby} if new else {}
+            found = model.predict(list(dict.fromkeys(names)), **cells)
+            rows = pd.MultiIndex.from_frame(found.obs[["perturbation", "group"]].astype(str))
+            at = rows.get_indexer(list(zip(names, query.groups, strict=True)))
+            return np.asarray(found.layers["change"])[at]
+
+        return predict
+
+    return {name: method(more) for name, more in (options or MODELS).items()}
 
 
 def read_embeddings(args: argparse.Namespace) -> pd.DataFrame | None:
@@ -338,7 +366,7 @@ def main(argv: list[str] | None = None) -> None:
     path = args.gene_sets or args.data / "genes" / "go_bp.gmt.gz"
     gene_sets = read_gene_sets(path, "--gene-sets") if path.exists() else None
     embeddings = read_embeddings(args)
-    methods = {**naive_methods(gene_sets, embeddings), **model_methods(args)}
+    methods = {**naive_methods(gene_sets, embeddings), **model_methods(gene_sets, embeddings)}
     if args.methods:
         methods = {name: methods[name] for name in args.methods}
     if args.h5ad is not None:
