@@ -61,7 +61,7 @@ def test_run_on_a_file(script, file, capsys):
     first = json.loads(path.read_text())
     script.main([*options, "--seeds", "0", "1"])
     report = json.loads(path.read_text())
-    rows = pd.DataFrame(report["rows"])
+    rows = pd.DataFrame(script.unpacked(report))
     assert report["rows"][: len(first["rows"])] == first["rows"]  # kept, not run again
     assert not rows.duplicated(["method", "seed", "perturbation"]).any()
     naive = {"no change", "mean", "additive", "matching mean", "linear", "linear, embedding"}
