@@ -34,7 +34,7 @@ class PartFeatures:
     @property
     def in_graph(self) -> np.ndarray:
         """Whether anything is known of a part, ``(n_parts,)``."""
-        return self.sets.any(axis=1) | self.vectors.any(axis=1)
+        return np.asarray(self.sets.any(axis=1) | self.vectors.any(axis=1))
 
 
 @dataclass(frozen=True)

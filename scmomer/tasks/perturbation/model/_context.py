@@ -78,7 +78,10 @@ def in_context(
         if group in weights:
             rows.setdefault(part, []).append(i)
     names = sorted(rows)
-    found, noise = np.zeros((len(names), changes.shape[1])), np.zeros((len(names), changes.shape[1]))
+    found, noise = (
+        np.zeros((len(names), changes.shape[1])),
+        np.zeros((len(names), changes.shape[1])),
+    )
     for k, name in enumerate(names):
         at = rows[name]
         mine = [i for i in at if groups[i] == own]

@@ -84,9 +84,7 @@ class Held:
         return self.cosine * self.reliability / self.reliability.mean()
 
 
-def compare(
-    rows: Rows, query: np.ndarray, predicted: np.ndarray, weights: np.ndarray
-) -> Held:
+def compare(rows: Rows, query: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> Held:
     """Compare predictions with held-out rows as if these had a control mean of their own.
 
     All changes share the noise of one control mean. Predictions that repeat it seem too good: their
@@ -183,9 +181,7 @@ def choose_settings(smoother: KernelSmoother, rows: Rows) -> KernelSettings:
         return chosen
     choices = [
         replace(chosen, slope=a, mean_slope=b, own=o, shared=c)
-        for a, b, o, c in product(
-            (0.8, 1.0), (1.0, 0.0), (0.3, 1.0), (0.2, 0.0)
-        )
+        for a, b, o, c in product((0.8, 1.0), (1.0, 0.0), (0.3, 1.0), (0.2, 0.0))
     ]
     found = held_out_settings(smoother, rows, held_out_folds(design, combined), choices)
     return choices[better(found, 0)]

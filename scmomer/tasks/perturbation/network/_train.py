@@ -12,7 +12,7 @@ from torch import Tensor
 from scmomer.tasks.perturbation.network._losses import network_loss
 from scmomer.tasks.perturbation.network._network import Graph, PerturbationNetwork
 
-_EPOCHS: Final = 150
+_EPOCHS: Final = 60
 _RATE: Final = 1e-3
 _DECAY: Final = 5e-4
 _CLIP: Final = 1.0
