@@ -137,7 +137,7 @@ def _draw(
     if observed is not None and row in observed.obs_names:
         truth = np.asarray(observed.layers["change"])[observed.obs_names.get_loc(row)]
         ax.scatter(truth[order], place, s=14, color="black", zorder=3, label="observed")
-        ax.legend(frameon=False, fontsize="x-small", loc="best")
+        ax.legend(frameon=False, fontsize="x-small", loc="best", handletextpad=0.1)
         if np.ptp(truth[kept]) > 0 and np.ptp(change[kept]) > 0:
             title += f", r = {np.corrcoef(truth[kept], change[kept])[0, 1]:.2f}"
     ax.axvline(0, color="0.3", linewidth=0.8)

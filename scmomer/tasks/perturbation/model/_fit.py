@@ -40,6 +40,7 @@ _NETWORK_FOLDS: Final = 5
 _SURE: Final = 1.0
 _PRIOR_ROWS: Final = 5.0
 _MIN_HELD: Final = 3  # held-out rows for a standard deviation of their own
+_LEAST_NOISE: Final = 0.02  # of a gene, relative to the mean gene
 _TINY: Final = 1e-12
 
 
@@ -249,7 +250,9 @@ def _chosen(trials: dict[str, _Trial], options: FitOptions) -> str:
 
 def _spread(misses: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Return the variance of errors of each gene, shrunk to a multiple of the noise of the gene."""
-    noise = np.maximum(variance.mean(axis=0), _TINY)
+    noise = variance.mean(axis=0)
+    # Genes that no training cell expresses are not certain to stay silent.
+    noise = np.maximum(noise, _LEAST_NOISE * noise.mean() + _TINY)
     if len(misses) < _MIN_HELD:
         return 2 * noise
     squares = (misses**2).mean(axis=0)
