@@ -87,7 +87,8 @@ def fit_effects(
     parts, changes, noise = in_context(
         effects.change, effects.variance, effects.parts, effects.groups, weight
     )
-    _warn_few(parts)
+    if len(contexts.names) == 1:
+        _warn_few(parts)
     rows = _rows(effects, changes, noise, parts)
     design = Design.of(parts, knowledge)
     smoother = KernelSmoother(design, changes, relative_noise(noise))
