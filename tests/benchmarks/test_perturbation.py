@@ -66,7 +66,8 @@ def test_run_on_a_file(script, file, capsys):
     assert not rows.duplicated(["method", "seed", "perturbation"]).any()
     naive = {"no change", "mean", "additive", "matching mean", "linear", "linear, embedding"}
     sets = {f"gene sets, {k}" for k in ("kernel ridge", "1 neighbor", "3 neighbors")}
-    assert set(rows["method"]) == naive | sets | {"embedding ridge", "permuted targets"}
+    ours = {f"scmomer{k}" for k in ("", ", network", ", no embedding", ", no gene sets")}
+    assert set(rows["method"]) == naive | sets | ours | {"embedding ridge", "permuted targets"}
     summary = pd.DataFrame(report["summary"]).set_index(["stratum", "method"])
     assert summary.loc[("all", "mean"), "pearson_minus_mean"] == 0
     seen = [name for name in summary.index.get_level_values(0) if name == "combo_seen2"]
