@@ -10,6 +10,7 @@ from scmomer._logging import set_up_logging
 from scmomer.model import SCMOMER, load
 from scmomer.tasks.annotation import CellTypeClassifier
 from scmomer.tasks.drugs import DrugResponseModel, DrugSynergyModel
+from scmomer.tasks.perturbation import PerturbationModel
 
 if TYPE_CHECKING:
     from scmomer import pl
@@ -20,6 +21,7 @@ __all__ = [
     "CellTypeClassifier",
     "DrugResponseModel",
     "DrugSynergyModel",
+    "PerturbationModel",
     "datasets",
     "load",
     "metrics",

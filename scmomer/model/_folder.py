@@ -21,6 +21,7 @@ _LOADERS = {
     "classifier": "scmomer.CellTypeClassifier.load(path, model)",
     "drug_response": "scmomer.DrugResponseModel.load(path)",
     "drug_synergy": "scmomer.DrugSynergyModel.load(path)",
+    "perturbation": "scmomer.PerturbationModel.load(path)",
 }
 
 

@@ -12,6 +12,7 @@ from scmomer.pl._integration import integration
 from scmomer.pl._marker_peaks import marker_peaks
 from scmomer.pl._marker_recovery import marker_recovery
 from scmomer.pl._peak_gene_links import peak_gene_links
+from scmomer.pl._perturbation import perturbation
 from scmomer.pl._pseudobulk import pseudobulk
 from scmomer.pl._rank_peaks import rank_peaks
 
@@ -28,6 +29,7 @@ __all__ = [
     "marker_peaks",
     "marker_recovery",
     "peak_gene_links",
+    "perturbation",
     "pseudobulk",
     "rank_peaks",
 ]

@@ -12,6 +12,7 @@ from scmomer.tl._gene_variability import gene_variability
 from scmomer.tl._integration_report import integration_report
 from scmomer.tl._map_to_reference import map_to_reference
 from scmomer.tl._peak_gene_links import peak_gene_links
+from scmomer.tl._perturb import perturb
 from scmomer.tl._rank_peaks import rank_peaks
 from scmomer.tl._translate import translate_atac, translate_protein, translate_rna
 from scmomer.tl._write_bedpe import write_bedpe
@@ -29,6 +30,7 @@ __all__ = [
     "integration_report",
     "map_to_reference",
     "peak_gene_links",
+    "perturb",
     "rank_peaks",
     "translate_atac",
     "translate_protein",

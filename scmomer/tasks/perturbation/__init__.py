@@ -1,5 +1,6 @@
 """Changes by perturbations: screens, simple predictions, models."""
 
+from scmomer.tasks.perturbation.model._model import PerturbationModel
 from scmomer.tasks.perturbation.naive._gene_sets import (
     gene_set_kernel_ridge,
     gene_set_neighbors,
@@ -37,6 +38,7 @@ from scmomer.tasks.perturbation.screen._status import status
 
 __all__ = [
     "Effects",
+    "PerturbationModel",
     "Perturbations",
     "ScreenCells",
     "ScreenSplit",

@@ -1,0 +1,1 @@
+"""What is known of perturbed genes beside the screen: gene sets, embeddings, graphs."""

@@ -1,0 +1,1 @@
+"""``PerturbationModel``: changes of expression after perturbations that were never done."""

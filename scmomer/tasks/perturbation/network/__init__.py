@@ -1,0 +1,1 @@
+"""A network in the manner of GEARS, without a graph object for each cell."""
