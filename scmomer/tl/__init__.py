@@ -10,6 +10,7 @@ from scmomer.tl._gene_interactions import gene_interactions
 from scmomer.tl._gene_property import gene_property
 from scmomer.tl._gene_variability import gene_variability
 from scmomer.tl._integration_report import integration_report
+from scmomer.tl._knockout import knockout
 from scmomer.tl._map_to_reference import map_to_reference
 from scmomer.tl._peak_gene_links import peak_gene_links
 from scmomer.tl._rank_peaks import rank_peaks
@@ -27,6 +28,7 @@ __all__ = [
     "gene_interactions",
     "gene_property",
     "integration_report",
+    "knockout",
     "map_to_reference",
     "peak_gene_links",
     "rank_peaks",

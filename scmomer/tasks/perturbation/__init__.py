@@ -1,0 +1,1 @@
+"""Perturbation: what happens to expression, accessibility and protein when genes are perturbed."""
