@@ -13,6 +13,7 @@ from scmomer.tl._integration_report import integration_report
 from scmomer.tl._knockout import knockout
 from scmomer.tl._map_to_reference import map_to_reference
 from scmomer.tl._peak_gene_links import peak_gene_links
+from scmomer.tl._perturb_atac import perturb_atac, perturb_protein
 from scmomer.tl._rank_peaks import rank_peaks
 from scmomer.tl._translate import translate_atac, translate_protein, translate_rna
 from scmomer.tl._write_bedpe import write_bedpe
@@ -31,6 +32,8 @@ __all__ = [
     "knockout",
     "map_to_reference",
     "peak_gene_links",
+    "perturb_atac",
+    "perturb_protein",
     "rank_peaks",
     "translate_atac",
     "translate_protein",
