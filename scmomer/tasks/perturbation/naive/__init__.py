@@ -1,0 +1,1 @@
+"""Simple predictions of the change by a perturbation, for comparison."""

@@ -1,0 +1,1 @@
+"""Screens: names of perturbations, pseudobulk changes, splits."""

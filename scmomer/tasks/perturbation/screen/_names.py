@@ -1,0 +1,188 @@
+"""Names of perturbations, in the spellings of GEARS, scPerturb, pertpy and cell-eval."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from scmomer.data import as_text, examples
+
+logger = logging.getLogger(__name__)
+
+Control = str | Sequence[str] | None
+#: Usual names of the control, in lower case and without separators.
+USUAL_CONTROLS: Final = frozenset(
+    {
+        *("ctrl", "control", "nt", "ntc", "nontargeting", "nontarget", "negctrl", "negcontrol"),
+        *("negativecontrol", "unperturbed", "safetargeting", "scrambled", "mock", "dmso"),
+        *("vehicle", "untreated", "unstimulated", "nontargetingcontrol", "scramble"),
+    }
+)
+_GUIDE: Final = re.compile(r"(?:g|[-_. ](?:sg|g|guide|grna|sgrna)?)\d+$")
+_GUIDE_SHARE: Final = 0.5  # of labels with a sibling guide, above which labels are guides
+
+
+class Perturbations(NamedTuple):
+    """What was done to each cell."""
+
+    names: np.ndarray
+    """Parts in alphabetical order, joined by ``"+"``; ``""`` for control cells, ``(n_cells,)``."""
+    parts: dict[str, tuple[str, ...]]
+    """Parts of each name but the control's, in alphabetical order of names."""
+    controls: tuple[str, ...]
+    """Labels of control cells."""
+
+    @property
+    def is_control(self) -> np.ndarray:
+        """Whether each cell is a control, bool ``(n_cells,)``."""
+        return self.names == ""
+
+
+def parse_perturbations(
+    labels: pd.Series | Sequence[object],
+    control: Control = None,
+    *,
+    separator: str | None = None,
+    place: str = "labels",
+) -> Perturbations:
+    """Read labels of perturbed cells.
+
+    ``"A+ctrl"``, ``"ctrl+A"`` and ``"A"`` are one perturbation, and so are ``"A+B"`` and
+    ``"B+A"``; ``"ctrl"``, ``"control"``, ``"NT"`` and ``"non-targeting"`` in any case are controls.
+
+    Parameters
+    ----------
+    labels
+        Label of each cell, ``(n_cells,)``.
+    control
+        Label or labels of control cells; None: those that are usual names of controls. A usual name
+        beside a gene, as in ``"A+ctrl"``, is never a part.
+    separator
+        Between parts; None: ``"+"``, or ``"_"`` (scPerturb) if no label has ``"+"`` and most parts
+        around ``"_"`` are labels of their own.
+    place
+        Name of `labels` in messages.
+
+    Returns
+    -------
+    Perturbations
+        Names of cells, parts of names, and labels of control.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing (NaN), no cell is a control or none is perturbed, or labels are guides.
+    """
+    column = pd.Series(labels).reset_index(drop=True)
+    if missing := int(column.isna().sum()):
+        msg = (
+            f"Expected a perturbation for every cell in {place}, found {missing} of {len(column)} "
+            "missing (NaN). Leave these cells out: `adata = adata[adata.obs[key].notna()].copy()`."
+        )
+        raise ValueError(msg)
+    codes, uniques = pd.factorize(column.map(as_text).str.strip())
+    found = [str(label) for label in uniques]
+    named = _named_controls(control, found, place)
+    between = separator or _separator(found)
+    parts = {label: _parts(label, named, between) for label in found}
+    controls = tuple(sorted(label for label in found if not parts[label]))
+    if not controls:
+        raise ValueError(_no_control(found, control, place))
+    perturbed = sorted({p for p in parts.values() if p})
+    if not perturbed:
+        msg = (
+            f"Expected perturbed cells in {place}, found only the control {list(controls)}. Pass "
+            "data with perturbed cells, or check the name of the column."
+        )
+        raise ValueError(msg)
+    _check_guides([label for label in found if parts[label]], place)
+    names = np.array(["+".join(parts[label]) for label in found], dtype=object)
+    by_name = {"+".join(p): p for p in perturbed}
+    return Perturbations(names[codes], dict(sorted(by_name.items())), controls)
+
+
+def read_parts(perturbation: str | Iterable[str], separator: str = "+") -> tuple[str, ...]:
+    """Return the parts of one perturbation in alphabetical order: of ``"B+A"`` or ``("B", "A")``.
+
+    Raises
+    ------
+    ValueError
+        If nothing but a control is named.
+    """
+    text = perturbation if isinstance(perturbation, str) else separator.join(perturbation)
+    parts = _parts(text, frozenset(), separator)
+    if not parts:
+        msg = f"Expected a perturbation, found {perturbation!r}. Name a gene, as in 'A' or 'A+B'."
+        raise ValueError(msg)
+    return parts
+
+
+def is_usual_control(label: str) -> bool:
+    """Whether a label is a usual name of the control."""
+    return re.sub(r"[-_ .]", "", label).lower() in USUAL_CONTROLS
+
+
+def _parts(label: str, controls: frozenset[str] | set[str], separator: str) -> tuple[str, ...]:
+    """Return the parts of a label that are not the control, none for the control."""
+    if label in controls or is_usual_control(label):
+        return ()
+    pieces = {piece.strip() for piece in label.split(separator)}
+    kept = (p for p in pieces if p and p not in controls and not is_usual_control(p))
+    return tuple(sorted(kept))
+
+
+def _named_controls(control: Control, found: list[str], place: str) -> frozenset[str]:
+    """Return the labels that the user named as control."""
+    if control is None:
+        return frozenset()
+    named = [control] if isinstance(control, str) else [as_text(one) for one in control]
+    if absent := [one for one in named if one not in found]:
+        usual = [label for label in found if is_usual_control(label)]
+        remedy = f"Pass control={usual[0]!r}." if usual else f"It has {examples(found)}."
+        msg = f"Expected control cells {absent} in {place}, found none. {remedy}"
+        raise ValueError(msg)
+    return frozenset(named)
+
+
+def _separator(found: list[str]) -> str:
+    """Return what is between parts."""
+    if any("+" in label for label in found):
+        return "+"
+    plain = {label for label in found if "_" not in label}
+    joined = [
+        piece
+        for label in found
+        if "_" in label and not is_usual_control(label)
+        for piece in label.split("_")
+    ]
+    known = sum(piece in plain or is_usual_control(piece) for piece in joined)
+    return "_" if joined and 2 * known >= len(joined) else "+"
+
+
+def _no_control(found: list[str], control: Control, place: str) -> str:
+    named = "" if control is None else f" {control!r}"
+    return (
+        f"Expected control cells{named} in {place}, found none among its {len(found)} labels, such "
+        f"as {examples(sorted(found))}. Name them: control='...'. Without unperturbed cells there "
+        "is no change to learn."
+    )
+
+
+def _check_guides(labels: list[str], place: str) -> None:
+    """Raise if most labels are guides, several of each gene."""
+    stems = pd.Series([_GUIDE.sub("", label) for label in labels], labels)
+    is_guide = (stems != stems.index) & stems.duplicated(keep=False)
+    if len(labels) < 2 or is_guide.mean() <= _GUIDE_SHARE:
+        return
+    msg = (
+        f"Expected perturbed genes in {place}, found {len(labels)} guides of {stems.nunique()} "
+        f"genes, such as {examples(list(is_guide.index[is_guide]))}. Pass the column with genes, "
+        "or cut the numbers of guides: `adata.obs['target'] = "
+        rf"adata.obs[key].astype(str).str.replace(r'{_GUIDE.pattern}', '', regex=True)`."
+    )
+    raise ValueError(msg)
