@@ -98,19 +98,28 @@ def simulate(seed: int, n_per_perturbation: int = N_PER_PERTURBATION) -> Screen:
         n = N_CONTROLS if not part else n_per_perturbation
         rate, odds = profile(part, rng.normal(0, STATE_SD, (n, N_PROGRAMS)))
         depth = RNA_DEPTH * rng.lognormal(0, DEPTH_SD, (n, 1))
-        rna.append(sp.csr_matrix(rng.poisson(depth * rate / rate.sum(1, keepdims=True)), dtype=np.float32))
+        rna.append(
+            sp.csr_matrix(rng.poisson(depth * rate / rate.sum(1, keepdims=True)), dtype=np.float32)
+        )
         shift = rng.normal(0, DEPTH_SD, (n, 1))  # of log odds: the depth of the cell
         opened = rng.random(odds.shape) < 1 / (1 + np.exp(-(odds + shift)))
         atac.append(sp.csr_matrix(opened, dtype=np.float32))
         obs += [label] * n
         truth[label] = (1 / (1 + np.exp(-profile(part, reference)[1])) - base).mean(0)
     table = pd.DataFrame(
-        {"perturbation": pd.Categorical(obs), "replicate": rng.integers(0, 2, len(obs)).astype(str)},
+        {
+            "perturbation": pd.Categorical(obs),
+            "replicate": rng.integers(0, 2, len(obs)).astype(str),
+        },
         index=[f"cell{i:05d}" for i in range(len(obs))],
     )
     parts_of = {
-        "rna": AnnData(sp.vstack(rna, format="csr"), obs=table.copy(), var=pd.DataFrame(index=genes)),
-        "atac": AnnData(sp.vstack(atac, format="csr"), obs=table.copy(), var=pd.DataFrame(index=peaks)),
+        "rna": AnnData(
+            sp.vstack(rna, format="csr"), obs=table.copy(), var=pd.DataFrame(index=genes)
+        ),
+        "atac": AnnData(
+            sp.vstack(atac, format="csr"), obs=table.copy(), var=pd.DataFrame(index=peaks)
+        ),
     }
     with keep_obs():
         mdata = MuData(parts_of)

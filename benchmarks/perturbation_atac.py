@@ -82,7 +82,9 @@ def log_profiles(counts: Any, labels: np.ndarray) -> pd.DataFrame:
     return profiles(scaled.log1p(), labels)
 
 
-def expected_rna(screen: Screen, labels: np.ndarray, train: np.ndarray, pairs: list[str]) -> AnnData:
+def expected_rna(
+    screen: Screen, labels: np.ndarray, train: np.ndarray, pairs: list[str]
+) -> AnnData:
     """Return additive pseudobulks of pairs, as ``tl.perturb`` gives them."""
     means = log_profiles(screen.mdata["rna"].X[train], labels[train])
     change = means - means.loc[CONTROL]

@@ -27,7 +27,10 @@ from scmomer.data import (
 )
 from scmomer.model import SCMOMER, feature_index, resolve_model
 from scmomer.tasks.perturbation.knockout import (
+    EMBEDDING,
     MIN_BACKGROUND,
+    SCORE_OF,
+    TOWARDS,
     Knockout,
     KnockoutNetwork,
     KnockoutOptions,
@@ -99,7 +102,7 @@ def knockout(
         A wanted state: a group of `groupby`, or an embedding of shape ``(n_latent,)`` in the units
         of ``obsm["X_scmomer"]``. Adds the score ``"towards"``.
     rank_by
-        Score to sort the table by, from large to small, as in :meth:`Knockout.rank`. None:
+        Column of the table to sort it by, from large to small, as in ``rank`` of the result. None:
         ``"towards_z"`` with `towards`, else ``"embedding_z"``.
     n_top
         Features of each gene, group and modality in the table of features; 0 for none.
@@ -172,6 +175,9 @@ def knockout(
     options = _options(
         mode, n_background, min_cells, max_cells, n_top, seed, batch_size, enable_progress_bar
     )
+    best = "embedding_z" if towards is None else f"{TOWARDS}_z"
+    best = best if rank_by is None else rank_by
+    _check_rank(best, model, towards is not None)
     cells, measured = _read(data, model, layers)
     names, groups, kept = _groups(data, groupby, cells)
     towards = _check_towards(towards, names, groupby, model)
@@ -186,9 +192,8 @@ def knockout(
     expressed = expression.n_expressing.sum(0)
     chosen = _genes(genes, model, measured, expressed, options.min_cells)
     found = screen(network, model.spec, expression, chosen, measured, names, towards, options)
-    best = "embedding_z" if towards is None else "towards_z"
     params = {**found.params, "groupby": groupby, "model_id": model.id}
-    return replace(found, table=found.rank(best if rank_by is None else rank_by), params=params)
+    return replace(found, table=found.rank(best), params=params)
 
 
 def _options(
@@ -223,6 +228,16 @@ def _options(
         ),
         progress=progress,
     )
+
+
+def _check_rank(name: str, model: SCMOMER, has_state: bool) -> None:
+    """Raise before anything is computed."""
+    scores = [EMBEDDING, *(SCORE_OF[m] for m in model.spec.features), *[TOWARDS] * has_state]
+    known = [f"{score}{end}" for score in scores for end in ("_z", "", "_p")]
+    if name not in known:
+        hint = " Pass towards= for that score." if str(name).startswith(TOWARDS) else ""
+        msg = f"Expected rank_by= as one of {known}, found {name!r}. Name one of them.{hint}"
+        raise ValueError(msg)
 
 
 def _read(data: AnnData | MuData, model: SCMOMER, layers: Any) -> tuple[Cells, np.ndarray]:

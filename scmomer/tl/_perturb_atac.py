@@ -40,7 +40,7 @@ def perturb_atac(
     model: SCMOMER | str | Path | None = None,
     *,
     perturbation_key: str,
-    control: str | Sequence[str],
+    control: str | Sequence[str] | None = None,
     predicted: AnnData | None = None,
     groupby: str | None = None,
     batch_key: str | None = None,
@@ -70,9 +70,10 @@ def perturb_atac(
         or loaded. Train it on the screen itself if both modalities were measured in a part of it.
     perturbation_key
         Column of obs with the perturbation of each cell: ``"A"``, ``"A+B"`` in any order,
-        ``"A+ctrl"``. Cells without one are left out.
+        ``"A+ctrl"``.
     control
-        Value, or values, of `perturbation_key` that mark controls.
+        Value, or values, of `perturbation_key` that mark controls; None: usual ones, such as
+        ``"control"``, ``"ctrl"``, ``"NT"`` and ``"non-targeting"``.
     predicted
         Pseudobulks of :func:`perturb`: ``X`` with the mean ``log1p`` expression, and
         ``layers["change"]``, its difference from the controls; ``obs["perturbation"]``, and
@@ -113,7 +114,8 @@ def perturb_atac(
     KeyError
         If there is no such column, or `predicted` lacks something.
     ValueError
-        If there are no controls or no perturbed cells, or the model cannot predict peaks.
+        If there are no controls or no perturbed cells, a value of a column is missing (NaN), or
+        the model cannot predict peaks.
 
     Notes
     -----
@@ -135,7 +137,7 @@ def perturb_protein(
     model: SCMOMER | str | Path | None = None,
     *,
     perturbation_key: str,
-    control: str | Sequence[str],
+    control: str | Sequence[str] | None = None,
     predicted: AnnData | None = None,
     groupby: str | None = None,
     batch_key: str | None = None,
@@ -232,7 +234,7 @@ def _perturb(
         raise ValueError(msg)
     names = None if features is None else feature_index(features)
     translator = _Translator(model, to, names, options.depth, batch_size)
-    keys = read_keys(data, options)
+    keys = read_keys(data, options, only_controls=predicted is not None)
     if predicted is None:
         found = _from_cells(data, keys, translator, options, layers)
     else:
@@ -262,12 +264,12 @@ def _from_cells(
     few = sizes[(sizes < options.min_cells) & (sizes.index != CONTROL)]
     if len(few):
         logger.info("%d perturbations have fewer than %d cells.", len(few), options.min_cells)
-    cells = np.flatnonzero(keys["perturbation"].notna() & ~keys["perturbation"].isin(few.index))
+    cells = np.flatnonzero(~keys["perturbation"].isin(few.index))
     kept = keys.iloc[cells]
     if (kept["perturbation"] == CONTROL).all():
         msg = (
-            f"Expected perturbed cells in {options.perturbation_key!r} besides controls, found "
-            "none. Pass cells of a screen, or predicted= with pseudobulks of scmomer.tl.perturb."
+            f"Expected perturbations of at least {options.min_cells} cells, found at most "
+            f"{int(few.max())}. Lower min_cells=."
         )
         raise ValueError(msg)
     codes, groups = pd.factorize(pd.MultiIndex.from_frame(kept))
@@ -295,8 +297,14 @@ def _from_predicted(
     layers: Any,
 ) -> Changes:
     """Apply predicted changes to control cells."""
-    obs, before, after = read_predicted(predicted, translator.model, options)
+    obs, before, after = read_predicted(predicted, translator.model)
     counts = translator.model._read_cells(data, layers).counts[RNA]
+    if not (counts.data == np.floor(counts.data)).all():
+        msg = (
+            "Expected raw counts of RNA, to which predicted= can be applied, found other values. "
+            "Pass control cells with counts."
+        )
+        raise ValueError(msg)
     if options.groupby is None and obs["group"].nunique() > 1:
         msg = (
             f"Expected groupby= for predicted pseudobulks of several groups, found None for "

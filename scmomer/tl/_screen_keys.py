@@ -14,15 +14,22 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer.data import as_text, examples, obs_column
+from scmomer.data import (
+    as_text,
+    check_no_missing,
+    display_name,
+    examples,
+    obs_column,
+    with_values,
+)
 from scmomer.model import SCMOMER
-from scmomer.tasks.perturbation.across import canonical
+from scmomer.tasks.perturbation import is_usual_control, parse_perturbations, read_parts
 
 if TYPE_CHECKING:
     from scmomer.inference import Depth
 
 logger = logging.getLogger(__name__)
-CONTROL = "control"  # how controls of any name are called here
+CONTROL = ""  # name of controls, as parse_perturbations has it
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class ScreenKeys:
     """Where a screen has what; arguments of :func:`perturb_atac`."""
 
     perturbation_key: str
-    control: str | Sequence[str]
+    control: str | Sequence[str] | None
     groupby: str | None
     batch_key: str | None
     depth: Depth
@@ -38,35 +45,62 @@ class ScreenKeys:
     min_cells: int
 
 
-def read_keys(data: AnnData | MuData, options: ScreenKeys) -> pd.DataFrame:
-    """Return perturbation, group and batch of each cell; perturbation None: left out."""
-    column = obs_column(data, options.perturbation_key, "perturbation_key=")
-    controls = [options.control] if isinstance(options.control, str) else list(options.control)
-    labels = [None if pd.isna(v) else canonical(as_text(v), controls, CONTROL) for v in column]
-    keys = pd.DataFrame({"perturbation": labels, "group": "", "batch": ""}, dtype=object)
-    for name, key in (("group", options.groupby), ("batch", options.batch_key)):
-        if key is not None:
-            values = obs_column(data, key, "groupby=" if name == "group" else "batch_key=")
-            keys[name] = [None if pd.isna(v) else as_text(v) for v in values]
-    absent = keys.isna().any(axis=1)
-    if absent.any():
-        logger.info(
-            "%d of %d cells have no perturbation, group or batch and are left out.",
-            *(int(absent.sum()), len(keys)),
-        )
-        keys.loc[absent, "perturbation"] = None
-    if not (keys["perturbation"] == CONTROL).any():
-        shown = examples(pd.Index(pd.unique(column.dropna().astype(str))))
+def read_keys(
+    data: AnnData | MuData, options: ScreenKeys, *, only_controls: bool = False
+) -> pd.DataFrame:
+    """Return perturbation, group and batch of each cell, as text.
+
+    Parameters
+    ----------
+    data, options
+        The cells, and where they have what.
+    only_controls
+        Perturbed cells need not be there, and get no name but None.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    ValueError
+        If a value is missing, or no cell is a control.
+    """
+    key = options.perturbation_key
+    columns = {"perturbation": _column(data, key, "perturbation_key=")}
+    place = f"{display_name(data)}.obs[{key!r}]"
+    labels = columns["perturbation"]
+    for name, other, argument in (
+        ("group", options.groupby, "groupby="),
+        ("batch", options.batch_key, "batch_key="),
+    ):
+        columns[name] = np.full(len(labels), "", object)
+        if other is not None:
+            columns[name] = _column(data, other, argument)
+    keys = pd.DataFrame(columns, dtype=object)
+    if not only_controls:
+        keys["perturbation"] = parse_perturbations(labels, options.control, place=place).names
+        return keys
+    given = options.control
+    named = {given} if isinstance(given, str) else {as_text(v) for v in given or ()}
+    is_control = [label in named or (not named and is_usual_control(label)) for label in labels]
+    if not any(is_control):
         msg = (
-            f"Expected control cells with {options.control!r} in {options.perturbation_key!r}, "
-            f"found values such as {shown}. Pass the value of controls as control=."
+            f"Expected control cells{f' {sorted(named)}' if named else ''} in {place}, found "
+            f"{examples(pd.unique(labels))}. Pass the value of controls as control=."
         )
         raise ValueError(msg)
+    keys["perturbation"] = np.where(is_control, CONTROL, None)
     return keys
 
 
+def _column(data: AnnData | MuData, key: str, argument: str) -> np.ndarray:
+    column = obs_column(data, key, argument)
+    line = f"Leave them out: `{with_values(data, key)}`."
+    check_no_missing(column, f"a value of {argument}{key!r}", line)
+    return column.map(as_text).to_numpy(dtype=object)
+
+
 def read_predicted(
-    predicted: AnnData, model: SCMOMER, options: ScreenKeys
+    predicted: AnnData, model: SCMOMER
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """Return names, and expression before and after for the model's genes, ``(n, n_genes)``."""
     if not isinstance(predicted, AnnData):
@@ -85,8 +119,7 @@ def read_predicted(
             "scmomer.tl.perturb."
         )
         raise KeyError(msg)
-    controls = [options.control] if isinstance(options.control, str) else list(options.control)
-    names = [canonical(as_text(v), controls, CONTROL) for v in predicted.obs["perturbation"]]
+    names = ["+".join(read_parts(as_text(v))) for v in predicted.obs["perturbation"]]
     obs = pd.DataFrame({"perturbation": names, "group": "", "status": "predicted"}, dtype=object)
     for name in ("group", "status"):
         if name in predicted.obs:

@@ -8,14 +8,12 @@ from scmomer.tasks.perturbation.across._changes import (
     measured_changes,
     predicted_change,
 )
-from scmomer.tasks.perturbation.across._names import canonical
 
 __all__ = [
     "MAX_FOLD",
     "Changes",
     "Means",
     "apply_folds",
-    "canonical",
     "fold_changes",
     "group_means",
     "measured_changes",

@@ -84,6 +84,11 @@ def measured_changes(
         Name of the control.
     status
         What the table calls these perturbations.
+
+    Raises
+    ------
+    ValueError
+        If no perturbed cells have controls.
     """
     is_control = (keys["perturbation"] == control).to_numpy() & (means.sizes > 0)
     where = pd.MultiIndex.from_frame(keys[["group", "batch"]])
@@ -105,6 +110,12 @@ def measured_changes(
         )
         n_control = int(means.sizes[other].sum())
         rows.append((name, group, status, int(means.sizes[here].sum()), n_control))
+    if not rows:
+        msg = (
+            "Expected controls in the same group and batch as perturbed cells, found none. Leave "
+            "out batch_key= or groupby=, or pass controls for them."
+        )
+        raise ValueError(msg)
     columns = ["perturbation", "group", "status", "n_cells", "n_control"]
     change, base, variance = (np.array(part) for part in zip(*parts, strict=True))
     return Changes(pd.DataFrame(rows, columns=columns), change, base, variance)

@@ -321,7 +321,9 @@ def _rows(strata: pd.DataFrame) -> tuple[pd.DataFrame, sp.csr_array, sp.csr_arra
             "or pass groupby=None."
         )
         raise ValueError(msg)
-    here = np.array([key in controls.index for key in zip(perturbed["g"], perturbed["b"], strict=True)])
+    here = np.array(
+        [key in controls.index for key in zip(perturbed["g"], perturbed["b"], strict=True)]
+    )
     if not here.all():
         lost = perturbed[~here]
         warn(
