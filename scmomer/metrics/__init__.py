@@ -1,4 +1,4 @@
-"""Metrics of translations, embeddings, pairs and responses to drugs: functions of arrays."""
+"""Metrics of translations, embeddings, pairs, responses to drugs and perturbations: functions of arrays."""
 
 # For other packages of scmomer, not for users.
 from scmomer.metrics._calibration import calibration, calibration_curve
@@ -13,6 +13,7 @@ from scmomer.metrics._markers import marker_recovery
 from scmomer.metrics._matching import foscttm
 from scmomer.metrics._modality import predict_modality
 from scmomer.metrics._pairing import pairing_agreement
+from scmomer.metrics._perturbation import perturbation
 from scmomer.metrics._precision import average_precision_per_peak, peak_average_precision
 from scmomer.metrics._pseudobulk import pseudobulk_ceiling, pseudobulk_pearson
 from scmomer.metrics._rank import auroc_per_peak, depth_strata
@@ -46,6 +47,7 @@ __all__ = [
     "peak_auroc",
     "peak_auroc_within_depth",
     "peak_average_precision",
+    "perturbation",
     "predict_modality",
     "pseudobulk_ceiling",
     "pseudobulk_pearson",

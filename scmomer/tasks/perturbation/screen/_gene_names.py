@@ -58,6 +58,21 @@ def find_genes(
     return found
 
 
+def own_genes(
+    parts: Sequence[tuple[str, ...]], genes: pd.Index, aliases: GeneTable | None = None
+) -> np.ndarray:
+    """Return which genes each perturbation targets itself, bool ``(n_perturbations, n_genes)``.
+
+    No score should count them: that a gene which is knocked out is low is no prediction.
+    """
+    named = sorted({part for some in parts for part in some})
+    at = dict(zip(named, find_genes(named, genes, aliases), strict=True))
+    own = np.zeros((len(parts), len(genes)), bool)
+    for row, some in enumerate(parts):
+        own[row, [at[part] for part in some if at[part] >= 0]] = True
+    return own
+
+
 class _Names:
     """Positions of names."""
 

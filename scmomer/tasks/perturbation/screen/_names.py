@@ -87,6 +87,7 @@ def parse_perturbations(
         raise ValueError(msg)
     codes, uniques = pd.factorize(column.map(as_text).str.strip())
     found = [str(label) for label in uniques]
+    _check_guides([label for label in found if "+" not in label], place)
     named = _named_controls(control, found, place)
     between = separator or _separator(found)
     parts = {label: _parts(label, named, between) for label in found}
@@ -100,7 +101,6 @@ def parse_perturbations(
             "data with perturbed cells, or check the name of the column."
         )
         raise ValueError(msg)
-    _check_guides([label for label in found if parts[label]], place)
     names = np.array(["+".join(parts[label]) for label in found], dtype=object)
     by_name = {"+".join(p): p for p in perturbed}
     return Perturbations(names[codes], dict(sorted(by_name.items())), controls)
@@ -123,8 +123,9 @@ def read_parts(perturbation: str | Iterable[str], separator: str = "+") -> tuple
 
 
 def is_usual_control(label: str) -> bool:
-    """Whether a label is a usual name of the control."""
-    return re.sub(r"[-_ .]", "", label).lower() in USUAL_CONTROLS
+    """Whether a label is a usual name of the control, or of one of its guides (``"NT_3"``)."""
+    names = (label, _GUIDE.sub("", label))
+    return any(re.sub(r"[-_ .]", "", name).lower() in USUAL_CONTROLS for name in names)
 
 
 def _parts(label: str, controls: frozenset[str] | set[str], separator: str) -> tuple[str, ...]:

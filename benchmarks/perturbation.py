@@ -1,0 +1,362 @@
+"""Changes of expression by perturbations that are not in the training data.
+
+    python benchmarks/perturbation.py [--screens papalexi norman kang] [--seeds 0 1 2]
+        [--methods NAME ...] [--embeddings TABLE.csv | --model FOLDER] [--json PATH]
+    python benchmarks/perturbation.py --h5ad FILE [--key COLUMN] [--gene-sets GMT]
+
+Training and test have disjoint halves of the control cells, drawn again for each seed (Kang, where
+whole cell types are out, needs none); perturbed genes are not scored. ``--h5ad`` reads any file of
+GEARS or scPerturb, with GEARS' simulation split, and prints the correlation of raw expression beside
+that of the control itself. What the file of results holds already is kept: a run can go on.
+
+- *no change*, *mean* of training perturbations, *additive*, *matching mean* (Systema);
+- *linear*: G-W-P of Ahlmann-Eltze et al., with the perturbed genes among those measured, and
+  *linear, embedding* with embeddings of perturbed genes;
+- *gene sets, kernel ridge*, *gene sets, 1 / 3 neighbors*: of shared GO terms;
+- *embedding ridge*: the same embeddings in ridge; *other groups*: other cell types' mean change;
+- *permuted targets*: kernel ridge whose training perturbations have each other's names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from _measure import machine, versions
+from _perturbation_data import SCREENS, ScreenPart, any_file
+from _report import write_report
+from _sources import DATA
+
+import scmomer
+from scmomer.tasks import perturbation as tasks
+from scmomer.tasks.genes import read_gene_sets
+from scmomer.tasks.perturbation import Effects
+
+Rows = list[dict[str, Any]]
+Report = dict[str, Any]
+#: Of training changes, parts, groups, cells of the training part, and seed: changes.
+Method = Callable[[Effects, Sequence[tuple[str, ...]], Sequence[str], int], np.ndarray]
+N_BOOTSTRAP = 2000
+PAIRED = ("pearson", "pearson_top20", "mse_top20", "centroid")
+
+
+def naive_methods(
+    gene_sets: Mapping[str, Sequence[str]] | None, embeddings: pd.DataFrame | None
+) -> dict[str, Method]:
+    """Return simple predictions by name, as far as what they need is given."""
+    found: dict[str, Method] = {
+        "no change": lambda t, p, g, s: tasks.no_change(t, p, g),
+        "mean": lambda t, p, g, s: tasks.training_mean(t, p, g),
+        "additive": lambda t, p, g, s: tasks.additive(t, p, g),
+        "matching mean": lambda t, p, g, s: tasks.matching_mean(t, p, g),
+        "other groups": lambda t, p, g, s: tasks.other_groups(t, p, g),
+        "linear": lambda t, p, g, s: tasks.linear_gwp(t, p, g),
+    }
+    if gene_sets is not None:
+        sets = gene_sets
+
+        def permuted(t: Effects, p: Any, g: Any, s: int) -> np.ndarray:
+            order = np.random.default_rng(s).permutation(len(t))
+            names = tuple(t.parts[i] for i in order)
+            mixed = Effects(t.table, names, t.perturbed, t.control, t.variance, t.genes)
+            return tasks.gene_set_kernel_ridge(mixed, p, g, gene_sets=sets)
+
+        found |= {
+            "gene sets, kernel ridge": lambda t, p, g, s: tasks.gene_set_kernel_ridge(
+                t, p, g, gene_sets=sets
+            ),
+            "gene sets, 1 neighbor": lambda t, p, g, s: tasks.gene_set_neighbors(
+                t, p, g, gene_sets=sets, k=1
+            ),
+            "gene sets, 3 neighbors": lambda t, p, g, s: tasks.gene_set_neighbors(
+                t, p, g, gene_sets=sets
+            ),
+            "permuted targets": permuted,
+        }
+    if embeddings is not None:
+        table = embeddings
+        found |= {
+            "linear, embedding": lambda t, p, g, s: tasks.linear_gwp(t, p, g, embeddings=table),
+            "embedding ridge": lambda t, p, g, s: tasks.embedding_ridge(t, p, g, embeddings=table),
+        }
+    return found
+
+
+def applies(name: str, part: ScreenPart) -> bool:
+    """Return whether a method has a meaning for a screen."""
+    grouped = len(set(part.cells.groups)) > 1
+    if name in ("no change", "mean"):
+        return True
+    return name == "other groups" if not part.genes_perturbed else (
+        name != "other groups" or grouped
+    )
+
+
+def score_part(part: ScreenPart, seed: int, methods: Mapping[str, Method]) -> Rows:
+    """Score methods on one way of holding out, with the controls of one seed."""
+    cells = part.cells
+    train, test = (
+        cells.effects(control_half=half if part.disjoint else None, random_state=seed)
+        for half in (0, 1)
+    )
+    halves = tuple(
+        cells.effects(control_half=half, perturbed_half=half, random_state=seed + 1000)
+        for half in (0, 1)
+    )
+    _check_rows(train, test, *halves)
+    own = tasks.own_genes(test.parts, test.genes) if part.genes_perturbed else None
+    splits = list(part.splits(test.parts, test.groups, seed))
+    rows = np.concatenate([split.test for split in splits])
+    groups = [g for split in splits for g in tasks.split_groups(test.parts, split)]
+    measured = test.rows(rows)
+    reference = np.concatenate(
+        [np.repeat(_reference(train, s.train)[None], len(s.test), 0) for s in splits]
+    )
+    found: Rows = []
+    for name, method in methods.items():
+        started = time.perf_counter()
+        predicted = np.concatenate([_predict(method, train, test, s, seed) for s in splits])
+        seconds = time.perf_counter() - started
+        table = scmomer.metrics.perturbation(
+            predicted,
+            measured.perturbed,
+            measured.control,
+            targets=None if own is None else own[rows],
+            names=measured.table["perturbation"],
+            reference=reference,
+            variance=measured.variance,
+            halves=tuple(half.rows(rows).change for half in halves),  # type: ignore[arg-type]
+        )
+        wide = table.pivot(index="perturbation", columns="metric", values="value")
+        if part.cells.groups[0] != "":  # names repeat over groups
+            values = table["value"].to_numpy().reshape(-1, len(rows)).T
+            wide = pd.DataFrame(values, columns=table["metric"].unique())
+        else:
+            wide = wide.loc[measured.table["perturbation"]].reset_index(drop=True)
+        raw = _raw(predicted, measured)
+        for i, scores in enumerate(wide.to_dict("records")):
+            found.append(
+                {
+                    "part": part.name,
+                    "method": name,
+                    "seed": seed,
+                    "perturbation": str(measured.table["perturbation"][i]),
+                    "group": str(measured.table["group"][i]),
+                    "split_group": groups[i],
+                    "n_cells": int(measured.table["n_cells"][i]),
+                    **{str(k): float(v) for k, v in scores.items()},
+                    "raw_pearson": float(raw[i]),
+                    "seconds": seconds / len(rows),
+                }
+            )
+    return found
+
+
+def _predict(
+    method: Method, train: Effects, test: Effects, split: Any, seed: int
+) -> np.ndarray:
+    """Fit on the training rows of a split and predict its test rows."""
+    parts = [test.parts[i] for i in split.test]
+    groups = [test.groups[i] for i in split.test]
+    return method(train.rows(split.train), parts, groups, seed)
+
+
+def _reference(train: Effects, rows: np.ndarray) -> np.ndarray:
+    return train.perturbed[rows].mean(axis=0)
+
+
+def _raw(predicted: np.ndarray, measured: Effects) -> np.ndarray:
+    """Return the correlation of predicted and measured expression, the paper's score."""
+    profile = predicted + measured.control
+    each = zip(profile, measured.perturbed, strict=True)
+    return np.array([np.corrcoef(p, m)[0, 1] for p, m in each])
+
+
+def _check_rows(*effects: Effects) -> None:
+    """All halves must have the same rows."""
+    first = effects[0].table[["perturbation", "group"]]
+    if not all(first.equals(e.table[["perturbation", "group"]]) for e in effects):
+        raise SystemExit("Expected cells of all perturbations in both halves. Raise --min-cells.")
+
+
+def summarize(rows: Rows, strata: Mapping[str, Mapping[str, Sequence[str]]]) -> Rows:
+    """Return means over perturbations, by part, stratum and method, and paired differences.
+
+    ``minus_mean`` of a metric is the mean difference to the row "mean", with its standard error by
+    bootstrap over perturbations (or groups), after scores of seeds are averaged.
+    """
+    table = pd.DataFrame(rows)
+    scores = [c for c in table.columns if c not in _LABELS]
+    keys = ["part", "method", "perturbation", "group", "split_group"]
+    each = table.groupby(keys, sort=False)[scores].mean().reset_index()
+    found: Rows = []
+    for part, of_part in each.groupby("part", sort=False):
+        for stratum, members in _strata(of_part, strata.get(str(part), {})).items():
+            inside = of_part[members]
+            base = inside[inside["method"] == "mean"].set_index(["perturbation", "group"])
+            for method, mine in inside.groupby("method", sort=False):
+                row = {"part": part, "stratum": stratum, "method": method, "n": len(mine)}
+                row |= {name: float(mine[name].mean()) for name in scores}
+                row["worst_pearson"] = float(mine["pearson"].min())
+                aligned = mine.set_index(["perturbation", "group"])
+                for name in PAIRED if len(base) else ():
+                    gain = (aligned[name] - base[name]).to_numpy()
+                    row[f"{name}_minus_mean"] = float(gain.mean())
+                    row[f"{name}_minus_mean_se"] = bootstrap_error(gain)
+                found.append(row)
+    return found
+
+
+_LABELS = ("part", "method", "seed", "perturbation", "group", "split_group")
+
+
+def bootstrap_error(values: np.ndarray) -> float:
+    """Return the standard error of a mean by bootstrap."""
+    drawn = np.random.default_rng(0).integers(0, len(values), (N_BOOTSTRAP, len(values)))
+    return float(values[drawn].mean(axis=1).std())
+
+
+def _strata(rows: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> dict[str, pd.Series]:
+    """Return which rows are in each stratum: all, named ones, and groups of the split."""
+    found = {"all": pd.Series(True, rows.index)}
+    found |= {name: rows["perturbation"].isin(list(members)) for name, members in named.items()}
+    kinds = rows["split_group"].unique()
+    if len(kinds) > 1:
+        found |= {kind: rows["split_group"] == kind for kind in sorted(kinds)}
+    return found
+
+
+def run(
+    parts: Iterable[ScreenPart],
+    seeds: Sequence[int],
+    methods: Mapping[str, Method],
+    *,
+    known: Rows | None = None,
+    done: Callable[[Report], object] = lambda _: None,
+) -> Report:
+    """Score methods on parts, and call `done` with the report after each part and seed.
+
+    Returns
+    -------
+    dict
+        ``"rows"``, one for each part, method, seed and test perturbation, and ``"summary"``.
+    """
+    rows: Rows = list(known or [])
+    strata: dict[str, Mapping[str, Sequence[str]]] = {}
+    report: Report = {}
+    for part in parts:
+        strata[part.name] = part.strata
+        for seed in seeds:
+            there = {(r["part"], r["method"], r["seed"]) for r in rows}
+            left = {
+                name: method
+                for name, method in methods.items()
+                if applies(name, part) and (part.name, name, seed) not in there
+            }
+            if left:
+                rows += score_part(part, seed, left)
+            report = {"summary": summarize(rows, strata), "rows": rows}
+            done(report)
+        show(report["summary"], part.name)
+    return report
+
+
+def show(summary: Rows, part: str) -> None:
+    """Print the means of a part."""
+    table = pd.DataFrame([row for row in summary if row["part"] == part])
+    columns = ["pearson", "pearson_top20", "mse_top20", "centroid", "pearson_systema"]
+    columns += ["pearson_minus_mean", "pearson_minus_mean_se", "ceiling", "raw_pearson"]
+    print(part)
+    kept = [c for c in columns if c in table]
+    print(table.set_index(["stratum", "method"])[kept].round(3).to_string(), flush=True)
+
+
+def model_methods(args: argparse.Namespace) -> dict[str, Method]:
+    """Return trained models by name: the place for further rows."""
+    return {}
+
+
+def read_embeddings(args: argparse.Namespace) -> pd.DataFrame | None:
+    """Return embeddings of genes, genes x dimensions, from a table or a model."""
+    if args.embeddings is not None:
+        return pd.read_csv(args.embeddings, index_col=0)
+    if args.model is None:
+        return None
+    genes = scmomer.load(args.model).get_gene_embeddings(source="table")
+    return pd.DataFrame(np.asarray(genes.X), genes.obs_names)
+
+
+def coverage(part: ScreenPart, gene_sets: Any, embeddings: pd.DataFrame | None) -> dict[str, Any]:
+    """Return of how many perturbed genes something is known."""
+    genes = sorted({gene for p in part.cells.parts.values() for gene in p})
+    named = [*dict.fromkeys(g for some in (gene_sets or {}).values() for g in some)]
+    tables = {"measured": part.cells.genes, "gene sets": named}
+    if embeddings is not None:
+        tables["embedding"] = list(embeddings.index)
+    found = {name: int((tasks.find_genes(genes, t) >= 0).sum()) for name, t in tables.items()}
+    return {"part": part.name, "perturbed genes": len(genes), **found}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run, and write after each part."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--screens", nargs="+", default=list(SCREENS), choices=list(SCREENS))
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the screens")
+    parser.add_argument("--h5ad", type=Path, help="another screen, in place of these")
+    parser.add_argument("--key", help="its column of perturbations")
+    parser.add_argument("--min-cells", type=int, default=4, help="of a perturbation in --h5ad")
+    parser.add_argument("--gene-sets", type=Path, help="GMT file; by default GO terms of --data")
+    parser.add_argument("--embeddings", type=Path, help="CSV, genes x dimensions")
+    parser.add_argument("--model", type=Path, help="trained model with embeddings of genes")
+    parser.add_argument("--methods", nargs="+", help="by default all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/perturbation.json"))
+    args = parser.parse_args(argv)
+    path = args.gene_sets or args.data / "genes" / "go_bp.gmt.gz"
+    gene_sets = read_gene_sets(path, "--gene-sets") if path.exists() else None
+    embeddings = read_embeddings(args)
+    methods = {**naive_methods(gene_sets, embeddings), **model_methods(args)}
+    if args.methods:
+        methods = {name: methods[name] for name in args.methods}
+    if args.h5ad is not None:
+        parts = list(any_file(args.h5ad, args.key, args.min_cells))
+    else:
+        parts = [part for name in args.screens for part in SCREENS[name](args.data)]
+    head = {
+        "command": " ".join(["python", *sys.argv]),
+        "machine": machine("cpu"),
+        "versions": versions("scmomer", "torch", "scikit-learn"),
+        "coverage": [coverage(p, gene_sets, embeddings) for p in parts if p.genes_perturbed],
+    }
+    known = json.loads(args.json.read_text())["rows"] if args.json.exists() else []
+    known = [{k: np.nan if v is None else v for k, v in row.items()} for row in known]
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        parts,
+        args.seeds,
+        methods,
+        known=known,
+        done=lambda found: write_report(args.json, _no_nan({**head, **found})),
+    )
+
+
+def _no_nan(report: Any) -> Any:
+    """Return a report with None in place of NaN."""
+    if isinstance(report, dict):
+        return {k: _no_nan(v) for k, v in report.items()}
+    if isinstance(report, list):
+        return [_no_nan(v) for v in report]
+    return None if isinstance(report, float) and report != report else report
+
+
+if __name__ == "__main__":
+    main()
