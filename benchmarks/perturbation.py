@@ -94,8 +94,8 @@ def applies(name: str, part: ScreenPart) -> bool:
     grouped = len(set(part.cells.groups)) > 1
     if name in ("no change", "mean"):
         return True
-    return name == "other groups" if not part.genes_perturbed else (
-        name != "other groups" or grouped
+    return (
+        name == "other groups" if not part.genes_perturbed else (name != "other groups" or grouped)
     )
 
 
@@ -159,9 +159,7 @@ def score_part(part: ScreenPart, seed: int, methods: Mapping[str, Method]) -> Ro
     return found
 
 
-def _predict(
-    method: Method, train: Effects, test: Effects, split: Any, seed: int
-) -> np.ndarray:
+def _predict(method: Method, train: Effects, test: Effects, split: Any, seed: int) -> np.ndarray:
     """Fit on the training rows of a split and predict its test rows."""
     parts = [test.parts[i] for i in split.test]
     groups = [test.groups[i] for i in split.test]

@@ -26,6 +26,7 @@ from scmomer.data import (
     obs_column,
 )
 from scmomer.model import SCMOMER, feature_index, resolve_model
+from scmomer.tasks.perturbation import find_genes
 from scmomer.tasks.perturbation.knockout import (
     EMBEDDING,
     MIN_BACKGROUND,
@@ -86,7 +87,7 @@ def knockout(
         AnnData with raw counts of RNA, or a MuData with it. Other modalities are not read: they
         were measured in the cell as it is, and say nothing of the knockout.
     genes
-        Names of genes; None for all that at least `min_cells` cells express.
+        Names of genes, in any case, or former symbols such as MARCH8; None for all that at least `min_cells` cells express.
     model
         Trained model, or the path of a saved one; None for the last one trained or loaded.
     mode
@@ -315,15 +316,15 @@ def _genes(
     if not len(wanted):
         msg = "Expected genes to knock out, found none. Pass names, or None for all."
         raise ValueError(msg)
-    if not wanted.is_unique:
-        logger.info("%d repeated genes are knocked out once.", int(wanted.duplicated().sum()))
-        wanted = wanted.unique()
-    place = known.get_indexer(wanted)
+    place = find_genes(list(wanted), known)
     if (place < 0).any():
         raise KeyError(_unknown(wanted[place < 0], known, "in the model"))
     absent = ~np.isin(place, measured)
     if absent.any():
         raise KeyError(_unknown(wanted[absent], known[measured], "in the data"))
+    if len(np.unique(place)) < len(place):
+        logger.info("%d genes are named twice.", len(place) - len(np.unique(place)))
+        place, wanted = pd.unique(place), known[pd.unique(place)]
     if silent := [str(g) for g, p in zip(wanted, place, strict=True) if not expressed[p]]:
         logger.info("%d genes are expressed in no cell, such as %s.", len(silent), silent[:_SHOWN])
     return place

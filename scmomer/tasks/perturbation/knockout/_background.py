@@ -23,7 +23,7 @@ def background_pool(
     """Return genes that stand for chance, over the range of expression of `genes`.
 
     Genes are cut into bins of mean expression; the pool has `n_background` random candidates of
-    each bin, or the nearest ones if a bin has fewer.
+    each bin. A bin with fewer than twice as many is widened to the nearest ones.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def background_pool(
     pool = []
     for part in np.array_split(np.sort(level[genes]), min(_MAX_BINS, len(genes))):
         gap = np.maximum(part[0] - level[others], level[others] - part[-1])
-        pool.append(others[np.argsort(np.maximum(gap, 0), kind="stable")[:n_background]])
+        near = np.argsort(np.maximum(gap, 0), kind="stable")[: 2 * n_background]
+        pool.append(others[rng.permutation(near)[:n_background]])
     return np.unique(np.concatenate(pool))
 
 

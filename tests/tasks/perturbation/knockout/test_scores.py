@@ -17,7 +17,9 @@ N, WIDTH = 30, 4
 def shifts(seed: int, genes: np.ndarray, scale: float = 1.0) -> Shifts:
     rng = np.random.default_rng(seed)
     dose = rng.uniform(0.5, 2, (len(genes), 1))
-    mean = dose[..., None] * (np.array([5.0, 0, 0, 0]) + scale * rng.normal(size=(len(genes), 1, WIDTH)))
+    mean = dose[..., None] * (
+        np.array([5.0, 0, 0, 0]) + scale * rng.normal(size=(len(genes), 1, WIDTH))
+    )
     return Shifts(genes, mean, dose, np.full((len(genes), 1), 50))
 
 
@@ -81,9 +83,7 @@ def test_genes_are_compared_with_the_nearest_but_not_themselves(scorer):
     place[:, 0, 0] = np.arange(60)
     found = Background(pool, place, np.ones((60, 1), bool))
     np.testing.assert_array_equal(np.sort(found.nearest(10, 0, place[10, 0], 4)), [8, 9, 11, 12])
-    table, _ = score_table(
-        pool, found, place + [100, 0], scorer, n_background=20, min_cells=10
-    )
+    table, _ = score_table(pool, found, place + [100, 0], scorer, n_background=20, min_cells=10)
     assert table["outside"].all()
 
 
