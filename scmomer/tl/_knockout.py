@@ -87,7 +87,8 @@ def knockout(
         AnnData with raw counts of RNA, or a MuData with it. Other modalities are not read: they
         were measured in the cell as it is, and say nothing of the knockout.
     genes
-        Names of genes, in any case, or former symbols such as MARCH8; None for all that at least `min_cells` cells express.
+        Names of genes, in any case, or former symbols such as MARCH8; None for all that at least
+        `min_cells` cells express.
     model
         Trained model, or the path of a saved one; None for the last one trained or loaded.
     mode
