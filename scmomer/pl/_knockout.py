@@ -156,14 +156,14 @@ def _draw_table(ax: Axes, scores: pd.DataFrame, outside: pd.DataFrame, by: str) 
     values = scores.to_numpy(float)
     top = float(np.nanquantile(np.abs(values), 0.98)) if np.isfinite(values).any() else 1.0
     signed = by.endswith("_z") or by == "towards"
-    limits = {"vmin": -top, "vmax": top} if signed else {"vmin": 0, "vmax": top}
     ax.set_facecolor("0.9")
     image = ax.imshow(
         np.ma.masked_invalid(values),
         cmap="RdBu_r" if signed else "viridis",
         aspect="auto",
         interpolation="nearest",
-        **limits,
+        vmin=-top if signed else 0.0,
+        vmax=top,
     )
     rows, columns = np.nonzero(outside.to_numpy())
     ax.scatter(columns, rows, marker="x", s=14, c="0.2", linewidths=0.8)

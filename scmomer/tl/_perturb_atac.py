@@ -240,10 +240,12 @@ def _perturb(
     else:
         found = _from_predicted(data, keys, translator, predicted, options, seed, layers)
     out = _as_anndata(found, translator.names)
-    params = {"perturbation_key": options.perturbation_key, "control": options.control}
     record(
-        *(out, model, f"perturb_{to}"),
-        **params,
+        out,
+        model,
+        f"perturb_{to}",
+        perturbation_key=options.perturbation_key,
+        control=options.control,
         groupby=options.groupby,
         batch_key=options.batch_key,
         depth=options.depth,

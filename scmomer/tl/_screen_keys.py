@@ -88,7 +88,7 @@ def read_keys(
             f"{examples(pd.unique(labels))}. Pass the value of controls as control=."
         )
         raise ValueError(msg)
-    keys["perturbation"] = np.where(is_control, CONTROL, None)
+    keys["perturbation"] = [CONTROL if one else None for one in is_control]
     return keys
 
 

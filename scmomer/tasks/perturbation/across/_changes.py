@@ -134,12 +134,13 @@ def predicted_change(
         Translated values of the same control cells in the same chunks, with their own expression
         and with the predicted change.
     """
-    total, squares, base = 0.0, 0.0, 0.0
+    total, squares, base = np.zeros((3, before[0].shape[1]))
     for old, new in zip(before, after, strict=True):
         apart = new.astype(np.float64) - old
-        total, squares = total + apart.sum(0), squares + (apart**2).sum(0)
-        base = base + old.sum(0, dtype=np.float64)
+        total += apart.sum(0)
+        squares += (apart**2).sum(0)
+        base += old.sum(0, dtype=np.float64)
     n = sum(map(len, before))
-    mean, base = np.asarray(total) / n, np.asarray(base) / n
-    variance = np.maximum(np.asarray(squares) / n - mean**2, 0) / max(n - 1, 1)
-    return mean, base, variance
+    mean = total / n
+    variance = np.maximum(squares / n - mean**2, 0) / max(n - 1, 1)
+    return mean, base / n, variance
