@@ -107,7 +107,7 @@ def any_file(path: Path, key: str | None = None, min_cells: int = 1) -> Iterator
 def _with_symbols(adata: AnnData) -> AnnData:
     """Return cells whose genes are named by symbols, as perturbations are."""
     found = [name for name in _FIRST_NAMES if name in adata.var]
-    if found and adata.var_names.str.match("ENS").mean() > 0.5:  # noqa: PLR2004
+    if found and adata.var_names.str.match("ENS").mean() > 0.5:
         symbols = pd.Index(adata.var[found[0]].astype(str))
         adata = adata[:, ~symbols.duplicated()].copy()
         adata.var_names = symbols[~symbols.duplicated()]
