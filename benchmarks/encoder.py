@@ -13,108 +13,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from _encoder_pairs import Pair, flops_per_token, relative_error, run_of
 from _measure import machine, matmul_gflops, peak_mb, seconds, versions
 from _report import write_report
-from performer_pytorch import PerformerLM
-from torch import Tensor, nn
-
-from scmomer.module import RNAConfig, get_config
-from scmomer.module.modalities.rna._performer import Performer
-from scmomer.module.modalities.rna._tokens import ExpressionTokens
+from torch import Tensor
 
 TOKENS = (1000, 2000, 4000, 8000, 16906)
-
-
-def config_of(size: str) -> RNAConfig:
-    """Return the encoder's configuration with all genes as tokens and FAVOR+ attention."""
-    return get_config(size, rna_tokens="all", rna_attention="favor").modalities["rna"]
-
-
-def flops_per_token(config: RNAConfig) -> float:
-    """Return the forward arithmetic of the method, without overhead of an implementation."""
-    inner = config.n_heads * config.dim_head
-    m = config.n_features or int(config.dim_head * torch.tensor(config.dim_head).log())
-    linear = 2 * config.dim * (4 * inner + 2 * config.ff_mult * config.dim)
-    return config.n_layers * (linear + 2 * inner * 4 * m)
-
-
-class Pair:
-    """Both encoders with the same weights."""
-
-    def __init__(self, size: str, tokens: int, device: str):
-        torch.manual_seed(0)
-        self.config = config_of(size)
-        self.ours = Performer(tokens, self.config)
-        self.theirs = PerformerLM(
-            num_tokens=self.config.n_bins + 2,
-            max_seq_len=tokens + 1,
-            dim=self.config.dim,
-            depth=self.config.n_layers,
-            heads=self.config.n_heads,
-            dim_head=self.config.dim_head,
-            ff_mult=self.config.ff_mult,
-            attn_out_bias=True,
-            rotary_position_emb=False,
-            feature_redraw_interval=None,
-        )
-        missing, unexpected = self.theirs.load_state_dict(self.ours.state_dict(), strict=False)
-        if unexpected or any("proj_updater" not in name for name in missing):
-            raise RuntimeError(f"Expected the same parameters, found {missing}, {unexpected}.")
-        self.theirs.pos_emb.emb.weight.requires_grad_(self.ours.pos_emb.emb.weight.requires_grad)
-        self.ours.to(device).eval()
-        self.theirs.to(device).eval()
-
-    def our_hidden(self, bins: Tensor) -> Tensor:
-        """Gene embeddings ``(n, tokens, dim)``."""
-        genes = torch.arange(bins.shape[1], device=bins.device).expand_as(bins)
-        valid = torch.ones_like(bins, dtype=torch.bool)
-        return self.ours(ExpressionTokens(genes, bins, bins.float(), valid))
-
-    def their_hidden(self, bins: Tensor) -> Tensor:
-        """Gene embeddings ``(n, tokens, dim)``."""
-        return self.theirs(bins, return_encodings=True)
-
-
-def _run(
-    model: nn.Module,
-    hidden: Callable[[Tensor], Tensor],
-    bins: Tensor,
-    dim: int,
-    mode: str,
-    dtype: str,
-) -> Callable[[], list[Tensor]]:
-    """Return a function that runs one pass; it returns the output or the gradients."""
-    cast = torch.autocast("cuda", torch.bfloat16) if dtype == "bfloat16" else nullcontext()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    torch.manual_seed(1)
-    # A random direction, because the square of a layer norm's output has almost no gradient.
-    direction = torch.randn(bins.shape[1], dim, device=bins.device)
-
-    def forward() -> list[Tensor]:
-        with torch.no_grad(), cast:
-            return [hidden(bins)]
-
-    def training() -> list[Tensor]:
-        with cast:
-            loss = (hidden(bins).float() * direction).mean()
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
-        return [g for g in found if g is not None]
-
-    return forward if mode == "forward" else training
-
-
-def _relative_error(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    """Return the largest difference relative to the largest value, over outputs or gradients."""
-    return max(
-        float((a.float() - b.float()).abs().max() / b.float().abs().max())
-        for a, b in zip(ours, theirs, strict=True)
-    )
 
 
 def rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -136,19 +45,19 @@ def _row(
 ) -> dict[str, Any]:
     device, n = args.device, len(bins)
     runs = {
-        "ours": _run(pair.ours, pair.our_hidden, bins, pair.config.dim, mode, dtype),
-        "theirs": _run(pair.theirs, pair.their_hidden, bins, pair.config.dim, mode, dtype),
+        "ours": run_of(pair.ours, pair.our_hidden, bins, pair.config.dim, mode, dtype),
+        "theirs": run_of(pair.theirs, pair.their_hidden, bins, pair.config.dim, mode, dtype),
     }
     if device == "cuda":
         compiled = torch.compile(pair.their_hidden)
-        runs["compiled"] = _run(pair.theirs, compiled, bins, pair.config.dim, mode, dtype)
+        runs["compiled"] = run_of(pair.theirs, compiled, bins, pair.config.dim, mode, dtype)
     # The first calls are a warm-up; they are used for memory and for the comparison of results.
     first: dict[str, list[Tensor]] = {}
     peak = {
         name: peak_mb(lambda name=name, run=run: first.update({name: run()}), device)
         for name, run in runs.items()
     }
-    error = _relative_error(first["ours"], first["theirs"])
+    error = relative_error(first["ours"], first["theirs"])
     first.clear()
     times: dict[str, list[float]] = {name: [] for name in runs}
     speeds: list[float] = []

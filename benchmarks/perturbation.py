@@ -14,6 +14,7 @@ that of the control itself. What the file of results holds already is kept: a ru
   *linear, embedding* with embeddings of perturbed genes;
 - *gene sets, kernel ridge*, *gene sets, 1 / 3 neighbors*: of shared GO terms;
 - *embedding ridge*: the same embeddings in ridge; *other groups*: other cell types' mean change;
+- *scmomer*: :class:`scmomer.PerturbationModel`, its method chosen by validation within training;
 - *permuted targets*: kernel ridge whose training perturbations have each other's names.
 """
 
@@ -25,25 +26,43 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scvi
 from _measure import machine, versions
 from _perturbation_data import SCREENS, ScreenPart, any_file
 from _report import write_report
 from _sources import DATA
+from anndata import AnnData
 
 import scmomer
 from scmomer.tasks import perturbation as tasks
 from scmomer.tasks.genes import read_gene_sets
-from scmomer.tasks.perturbation import Effects
+from scmomer.tasks.perturbation import Effects, ScreenSplit
 
 Rows = list[dict[str, Any]]
 Report = dict[str, Any]
-#: Of training changes, parts, groups, cells of the training part, and seed: changes.
-Method = Callable[[Effects, Sequence[tuple[str, ...]], Sequence[str], int], np.ndarray]
+
+
+class Query(NamedTuple):
+    """What is to be predicted."""
+
+    parts: list[tuple[str, ...]]
+    groups: list[str]
+    seed: int
+    controls: AnnData
+    """Counts of control cells of these groups: of training's half, where there are halves."""
+    groupby: str | None
+    """Column of `controls` with groups."""
+
+
+#: Of training changes and a query: changes, ``(n, n_genes)``.
+Method = Callable[[Effects, Query], np.ndarray]
 N_BOOTSTRAP = 2000
+#: Rows of the model: its options.
+MODELS: dict[str, dict[str, Any]] = {"scmomer": {"network": False}}
 PAIRED = ("pearson", "pearson_top20", "mse_top20", "centroid")
 
 
@@ -52,39 +71,43 @@ def naive_methods(
 ) -> dict[str, Method]:
     """Return simple predictions by name, as far as what they need is given."""
     found: dict[str, Method] = {
-        "no change": lambda t, p, g, s: tasks.no_change(t, p, g),
-        "mean": lambda t, p, g, s: tasks.training_mean(t, p, g),
-        "additive": lambda t, p, g, s: tasks.additive(t, p, g),
-        "matching mean": lambda t, p, g, s: tasks.matching_mean(t, p, g),
-        "other groups": lambda t, p, g, s: tasks.other_groups(t, p, g),
-        "linear": lambda t, p, g, s: tasks.linear_gwp(t, p, g),
+        "no change": lambda t, q: tasks.no_change(t, q.parts, q.groups),
+        "mean": lambda t, q: tasks.training_mean(t, q.parts, q.groups),
+        "additive": lambda t, q: tasks.additive(t, q.parts, q.groups),
+        "matching mean": lambda t, q: tasks.matching_mean(t, q.parts, q.groups),
+        "other groups": lambda t, q: tasks.other_groups(t, q.parts, q.groups),
+        "linear": lambda t, q: tasks.linear_gwp(t, q.parts, q.groups),
     }
     if gene_sets is not None:
         sets = gene_sets
 
-        def permuted(t: Effects, p: Any, g: Any, s: int) -> np.ndarray:
-            order = np.random.default_rng(s).permutation(len(t))
+        def permuted(t: Effects, q: Query) -> np.ndarray:
+            order = np.random.default_rng(q.seed).permutation(len(t))
             names = tuple(t.parts[i] for i in order)
             mixed = Effects(t.table, names, t.perturbed, t.control, t.variance, t.genes)
-            return tasks.gene_set_kernel_ridge(mixed, p, g, gene_sets=sets)
+            return tasks.gene_set_kernel_ridge(mixed, q.parts, q.groups, gene_sets=sets)
 
         found |= {
-            "gene sets, kernel ridge": lambda t, p, g, s: tasks.gene_set_kernel_ridge(
-                t, p, g, gene_sets=sets
+            "gene sets, kernel ridge": lambda t, q: tasks.gene_set_kernel_ridge(
+                t, q.parts, q.groups, gene_sets=sets
             ),
-            "gene sets, 1 neighbor": lambda t, p, g, s: tasks.gene_set_neighbors(
-                t, p, g, gene_sets=sets, k=1
+            "gene sets, 1 neighbor": lambda t, q: tasks.gene_set_neighbors(
+                t, q.parts, q.groups, gene_sets=sets, k=1
             ),
-            "gene sets, 3 neighbors": lambda t, p, g, s: tasks.gene_set_neighbors(
-                t, p, g, gene_sets=sets
+            "gene sets, 3 neighbors": lambda t, q: tasks.gene_set_neighbors(
+                t, q.parts, q.groups, gene_sets=sets
             ),
             "permuted targets": permuted,
         }
     if embeddings is not None:
         table = embeddings
         found |= {
-            "linear, embedding": lambda t, p, g, s: tasks.linear_gwp(t, p, g, embeddings=table),
-            "embedding ridge": lambda t, p, g, s: tasks.embedding_ridge(t, p, g, embeddings=table),
+            "linear, embedding": lambda t, q: tasks.linear_gwp(
+                t, q.parts, q.groups, embeddings=table
+            ),
+            "embedding ridge": lambda t, q: tasks.embedding_ridge(
+                t, q.parts, q.groups, embeddings=table
+            ),
         }
     return found
 
@@ -92,7 +115,7 @@ def naive_methods(
 def applies(name: str, part: ScreenPart) -> bool:
     """Return whether a method has a meaning for a screen."""
     grouped = len(set(part.cells.groups)) > 1
-    if name in ("no change", "mean"):
+    if name in ("no change", "mean", *MODELS):
         return True
     return (
         name == "other groups" if not part.genes_perturbed else (name != "other groups" or grouped)
@@ -119,10 +142,13 @@ def score_part(part: ScreenPart, seed: int, methods: Mapping[str, Method]) -> Ro
     reference = np.concatenate(
         [np.repeat(_reference(train, s.train)[None], len(s.test), 0) for s in splits]
     )
+    queries = [_query(part, test, split, seed) for split in splits]
     found: Rows = []
     for name, method in methods.items():
         started = time.perf_counter()
-        predicted = np.concatenate([_predict(method, train, test, s, seed) for s in splits])
+        predicted = np.concatenate(
+            [method(train.rows(s.train), q) for s, q in zip(splits, queries, strict=True)]
+        )
         seconds = time.perf_counter() - started
         table = scmomer.metrics.perturbation(
             predicted,
@@ -134,36 +160,27 @@ def score_part(part: ScreenPart, seed: int, methods: Mapping[str, Method]) -> Ro
             variance=measured.variance,
             halves=tuple(half.rows(rows).change for half in halves),  # type: ignore[arg-type]
         )
-        wide = table.pivot(index="perturbation", columns="metric", values="value")
-        if part.cells.groups[0] != "":  # names repeat over groups
-            values = table["value"].to_numpy().reshape(-1, len(rows)).T
-            wide = pd.DataFrame(values, columns=table["metric"].unique())
-        else:
-            wide = wide.loc[measured.table["perturbation"]].reset_index(drop=True)
-        raw = _raw(predicted, measured)
-        for i, scores in enumerate(wide.to_dict("records")):
-            found.append(
-                {
-                    "part": part.name,
-                    "method": name,
-                    "seed": seed,
-                    "perturbation": str(measured.table["perturbation"][i]),
-                    "group": str(measured.table["group"][i]),
-                    "split_group": groups[i],
-                    "n_cells": int(measured.table["n_cells"][i]),
-                    **{str(k): float(v) for k, v in scores.items()},
-                    "raw_pearson": float(raw[i]),
-                    "seconds": seconds / len(rows),
-                }
-            )
+        # Metrics follow each other, each with all rows.
+        values = table["value"].to_numpy().reshape(-1, len(rows)).T
+        wide = pd.DataFrame(values, columns=table["metric"].unique())
+        wide["raw_pearson"] = _raw(predicted, measured)
+        wide["seconds"] = seconds / len(rows)
+        head = measured.table[["perturbation", "group", "n_cells"]].assign(
+            part=part.name, method=name, seed=seed, split_group=groups
+        )
+        found += pd.concat([head, wide], axis=1).to_dict("records")
     return found
 
 
-def _predict(method: Method, train: Effects, test: Effects, split: Any, seed: int) -> np.ndarray:
-    """Fit on the training rows of a split and predict its test rows."""
-    parts = [test.parts[i] for i in split.test]
+def _query(part: ScreenPart, test: Effects, split: ScreenSplit, seed: int) -> Query:
+    """Return what a split asks for."""
     groups = [test.groups[i] for i in split.test]
-    return method(train.rows(split.train), parts, groups, seed)
+    cells = part.cells
+    chosen = cells.is_control & np.isin(cells.groups, groups)
+    if part.disjoint:
+        chosen &= cells.halves(seed) == 0
+    parts = [test.parts[i] for i in split.test]
+    return Query(parts, groups, seed, part.adata[cells.positions[chosen]], part.groupby)
 
 
 def _reference(train: Effects, rows: np.ndarray) -> np.ndarray:
@@ -276,9 +293,36 @@ def show(summary: Rows, part: str) -> None:
     print(table.set_index(["stratum", "method"])[kept].round(3).to_string(), flush=True)
 
 
-def model_methods(args: argparse.Namespace) -> dict[str, Method]:
-    """Return trained models by name: the place for further rows."""
-    return {}
+def model_methods(
+    gene_sets: Mapping[str, Sequence[str]] | None,
+    embeddings: pd.DataFrame | None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Method]:
+    """Return trained models by name, for each set of options of :class:`PerturbationModel`.
+
+    A model is fitted on the training changes alone, and may read control cells of the query.
+    """
+    if not hasattr(scmomer, "PerturbationModel"):
+        return {}
+
+    def method(more: Mapping[str, Any]) -> Method:
+        def predict(train: Effects, query: Query) -> np.ndarray:
+            scvi.settings.seed = query.seed
+            model = scmomer.PerturbationModel(
+                gene_sets=gene_sets, gene_embeddings=embeddings, **more
+            )
+            model.fit(train)
+            names = ["+".join(parts) for parts in query.parts]
+            new = bool(set(query.groups) - set(train.groups))
+            cells = {"control_cells": query.controls, "groupby": query.groupby} if new else {}
+            found = model.predict(list(dict.fromkeys(names)), **cells)
+            rows = pd.MultiIndex.from_frame(found.obs[["perturbation", "group"]].astype(str))
+            at = rows.get_indexer(list(zip(names, query.groups, strict=True)))
+            return np.asarray(found.layers["change"])[at]
+
+        return predict
+
+    return {name: method(more) for name, more in (options or MODELS).items()}
 
 
 def read_embeddings(args: argparse.Namespace) -> pd.DataFrame | None:
@@ -322,7 +366,7 @@ def main(argv: list[str] | None = None) -> None:
     path = args.gene_sets or args.data / "genes" / "go_bp.gmt.gz"
     gene_sets = read_gene_sets(path, "--gene-sets") if path.exists() else None
     embeddings = read_embeddings(args)
-    methods = {**naive_methods(gene_sets, embeddings), **model_methods(args)}
+    methods = {**naive_methods(gene_sets, embeddings), **model_methods(gene_sets, embeddings)}
     if args.methods:
         methods = {name: methods[name] for name in args.methods}
     if args.h5ad is not None:

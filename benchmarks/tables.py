@@ -16,6 +16,8 @@ from collections.abc import Callable
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
+from _gpu_tables import TABLES as GPU_PARTS
+from _gpu_tables import gpu
 from _markdown import ROOT, markdown, results
 from _transfer_tables import transfer
 
@@ -362,6 +364,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "encoder": encoder,
     "attention": attention,
+    **{f"gpu-{part}": lambda part=part: gpu(part) for part in GPU_PARTS},  # type: ignore[misc]
     "pairing": pairing,
     "links-synthetic": lambda: links("synthetic"),
     "links-snareseq": lambda: links("snareseq"),

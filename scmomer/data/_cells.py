@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from scmomer.nn import CellBatch, to_rows
+from scmomer.nn import CellBatch, narrow_rows, send
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Cells:
     labels: np.ndarray | None = None
     """Label code, ``(n_cells,)`` int64."""
     embeddings: dict[str, torch.Tensor] = field(default_factory=dict)
-    """Cached outputs of frozen encoders by modality, ``(n_cells, n_latent)``."""
+    """Cached outputs of frozen encoders by modality, ``(n_cells, n_latent)``, on any device."""
     has_depth: bool = True
     """Whether RNA has library sizes; profiles that are not counts may have none."""
 
@@ -72,15 +72,19 @@ class Cells:
         return np.diff(self.counts[modality].indptr)
 
     def minibatch(self, cells: Sequence[int] | np.ndarray, modalities: Sequence[str]) -> CellBatch:
-        """Return some cells as tensors; only the `modalities` asked for."""
+        """Return some cells as tensors of the host; only the `modalities` asked for.
+
+        Cached embeddings stay where they are, and indices are narrow (see :class:`SparseRows`).
+        """
         index = torch.from_numpy(np.array(cells, np.int64))
         batch, labels = (
             None if codes is None else torch.from_numpy(codes)[index]
             for codes in (self.batch, self.labels)
         )
+        cached = [(m, self.embeddings[m]) for m in modalities if m in self.embeddings]
         return CellBatch(
-            {m: to_rows(self.counts[m][cells]) for m in modalities},
-            {m: self.embeddings[m][index] for m in modalities if m in self.embeddings},
+            {m: narrow_rows(self.counts[m][cells]) for m in modalities},
+            {m: known[send(index, known.device)] for m, known in cached},
             batch,
             labels,
         )

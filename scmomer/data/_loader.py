@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from scmomer.data._cells import Cells
 from scmomer.nn import CellBatch
 
 _POOL = 8  # batches that are sorted by size together; more: less padding, less randomness
+_AHEAD = 3  # minibatches that are prepared while a GPU computes
 
 
 class _CellDataset(Dataset):
@@ -26,7 +29,30 @@ class _CellDataset(Dataset):
         cells = self.indices[position]
         there = [m for m in self.modalities if self.cells.measured[m][cells].all()]
         tensors = self.cells.minibatch(cells, there or self.modalities)
+        if _feeds_gpu():
+            tensors = tensors.pin_memory()
         return (position, tensors) if self.with_position else tensors
+
+
+class _CellLoader(DataLoader):
+    """Prepares minibatches in a thread while a GPU computes; the host alone gains nothing by it."""
+
+    def __iter__(self) -> Any:
+        batches = super().__iter__()  # draws the order: always here, in the thread of the caller
+        return prefetched(batches) if _feeds_gpu() else batches
+
+
+def _feeds_gpu() -> bool:
+    return torch.cuda.is_initialized()
+
+
+def prefetched(items: Iterator[Any]) -> Iterator[Any]:
+    """Yield the same items, taken from `items` by a thread that is a few ahead; none is None."""
+    with ThreadPoolExecutor(1, "scmomer-loader") as thread:
+        ahead = deque(thread.submit(next, items, None) for _ in range(_AHEAD))
+        while (item := ahead.popleft().result()) is not None:
+            ahead.append(thread.submit(next, items, None))
+            yield item
 
 
 class BucketSampler(Sampler):
@@ -98,7 +124,7 @@ def cell_loader(
     if modalities[0] in cells.embeddings:
         # No encoder reads these cells, so nothing is padded: batches may be as random as can be.
         lengths = np.zeros_like(lengths)
-    return DataLoader(
+    return _CellLoader(
         _CellDataset(cells, indices, modalities, with_position),
         sampler=BucketSampler(lengths, batch_size, shuffle, cells.patterns(indices, modalities)),
         batch_size=None,

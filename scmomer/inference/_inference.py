@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,10 +17,13 @@ from scmomer._checks import whole_number
 from scmomer._constants import RNA
 from scmomer.data import Cells, cell_loader
 from scmomer.module import SCMOMERModule
-from scmomer.nn import CellBatch, SparseRows
+from scmomer.nn import CellBatch, SparseRows, free_memory, is_out_of_memory, release_memory
 
 Depth = Literal["predicted", "mean"] | float
 _TOKENS_AT_ONCE = 2**19  # 400 MB for each copy of the residual stream at the published width
+# On a CUDA device, as far as memory allows; more would not be faster.
+_CELLS_ON_GPU, _TOKENS_ON_GPU = 1024, 2**21
+_SHARE = 0.8  # of the free memory
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Embeddings:
 
 def to_device(rows: SparseRows, device: torch.device) -> SparseRows:
     """Move a minibatch; sparse all the way."""
-    return SparseRows(*(part.to(device) for part in rows))
+    return rows.to(device)
 
 
 def cells_by_pattern(
@@ -72,8 +77,9 @@ class Inference:
     indices
         Cells to use; None for all.
     batch_size
-        Cells at a time; None for :attr:`scvi.settings.batch_size`. Changes speed and memory, not
-        results.
+        Cells at a time; None for :attr:`scvi.settings.batch_size`, and for embedding on a CUDA
+        device up to 1,024, as many as fit. Changes speed and memory, not results. If the memory of
+        a GPU runs out, a warning says so and the number is halved.
     """
 
     def __init__(
@@ -87,6 +93,8 @@ class Inference:
         self.indices = check_indices(indices, cells.n_cells)
         wanted = settings.batch_size if batch_size is None else batch_size
         self.batch_size = whole_number("batch_size", wanted)
+        self._is_told = batch_size is not None
+        self._most: int | None = None  # cells at a time that fit, once memory ran out
 
     @property
     def device(self) -> torch.device:
@@ -107,11 +115,70 @@ class Inference:
 
     def _cells_at_a_time(self, indices: np.ndarray, modalities: tuple[str, ...]) -> int:
         """Return the batch size, smaller for cells with many tokens, to bound memory."""
-        longest = 1
+        cells, tokens = self.batch_size, _TOKENS_AT_ONCE
+        free = free_memory(self.device) if self.device.type == "cuda" else None
+        if free is not None:
+            tokens = _TOKENS_ON_GPU
+            cells = cells if self._is_told else max(cells, _CELLS_ON_GPU)
+        if self._most is not None:
+            cells = min(cells, self._most)
         for m in modalities if len(indices) else ():
-            n = self.module.modality(m).encoder.n_tokens(self.cells.lengths(m)[indices])
-            longest = longest if n is None else max(longest, int(n.max()))
-        return min(self.batch_size, max(1, _TOKENS_AT_ONCE // longest))
+            encoder = self.module.modality(m).encoder
+            n = encoder.n_tokens(self.cells.lengths(m)[indices])
+            if n is None:
+                continue
+            longest = max(1, int(n.max()))
+            cells = min(cells, tokens // longest)
+            if free is not None and (per_token := encoder.bytes_per_token()):
+                cells = min(cells, int(_SHARE * free / (per_token * longest)))
+        return max(1, cells)
+
+    def _each(
+        self,
+        indices: np.ndarray,
+        modalities: tuple[str, ...],
+        compute: Callable[[np.ndarray, CellBatch], None],
+    ) -> None:
+        """Call `compute` with all minibatches; smaller ones after memory ran out."""
+        left = np.arange(len(indices))
+        while len(left):
+            done, size = [np.zeros(0, int)], 0
+            try:
+                for position, cells in self.batches(indices[left], modalities):
+                    size = len(position)
+                    compute(left[position], cells)
+                    done.append(position)
+                return
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halve(size)
+            left = np.delete(left, np.concatenate(done))
+
+    def _halve(self, size: int) -> None:
+        """Note that fewer cells than `size` fit; warn.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            If not even one cell fits.
+        """
+        release_memory(self.device)
+        free = (free_memory(self.device) or 0) / 1e9
+        if size <= 1:
+            msg = (
+                f"Expected memory for one cell at a time on {self.device}, found {free:.1f} GB "
+                "free. End other processes that use it, or compute on the CPU: "
+                "`model.to_device('cpu')`."
+            )
+            raise torch.OutOfMemoryError(msg)
+        self._most = size // 2
+        warnings.warn(
+            f"Memory ran out on {self.device} with {size} cells at a time. It goes on with "
+            f"{self._most} ({free:.1f} GB free); to begin with these, batch_size={self._most}.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
 
     @torch.no_grad()
     def embed(self, use: tuple[str, ...] | None = None, to: str | None = None) -> Embeddings:
@@ -132,36 +199,44 @@ class Inference:
             for k in [len(self.module.heads_from(m))]
             if k
         }
+        out = Embeddings(z, z, single, depth, heads)
         for available, members in cells_by_pattern(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
-            for position, cells in self.batches(self.indices[members], chosen):
-                rows = members[position]
-                counts = self.counts(cells)
-                encoded = {m: known.to(self.device) for m, known in cells.encoded.items()}
-                found = self.module.embed(counts, encoded, tuple(heads))
-                z[rows] = _to_numpy(found.z)
-                for into, values in ((single, found.single), (heads, found.heads)):
-                    for m, part in values.items():
-                        into[m][rows] = _to_numpy(part)
-                for m in deep if RNA in counts else ():
-                    depth[m][rows] = _to_numpy(self.module.predict_depth(found.z, counts[RNA], m))
-        return Embeddings(z @ _to_numpy(self.module.basis), z, single, depth, heads)
+            self._each(self.indices[members], chosen, partial(self._embed_some, out, members))
+        return replace(out, latent=z @ _to_numpy(self.module.basis))
+
+    def _embed_some(
+        self, out: Embeddings, members: np.ndarray, position: np.ndarray, cells: CellBatch
+    ) -> None:
+        """Write the embeddings of a minibatch into those of all cells."""
+        rows = members[position]
+        on_device = cells.to(self.device)
+        counts = on_device.counts
+        found = self.module.embed(counts, on_device.encoded, tuple(out.heads))
+        out.z[rows] = _to_numpy(found.z)
+        for into, values in ((out.single, found.single), (out.heads, found.heads)):
+            for m, part in values.items():
+                into[m][rows] = _to_numpy(part)
+        for m in out.depth if RNA in counts else ():
+            out.depth[m][rows] = _to_numpy(self.module.predict_depth(found.z, counts[RNA], m))
 
     @torch.no_grad()
     def encode(self, modality: str) -> np.ndarray:
         """Return what the encoder of one modality gives, ``(n, n_latent)``."""
         kind = self.module.modality(modality)
         out = np.zeros((len(self.indices), self.module.config.n_latent), np.float32)
-        for position, cells in self.batches(self.indices, (modality,)):
+
+        def encode_some(position: np.ndarray, cells: CellBatch) -> None:
             features = kind.normalize(self.counts(cells)[modality])
             out[position] = _to_numpy(kind.encoder(features).cell)
+
+        self._each(self.indices, (modality,), encode_some)
         return out
 
     def counts(self, cells: CellBatch) -> dict[str, SparseRows]:
         """Return the counts of a minibatch on the device."""
         return {m: to_device(rows, self.device) for m, rows in cells.counts.items()}
 
-    @torch.no_grad()
     def decode(
         self,
         to: str,
@@ -180,6 +255,37 @@ class Inference:
         Without `use_depth_free`, heads without a depth term are left out: they predict at no depth
         that could be asked for.
         """
+        start, stop, _ = rows.indices(len(embeddings.z))
+        options = (depth, batch, columns, spread, use_depth_free)
+        if self._most is None or stop - start <= self._most:
+            try:
+                return self._decode(to, embeddings, rows, *options)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            self._halve(stop - start)
+        size = self._most or 1
+        parts = [
+            self.decode(to, embeddings, slice(i, min(i + size, stop)), *options)
+            for i in range(start, stop, size)
+        ]
+        deviations = [deviation for _, deviation in parts if deviation is not None]
+        values = np.concatenate([values for values, _ in parts])
+        return values, np.concatenate(deviations) if deviations else None
+
+    @torch.no_grad()
+    def _decode(
+        self,
+        to: str,
+        embeddings: Embeddings,
+        rows: slice,
+        depth: np.ndarray | None,
+        batch: int | None,
+        columns: np.ndarray | None,
+        spread: bool,
+        use_depth_free: bool,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Decode these cells at once."""
         module, kind = self.module, self.module.modality(to)
 
         def on_device(values: np.ndarray) -> Tensor:

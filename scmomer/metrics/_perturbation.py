@@ -90,7 +90,8 @@ def perturbation(
     >>> float(table.set_index("metric")["value"]["direction_top2"])
     1.0
     """
-    x, y = check_pair(*_matrices(predicted, perturbed), ("predicted", "perturbed"))
+    given, truth = np.asarray(predicted, np.float64), np.asarray(perturbed, np.float64)
+    x, y = map(np.asarray, check_pair(given, truth, ("predicted", "perturbed")))
     base = _profiles("control", control, x.shape)
     own = _own(targets, x.shape)
     change = y - base
@@ -115,10 +116,6 @@ def perturbation(
     return table.melt(["perturbation", "group"], var_name="metric", value_name="value")
 
 
-def _matrices(*values: ArrayLike) -> tuple[np.ndarray, ...]:
-    return tuple(np.asarray(v, np.float64) for v in values)
-
-
 def _profiles(name: str, values: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
     """Return one profile, or one for each row, as ``(n_perturbations, n_genes)``."""
     array = np.asarray(values, np.float64)
@@ -128,7 +125,7 @@ def _profiles(name: str, values: ArrayLike, shape: tuple[int, int]) -> np.ndarra
             "profile, or one for each perturbation."
         )
         raise ValueError(msg)
-    return check_matrix(name, np.broadcast_to(array, shape))
+    return np.asarray(check_matrix(name, np.broadcast_to(array, shape)))
 
 
 def _own(targets: ArrayLike | None, shape: tuple[int, int]) -> np.ndarray:

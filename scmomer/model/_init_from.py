@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from torch.nn import Parameter
 
 from scmomer._constants import ATAC, RNA
 from scmomer.data import Cells, ModelSpec
@@ -181,6 +182,25 @@ def part_of(name: str) -> str:
     if first in _STATISTICS:
         return "fused statistics"
     return "fusion" if first == "absent" else first.replace("_", " ")
+
+
+def note_trained(
+    origin: dict[str, Any] | None,
+    module: SCMOMERModule,
+    stages: Iterable[str],
+    frozen: list[Parameter],
+) -> dict[str, Any] | None:
+    """Return a model's origin without what published weights lacked and is trained now."""
+    if not (origin or {}).get("untrained"):
+        return origin
+    out = {id(p) for p in frozen}
+    some = {id(p) for stage in stages for p in module.stage_parameters(stage)} - out
+    names = [name for name, p in module.named_parameters() if id(p) in some]
+    record = dict(origin or {})
+    record["untrained"] = [
+        prefix for prefix in record["untrained"] if not any(n.startswith(prefix) for n in names)
+    ]
+    return record
 
 
 def _changed_parts(done: Transfer, start: Start) -> dict[str, list[str]]:

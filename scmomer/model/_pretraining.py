@@ -64,7 +64,7 @@ class PretrainingMixin(TrainingMixin):
         TypeError
             If `adata` is not an AnnData.
         ValueError
-            If the model lacks the modality.
+            If the model lacks the modality; if `precision` has 16 bits on a CPU.
         RuntimeError
             If the model was loaded without data.
         """
@@ -75,6 +75,7 @@ class PretrainingMixin(TrainingMixin):
                 f"Call pretrain once for each modality, as in model.pretrain(mdata[{key!r}])."
             )
             raise TypeError(msg)
+        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
         if not self._is_warm:
             registered = self._training_cells()
             self._split = SplitRecord.new()
@@ -96,8 +97,8 @@ class PretrainingMixin(TrainingMixin):
             plan_kwargs=plan_kwargs,
             n_tokens=tokens_per_cell(self.module, cells),
             n_cells=len(split[0]),
+            on_gpu=options.on_gpu,
         )
-        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs)
         again = "model.pretrain"
         self._run(cells, split, {stage: config}, options, enable_progress_bar, again)
 

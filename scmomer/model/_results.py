@@ -79,7 +79,8 @@ class ResultsMixin:
         indices
             Cells to embed; None for all.
         batch_size
-            Cells at a time, default :attr:`scvi.settings.batch_size`. Does not change results.
+            Cells at a time, default :attr:`scvi.settings.batch_size`, on a CUDA device up to 1,024
+            as memory allows. Does not change results.
         layers
             ``layer=`` (AnnData) or ``rna_layer=``, ``atac_layer=``, ``protein_layer=`` (MuData):
             layers with raw counts; by default those of the training data if present, else ``X``.

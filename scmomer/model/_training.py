@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scvi import settings
 
 from scmomer.data import Cells, Split, SplitRecord
 from scmomer.model._current_model import set_current
-from scmomer.model._init_from import part_of
+from scmomer.model._init_from import note_trained, part_of
 from scmomer.module import frozen_parameters, has_point, part_names
 from scmomer.train import (
     Interrupted,
@@ -108,8 +108,9 @@ class TrainingMixin:
             Draw the split at random; otherwise validation cells are the first ones.
         batch_size
             Cells in a minibatch, for every stage or for some, as `max_epochs`. The default is
-            in ``model.config.stages``, less where cells express thousands of genes. On a GPU, a
-            minibatch that does not fit into memory is computed in parts with accumulated gradients.
+            in ``model.config.stages``, less on a CPU where cells express thousands of genes. On a
+            CUDA device it is up to four times that for large data, see Notes; a minibatch that does
+            not fit into memory is computed in parts with accumulated gradients.
         early_stopping
             End a stage when its validation loss has not improved for some epochs (``patience``
             of ``model.config.stages``).
@@ -135,14 +136,22 @@ class TrainingMixin:
         trainer_kwargs
             Passed to :class:`scvi.train.Trainer`, for example ``precision`` or ``callbacks``;
             ``early_stopping_patience`` and ``early_stopping_min_delta`` hold for every stage.
+            ``precision`` is ``"bf16-mixed"`` by default on CUDA devices of compute capability 8 or
+            more: matrix products in bfloat16, weights and sums in float32. ``"32-true"`` turns it
+            off. Embedding and translation stay in float32, unless called within
+            ``torch.autocast("cuda", torch.bfloat16)``: then they differ by up to 2 % of their
+            standard deviation (root mean square).
 
         Raises
         ------
         ValueError
             If a stage is unknown or not possible with the registered modalities; if `freeze` leaves
-            nothing to train; if a stage builds on one that the model in ``init_from`` never had.
+            nothing to train; if a stage builds on one that the model in ``init_from`` never had; if
+            `precision` has 16 bits on a CPU.
         RuntimeError
             If the model was loaded without data.
+        torch.OutOfMemoryError
+            If two cells do not fit into the memory of the GPU.
         SystemExit
             On SIGTERM.
 
@@ -156,11 +165,20 @@ class TrainingMixin:
         the errors of the profiles translated from each modality, over all heads, plus the distance
         to the embeddings of what was measured. The error of a profile is 1 for the mean cell.
 
+        On a CUDA device, stages 1 and 2 take up to four times as many cells in a step (at most about a
+        million tokens) where more than four times ``min_steps`` of ``model.config.stages`` remain;
+        the learning rate grows with the square root of that factor, because the noise of the
+        gradient falls with it. `batch_size` or ``plan_kwargs={"lr": ...}`` turns this off. The log
+        says what a step holds and needs. If memory runs out, a warning says so and the stage begins
+        again with half as many cells at a time.
+
         Ctrl-C ends training with a warning; stages finished before it are kept and can be used,
         and ``model.train(resume=True)`` continues with the others. SIGTERM, by which clusters and
         ``timeout`` end a process, keeps them likewise and then raises ``SystemExit(143)``, so that
         ``finally:`` blocks run and a script ends there.
         """
+        learned = () if freeze == "none" else tuple(self._learned().values())
+        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs, learned)
         cells = self._training_cells()
         frozen = self._frozen(freeze)
         wanted = self._wanted_stages(stages, max_epochs, batch_size)
@@ -183,16 +201,15 @@ class TrainingMixin:
                 n_cells=len(
                     stage_cells(stage, cells, split, self.config.bridge.use_unpaired_rna)[0]
                 ),
+                on_gpu=options.on_gpu,
             )
             for stage in wanted
             if stage not in done
         }
-        learned = () if freeze == "none" else tuple(self._learned().values())
-        options = RunOptions(accelerator, devices, early_stopping, trainer_kwargs, learned)
         self._start_warm(cells, split[0])
         with held(frozen):
             self._run(cells, split, configs, options, enable_progress_bar)
-        self._note_trained(configs, frozen)
+        self.origin_ = note_trained(self.origin_, self.module, configs, frozen)
         self.train_indices_, self.validation_indices_, self.test_indices_ = split
         set_current(self)  # type: ignore[arg-type]
 
@@ -235,19 +252,6 @@ class TrainingMixin:
         known, new = record.get("copied", ()), record.get("new_tensors", ())
         every = self.module.named_parameters()
         return {name: p for name, p in every if part_of(name) in known and name not in new}
-
-    def _note_trained(self, stages: Iterable[str], frozen: list[Parameter]) -> None:
-        """Forget what published weights lacked, once it is trained."""
-        if not (self.origin_ or {}).get("untrained"):
-            return
-        out = {id(p) for p in frozen}
-        some = {id(p) for stage in stages for p in self.module.stage_parameters(stage)} - out
-        names = [name for name, p in self.module.named_parameters() if id(p) in some]
-        record = dict(self.origin_ or {})
-        record["untrained"] = [
-            prefix for prefix in record["untrained"] if not any(n.startswith(prefix) for n in names)
-        ]
-        self.origin_ = record
 
     def _done_here(self) -> tuple[str, ...]:
         """Return the stages that were finished on the registered data."""

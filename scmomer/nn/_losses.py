@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from scvi.distributions import NegativeBinomial
 from torch import Tensor
 
-from scmomer.nn._rows import SparseRows, row_sums, to_dense
+from scmomer.nn._rows import SparseRows, row_sums, to_dense, waits_for
 
 _CHUNK_ELEMENTS = 2**22  # logits in memory: 16 MB in fp32, fits a CPU's last-level cache
+_CHUNK_ON_GPU = 2**27  # all peaks of a thousand cells: picking those of a chunk would wait
 _MAX_LOG = 15.0  # of expected counts: three million
 
 
@@ -31,7 +32,8 @@ class _LinearBCE(torch.autograd.Function):
         grad_z = torch.zeros_like(z) if need_z else None
         grad_weight = torch.empty_like(weight) if need_weight else None
         total = z.new_zeros(())
-        step = max(1, _CHUNK_ELEMENTS // max(n, 1))
+        limit = _CHUNK_ON_GPU if waits_for(z) else _CHUNK_ELEMENTS
+        step = max(1, limit // max(n, 1))
         for start in range(0, n_peaks, step):
             part = weight[start : start + step]
             here = (peaks >= start) & (peaks < start + step) if step < n_peaks else slice(None)

@@ -1,6 +1,7 @@
 """Training: stages, their objectives, callbacks, and the closed-form fits before and after."""
 
 from scmomer.train._callbacks import StageProgress, clone_state
+from scmomer.train._memory import tokens_per_cell
 from scmomer.train._stages import (
     RunOptions,
     builds_on,
@@ -13,7 +14,6 @@ from scmomer.train._stages import (
     run_stage,
     seed_stage,
     stage_cells,
-    tokens_per_cell,
 )
 from scmomer.train._stop import Interrupted, Terminated, ends_on_sigterm
 from scmomer.train.fits import (

@@ -100,6 +100,7 @@ class StageProgress(pl.Callback):
 
     def __init__(self, n_steps: dict[str, int], enabled: bool) -> None:
         self._ends = dict(zip(n_steps, _running_sum(n_steps.values()), strict=True))
+        self._starts = {stage: end - n_steps[stage] for stage, end in self._ends.items()}
         total = sum(n_steps.values())
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         self._bar = tqdm(
@@ -113,7 +114,8 @@ class StageProgress(pl.Callback):
         self.parts = 1  # in which a minibatch is computed
 
     def start(self, stage: str) -> None:
-        """Name the stage that begins."""
+        """Name the stage that begins, perhaps for a second time."""
+        self._bar.n = self._starts[stage]
         self._prefix = f"stage {_NUMBER.get(stage, 1)}/3 ({stage})"
         self._loss, self._lowest = _loss_of(stage), float("inf")
         self._bar.set_postfix_str("", refresh=False)  # the loss there is of the stage before

@@ -86,7 +86,8 @@ class StagePlan(pl.LightningModule):
         self.on_validation_epoch_start()
         for cells in loader:
             batch = self.transfer_batch_to_device(cells, self.device, 0)
-            losses.append(stage_loss(self.module, self.stage, batch)[0])
+            with trainer.precision_plugin.forward_context():  # as in the epochs that follow
+                losses.append(stage_loss(self.module, self.stage, batch)[0])
             n_cells.append(batch.n_cells)
         self.on_validation_epoch_end()
         self.module.train(mode)
@@ -108,9 +109,9 @@ class StagePlan(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW on the parameters of the stage; only matrices decay."""
         groups = self._groups()
-        # One fused kernel for all parameters; Lightning cannot clip gradients for it when mixed.
-        precision = self._trainer.precision if self._trainer is not None else "32-true"
-        fused = "mixed" not in precision and self.device.type in ("cpu", "cuda")
+        # One fused kernel for all parameters; with float16 it would unscale gradients after they
+        # are clipped.
+        fused = self._precision != "16-mixed" and self.device.type in ("cpu", "cuda")
         optimizer = torch.optim.AdamW(groups, lr=self.stage_config.lr, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, self.n_steps, self.stage_config.warmup)
@@ -119,6 +120,29 @@ class StagePlan(pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    @property
+    def _precision(self) -> str:
+        return self._trainer.precision if self._trainer is not None else "32-true"
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does, which refuses fused optimizers under bfloat16 too.
+
+        It does so for the sake of float16, whose gradients are scaled; those of bfloat16 are not.
+        """
+        if self._precision != "bf16-mixed" or not gradient_clip_val:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(parameters, gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Matrices decay, other parameters do not; warm-started maps move slowly up to stage 3."""

@@ -20,13 +20,19 @@ from scmomer._checks import whole_number
 from scmomer._constants import RNA
 from scmomer.data import Cells, SparseDataSplitter, Split
 from scmomer.module import MODALITY_TYPES, SCMOMERModule, StageConfig
-from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress
-from scmomer.train._memory import bytes_per_cell, free_memory, n_parts
+from scmomer.nn import free_memory, is_out_of_memory
+from scmomer.train._callbacks import VALIDATION_LOSS, KeepBest, StageProgress, clone_state
+from scmomer.train._device import choose_precision, training_device
+from scmomer.train._memory import bytes_per_cell, log_fit, more_parts, n_parts, tokens_per_cell
 from scmomer.train._plan import StagePlan
 from scmomer.train._stop import own_stops, run_quietly
 
-_TOKENS_PER_BATCH = 2**15  # about 1.5 GB of activations in the small size
+_TOKENS_PER_BATCH = 2**15  # on a CPU: about 1.5 GB of activations in the small size
 _MIN_BATCH = 4
+# On a GPU steps have more cells than the preset, as long as many steps remain and it is busy.
+_TOKENS_ON_GPU = 2**20
+_MAX_GROWTH = 4
+_PLENTY = 4  # times min_steps
 # Stages of further modalities follow, so that runs of these repeat.
 _SEEDS = ("rna", "atac", "fusion", "bridge")
 
@@ -41,6 +47,21 @@ class RunOptions:
     trainer_kwargs: dict[str, Any] = field(default_factory=dict)
     learned: tuple[torch.nn.Parameter, ...] = ()
     """Of a model that this one began with: they move slowly."""
+
+    def __post_init__(self) -> None:
+        """Take the default precision of the device, or refuse one that it cannot have."""
+        chosen = choose_precision(self.device, self.trainer_kwargs)
+        object.__setattr__(self, "trainer_kwargs", chosen)
+
+    @property
+    def device(self) -> torch.device:
+        """The (first) device that trains."""
+        return training_device(self.accelerator, self.devices)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether minibatches are those of a CUDA device."""
+        return self.device.type == "cuda"
 
 
 def stage_modalities(stage: str, cells: Cells) -> tuple[str, ...]:
@@ -99,12 +120,6 @@ def held(parameters: Iterable[torch.nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def tokens_per_cell(module: SCMOMERModule, cells: Cells) -> float:
-    """Return the tokens of a typical cell in a transformer; 0 if they are always few."""
-    found = (module.modality(m).encoder.n_tokens(cells.lengths(m)) for m in cells.counts)
-    return max((float(np.quantile(n, 0.9)) for n in found if n is not None), default=0.0)
-
-
 def possible_stages(module: SCMOMERModule) -> tuple[str, ...]:
     """Return the stages that a model of these modalities has."""
     return (*module.modalities, *(("fusion", "bridge") if module.paired else ()))
@@ -127,19 +142,21 @@ def configure(
     plan_kwargs: dict[str, Any] | None,
     n_tokens: float = 0.0,
     n_cells: int | None = None,
+    on_gpu: bool = False,
 ) -> StageConfig:
     """Return a stage's configuration with the user's overrides; dictionaries name stages.
 
     By default the batch is made smaller where cells have many tokens (`n_tokens` of a
     typical cell), because training memory grows with both; and small data, `n_cells` to train on,
-    get more epochs (``min_steps``), with as much more patience.
+    get more epochs (``min_steps``), with as much more patience. On a CUDA device the batch is not
+    made smaller, and larger for large data; see :func:`grown`.
     """
     overrides: dict[str, Any] = dict(plan_kwargs or {})
     if unknown := sorted(set(overrides) - {f.name for f in fields(StageConfig)}):
         known = ["lr", "weight_decay", "patience", "warmup"]
         msg = f"Expected plan_kwargs among {known}, found {unknown}. Use these names."
         raise ValueError(msg)
-    if n_tokens > 0 and stage != "bridge":
+    if n_tokens > 0 and stage != "bridge" and not on_gpu:
         fits = max(_MIN_BATCH, int(_TOKENS_PER_BATCH / n_tokens))
         overrides["batch_size"] = min(config.batch_size, fits)
     for name, value in (("max_epochs", max_epochs), ("batch_size", batch_size)):
@@ -148,6 +165,8 @@ def configure(
             remedy = " To run some stages only, name these in stages=."
             overrides[name] = whole_number(name, value, remedy if name == "max_epochs" else "")
     chosen = replace(config, **overrides)
+    if on_gpu and stage != "bridge" and n_cells and not {"batch_size", "lr"} & set(overrides):
+        chosen = grown(chosen, n_tokens, n_cells)
     if "max_epochs" in overrides or not n_cells:
         return chosen
     needed = -(-chosen.min_steps // -(-n_cells // chosen.batch_size))
@@ -157,6 +176,25 @@ def configure(
     if "patience" not in overrides:
         patience = -(-patience * needed // chosen.max_epochs)
     return replace(chosen, max_epochs=needed, patience=patience)
+
+
+def grown(config: StageConfig, n_tokens: float, n_cells: int) -> StageConfig:
+    """Return a configuration with more cells in each step of a GPU, for data that allow it.
+
+    Up to 4 times the batch, while a step has at most about a million tokens and the stage still has
+    4 times ``min_steps``: only steps that it has beyond these are given up, and small data keep
+    their batches. The learning rate of AdamW grows with the square root, as the noise of the mean
+    gradient falls with it. Stages without ``min_steps``, those of the published size, stay.
+    """
+    if not config.min_steps:
+        return config
+    steps_left = n_cells * config.max_epochs / (_PLENTY * config.min_steps)
+    tokens_left = _TOKENS_ON_GPU / max(1.0, n_tokens)
+    size = int(min(_MAX_GROWTH * config.batch_size, steps_left, tokens_left))
+    if size <= config.batch_size:
+        return config
+    factor = (size / config.batch_size) ** 0.5
+    return replace(config, batch_size=size, lr=config.lr * factor)
 
 
 def run_stage(
@@ -173,7 +211,8 @@ def run_stage(
 
     `model` is what scvi-tools' ``TrainRunner`` updates. Its module ends with the best weights; if it
     is to `improve` what it begins with, these weights compete. A minibatch that does not fit into
-    the memory of a GPU is computed in parts, whose gradients are accumulated.
+    the memory of a GPU is computed in parts, whose gradients are accumulated; if memory runs out
+    all the same, the stage begins again with smaller parts.
 
     Raises
     ------
@@ -181,18 +220,58 @@ def run_stage(
         On Ctrl-C; the module is left as it was at that moment.
     Terminated
         On SIGTERM, likewise.
+    torch.OutOfMemoryError
+        If two cells do not fit.
     """
-    best = KeepBest(at_start=improve)
-    parts, modalities = 1, stage_modalities(stage, cells)
+    module, device = model.module, options.device
+    parts, per_cell, n_tokens, modalities = 1, 0.0, 0.0, stage_modalities(stage, cells)
     if stage != "bridge":  # whose encoders are frozen and cached
-        per_cell = bytes_per_cell(model.module, cells, modalities)
-        free = free_memory(options.accelerator)
-        parts = n_parts(config.batch_size, per_cell, model.module, free)
+        n_tokens = tokens_per_cell(module, cells, modalities)
+        per_cell = bytes_per_cell(module, cells, modalities)
+        parts = n_parts(config.batch_size, per_cell, module, free_memory(device))
+    log_fit(
+        stage,
+        module,
+        device,
+        batch_size=config.batch_size,
+        parts=parts,
+        n_tokens=n_tokens,
+        per_cell=per_cell,
+        precision=str(options.trainer_kwargs.get("precision", "32-true")),
+    )
+    start = clone_state(module)
+    while True:
+        try:
+            return _run_once(model, cells, split, stage, config, progress, options, parts, improve)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        # Only here, where the error no longer refers to what fills the memory.
+        module.zero_grad(set_to_none=True)
+        parts = more_parts(stage, config.batch_size, parts, device)
+        module.load_state_dict(start)
+        progress.start(stage)
+        seed_stage(stage)
+
+
+def _run_once(
+    model: Any,
+    cells: Cells,
+    split: Split,
+    stage: str,
+    config: StageConfig,
+    progress: StageProgress,
+    options: RunOptions,
+    parts: int,
+    improve: bool,
+) -> pd.DataFrame:
+    """Train a stage with each minibatch in so many parts."""
+    best = KeepBest(at_start=improve)
     progress.parts = parts
     data = SparseDataSplitter(
         cells,
         stage_cells(stage, cells, split, model.module.config.bridge.use_unpaired_rna),
-        modalities=modalities,
+        modalities=stage_modalities(stage, cells),
         batch_size=-(-config.batch_size // parts),
     )
     trainer_kwargs = _trainer_kwargs(

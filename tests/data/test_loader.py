@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from scmomer.data import cell_loader
-from scmomer.data._loader import BucketSampler
+from scmomer.data._loader import BucketSampler, prefetched
 from scmomer.datasets import snareseq_cortex
 from scmomer.module.modalities.rna._tokens import length_groups
+from scmomer.nn import CellBatch
 
 
 def skewed(n: int = 3000) -> np.ndarray:
@@ -170,3 +173,52 @@ def test_a_minibatch_holds_what_its_cells_have(make_cells):
     for kind, tensors in zip(found, loader, strict=True):
         sizes[kind] += tensors.n_cells
     assert sizes == {("atac",): 3, ("rna",): 2, ("atac", "rna"): 55}
+
+
+def loader_threads() -> int:
+    """Threads of loaders that are there."""
+    return sum(thread.name.startswith("scmomer-loader") for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 50])
+def test_prefetching_changes_nothing(n):
+    assert list(prefetched(iter(range(n)))) == list(range(n))
+    assert loader_threads() == 0
+
+
+def test_errors_of_a_prefetched_minibatch_are_raised_in_their_place():
+    def items():
+        yield from range(2)
+        raise KeyError("peak")
+
+    found = prefetched(items())
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(KeyError, match="peak"):
+        next(found)
+    assert loader_threads() == 0
+
+
+def test_a_loop_that_ends_early_leaves_no_thread():
+    for item in (found := prefetched(iter(range(100)))):
+        if item == 3:
+            break
+    assert loader_threads() == 1
+    found.close()
+    assert loader_threads() == 0
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_gpu_gets_the_same_minibatches_pinned(make_cells, monkeypatch, shuffle):
+    cells, pinned = make_cells(), []
+
+    def epoch() -> tuple[list[list[int]], int]:
+        torch.manual_seed(0)
+        loader = with_positions(cells, np.arange(60), 7, shuffle)
+        found = [position.tolist() for position, _ in loader]
+        return found, int(torch.randint(1000, ()))  # where the random numbers stand afterwards
+
+    on_host = epoch()
+    monkeypatch.setattr("scmomer.data._loader._feeds_gpu", lambda: True)
+    monkeypatch.setattr(CellBatch, "pin_memory", lambda self: pinned.append(self) or self)
+    assert epoch() == on_host
+    assert len(pinned) == len(on_host[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scmomer.inference import Embeddings, Inference
+from scmomer.inference import Embeddings, Inference, _inference
 from scmomer.module import SCMOMERModule
 
 SOURCE = {"atac": "rna", "rna": "atac"}
@@ -144,3 +144,109 @@ def test_a_head_that_cannot_read_a_cell_is_left_out_of_it(network, decode, to):
     assert not spread[lacks].any()
     for part, expected in zip((values, spread), complete, strict=True):
         np.testing.assert_allclose(part[[0, 2, 3]], expected[[0, 2, 3]], **CLOSE)
+
+
+# -- a GPU that is too small
+
+
+class SmallMemory:
+    """A function that runs out of memory with more than so many cells."""
+
+    def __init__(self, function, most: int, count):
+        self.function, self.most, self.count, self.sizes = function, most, count, []
+
+    def __call__(self, *args, **kwargs):
+        size = self.count(*args)
+        if size > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        self.sizes.append(size)
+        return self.function(*args, **kwargs)
+
+
+def test_embedding_goes_on_with_fewer_cells(network, make_cells, monkeypatch):
+    module, cells = network(), make_cells()
+    expected = Inference(module, cells, batch_size=32).embed(to="atac")
+    small = SmallMemory(module.embed, 9, lambda counts, *args: counts["rna"].n_rows)
+    monkeypatch.setattr(module, "embed", small)
+    with pytest.warns(UserWarning, match=r"with 32 cells at a time\. It goes on with 16"):
+        found = Inference(module, cells, batch_size=32).embed(to="atac")
+    np.testing.assert_allclose(found.z, expected.z, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.latent, expected.latent, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.heads["rna"], expected.heads["rna"], rtol=1e-4, atol=1e-5)
+    assert set(small.sizes) <= {8, cells.n_cells % 8} and sum(small.sizes) == cells.n_cells
+
+
+def test_cells_that_are_done_are_not_embedded_again(network, make_cells, monkeypatch):
+    module, cells = network(), make_cells()
+    small, calls = SmallMemory(module.embed, 99, lambda counts, *args: counts["rna"].n_rows), []
+
+    def once_full(counts, *args):
+        calls.append(1)
+        small.most = 8 if len(calls) > 1 else 99
+        return small(counts, *args)
+
+    expected = Inference(module, cells, batch_size=16).embed().z
+    monkeypatch.setattr(module, "embed", once_full)
+    with pytest.warns(UserWarning, match="goes on with 8"):
+        found = Inference(module, cells, batch_size=16).embed().z
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert small.sizes[0] == 16 and sum(small.sizes) == cells.n_cells
+
+
+def test_encoding_goes_on_with_fewer_cells(network, make_cells, monkeypatch):
+    module, cells = network(), make_cells()
+    expected = Inference(module, cells, batch_size=16).encode("rna")
+    encoder = module.modality("rna").encoder
+    monkeypatch.setattr(
+        encoder, "forward", SmallMemory(encoder.forward, 8, lambda rows: rows.n_rows)
+    )
+    with pytest.warns(UserWarning, match="goes on with 8"):
+        found = Inference(module, cells, batch_size=16).encode("rna")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_decoding_goes_on_with_fewer_cells(network, decode, to, spread, monkeypatch):
+    module, embeddings = network(), draw(to)
+    values, deviation = decode(module, to, embeddings, depth=0.3, batch=1, spread=spread)
+    decoder = module.modality(to).decoder
+    small = SmallMemory(decoder.forward, 1, lambda z, *args: len(z))
+    monkeypatch.setattr(decoder, "forward", small)
+    with pytest.warns(UserWarning, match="with 5 cells at a time. It goes on with 2"):
+        found, apart = decode(module, to, embeddings, depth=0.3, batch=1, spread=spread)
+    np.testing.assert_allclose(found, values, **CLOSE)
+    assert (apart is None) == (not spread)
+    if spread:
+        np.testing.assert_allclose(apart, deviation, **CLOSE)
+    assert small.sizes == [1] * N
+
+
+def test_a_cell_that_does_not_fit_says_what_to_do(
+    network, decode, make_cells, monkeypatch, refuses
+):
+    module = network()
+    monkeypatch.setattr(module, "embed", SmallMemory(module.embed, 0, lambda *args: 1))
+    advice = ("one cell at a time", "GB free", "model.to_device('cpu')")
+    with refuses(torch.OutOfMemoryError, *advice):
+        Inference(module, make_cells(3), batch_size=1).embed()
+
+
+def test_cells_at_a_time_come_from_the_memory_of_a_gpu(network, make_cells, monkeypatch):
+    module, cells = network(), make_cells()
+    everything, chosen = np.arange(cells.n_cells), ("rna", "atac")
+    longest = cells.lengths("rna").max()
+    per_cell = longest * module.modality("rna").encoder.bytes_per_token()
+
+    def found(free: float, batch_size: int | None = None) -> int:
+        monkeypatch.setattr(_inference, "free_memory", lambda device: free)
+        return Inference(module, cells, None, batch_size)._cells_at_a_time(everything, chosen)
+
+    assert found(1e12) == 128  # on a CPU
+    monkeypatch.setattr(Inference, "device", torch.device("cuda:0"))
+    assert found(1e12) == 1024
+    assert found(1e12, 7) == 7
+    assert found(100 * per_cell) == 80
+    assert found(100 * per_cell, 7) == 7
+    assert found(0) == 1
+    monkeypatch.setattr(_inference, "_TOKENS_ON_GPU", 10 * longest)
+    assert found(1e12) == 10

@@ -164,11 +164,27 @@ def test_labels_and_batches_are_optional(make_mdata, make_model, train):
 # -- trainer
 
 
-def test_mixed_precision_trains(mdata, make_model, train):
+def test_mixed_precision_on_a_cpu_is_refused(mdata, make_model, train, refuses):
+    """Before anything is trained or fitted."""
     model = make_model(mdata)
-    train(model, precision="bf16-mixed", accelerator="cpu")
+    for method in (train, lambda model, **kwargs: model.pretrain(mdata["rna"], **kwargs)):
+        with refuses(ValueError, "'32-true'", "'bf16-mixed'", "hundreds of times slower"):
+            method(model, precision="bf16-mixed", accelerator="cpu")
+    assert model.stages_ == () and not model._is_warm
+    train(model, precision="32-true", accelerator="cpu", max_epochs={"rna": 1}, stages=["rna"])
+    assert model.stages_ == ("rna",)
+
+
+def test_mixed_precision_trains(mdata, make_model, train, monkeypatch):
+    """As on a GPU, with the fused optimizer and clipped gradients."""
+    monkeypatch.setattr("scmomer.train._device.has_bfloat16", lambda device: True)
+    model = make_model(mdata)
+    train(model, accelerator="cpu")
     assert model.stages_ == STAGES
+    assert model.trainer.precision == "bf16-mixed"
+    assert model.trainer.optimizers[0].param_groups[0]["fused"]
     assert np.isfinite(model.get_latent_representation()).all()
+    assert all(np.isfinite(table["validation_loss"]).all() for table in model.history.values())
 
 
 def test_early_stopping_takes_scvi_names_and_prints_nothing(mdata, make_model, train, capsys):

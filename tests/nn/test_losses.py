@@ -63,6 +63,18 @@ def test_linear_bce_gradients(counts, sparse):
         frozen.requires_grad_(True)
 
 
+def test_a_gpu_computes_all_peaks_at_once(counts, sparse, monkeypatch):
+    (z, weight), targets = draw(), sparse(counts(7, 12))
+    monkeypatch.setattr(_losses, "_CHUNK_ELEMENTS", 1)  # peak by peak
+    expected = linear_bce(z, weight, targets)
+    monkeypatch.setattr(_losses, "waits_for", lambda tensor: True)
+    sizes: list[int] = []
+    softplus = F.softplus
+    monkeypatch.setattr(F, "softplus", lambda x: sizes.append(x.numel()) or softplus(x))
+    torch.testing.assert_close(linear_bce(z, weight, targets), expected)
+    assert sizes[0] == 7 * 12
+
+
 def test_linear_bce_does_not_overflow(sparse):
     z = torch.tensor([[200.0], [-200.0]], requires_grad=True)
     weight = torch.ones(3, 1, requires_grad=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +12,8 @@ import torch
 
 from scmomer.module import SCMOMERModule, get_config
 from scmomer.nn import CellBatch, SparseRows
-from scmomer.train._memory import bytes_per_cell, free_memory, n_parts
+from scmomer.train import _memory
+from scmomer.train._memory import bytes_per_cell, log_fit, more_parts, n_parts
 from scmomer.train._objectives import stage_loss
 
 GB = 2**30
@@ -39,7 +43,6 @@ def test_full_length_cells_train_on_a_small_card(paper):
 
 def test_nothing_is_cut_without_tokens_or_on_a_cpu(make_module, make_cells):
     module, cells = make_module(), make_cells()
-    assert free_memory("cpu") is None
     assert n_parts(10**6, 1e9, module, None) == 1
     assert n_parts(10**6, bytes_per_cell(module, cells, ["atac"]), module, 0) == 1
     found = bytes_per_cell(module, cells, ["rna", "atac"])
@@ -75,14 +78,46 @@ def test_the_estimate_is_what_training_stores(options):
     assert loss.isfinite()
 
 
-def test_free_memory_of_a_gpu_includes_what_torch_keeps(monkeypatch):
-    found = {
-        "is_available": True,
-        "mem_get_info": (2 * GB, 8 * GB),
-        "memory_reserved": 3 * GB,
-        "memory_allocated": GB,
-    }
-    for name, value in found.items():
-        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
-    assert free_memory("auto") == free_memory("gpu") == 4 * GB
-    assert free_memory("cpu") is None
+def fit(module: SCMOMERModule, free: int | None, parts: int, monkeypatch) -> None:
+    """Log how a stage fits into so much memory."""
+    monkeypatch.setattr(_memory, "free_memory", lambda device: free)
+    log_fit(
+        "rna",
+        module,
+        torch.device("cuda:0"),
+        batch_size=64,
+        parts=parts,
+        n_tokens=4000,
+        per_cell=0.1e9,
+        precision="bf16-mixed",
+    )
+
+
+def test_what_fits_is_said_on_a_gpu(paper, monkeypatch, caplog):
+    with caplog.at_level(logging.INFO, logger="scmomer"):
+        fit(paper, None, 1, monkeypatch)
+        assert not caplog.records
+        fit(paper, int(80e9), 1, monkeypatch)
+        fit(paper, int(8e9), 4, monkeypatch)
+    whole, parts = (record.getMessage() for record in caplog.records)
+    assert whole.startswith("Stage 'rna' on cuda:0 (bf16-mixed): 64 cells, up to about 256,000 tok")
+    assert whole.endswith("of 80.0 GB free.") and "at a time" not in whole
+    assert "in each step, 16 cells at a time. Needs about" in parts
+    needed = [float(re.search(r"about ([\d.]+) of", text)[1]) for text in (whole, parts)]
+    assert needed[0] - needed[1] == pytest.approx(48 * 0.1, abs=0.11)
+    assert needed[0] == pytest.approx(6.4 + _memory._fixed(paper) / 1e9, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "parts", "more", "half"), [(64, 1, 2, 32), (7, 1, 3, 3), (9, 3, 5, 2)]
+)
+def test_cells_at_a_time_are_halved(batch_size, parts, more, half):
+    size = -(-batch_size // parts)
+    with pytest.warns(UserWarning, match=f"with {size} cells at a time.* with {half} at a time"):
+        assert more_parts("rna", batch_size, parts, torch.device("cpu")) == more
+
+
+def test_two_cells_are_the_least(refuses):
+    advice = ("2 cells of stage 'rna'", "GB free", "size='small'", "accelerator='cpu'")
+    with refuses(torch.OutOfMemoryError, *advice):
+        more_parts("rna", 8, 4, torch.device("cpu"))

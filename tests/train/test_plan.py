@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +95,31 @@ def test_validation_is_the_same_each_time_and_leaves_the_random_stream(make_modu
         made.on_validation_epoch_end()
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    ("precision", "fused"), [("32-true", True), ("bf16-mixed", True), ("16-mixed", False)]
+)
+def test_the_optimizer_is_one_kernel_except_with_float16(make_module, precision, fused):
+    made = plan(make_module())
+    made._trainer = SimpleNamespace(precision=precision)
+    optimizer = made.configure_optimizers()["optimizer"]
+    assert all(group["fused"] is fused for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(("algorithm", "largest"), [("norm", 0.5), ("value", 0.5), (None, 0.5)])
+def test_gradients_are_clipped_under_bfloat16(make_module, algorithm, largest):
+    made = plan(make_module())
+    made._trainer = SimpleNamespace(precision="bf16-mixed")
+    optimizer = made.configure_optimizers()["optimizer"]
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def clipped(value: float | None) -> torch.Tensor:
+        for p in parameters:
+            p.grad = torch.full_like(p, 3.0)
+        made.configure_gradient_clipping(optimizer, value, algorithm)
+        return torch.cat([p.grad.ravel() for p in parameters])
+
+    grad = clipped(largest)
+    found = grad.abs().max() if algorithm == "value" else grad.norm()
+    assert float(found) == pytest.approx(largest, rel=1e-4)

@@ -15,6 +15,7 @@ from scvi import settings
 
 from scmomer.data import SparseDataSplitter, split_cells
 from scmomer.module import StageConfig
+from scmomer.nn import CellBatch
 from scmomer.train import (
     Interrupted,
     RunOptions,
@@ -319,3 +320,73 @@ def test_batches_shrink_for_long_cells_unless_asked(n_tokens, expected):
 def test_tokens_per_cell(make_cells, make_module):
     cells, module = make_cells(), make_module()
     assert tokens_per_cell(module, cells) == np.quantile(cells.lengths("rna"), 0.9)
+
+
+@pytest.mark.parametrize("stage", ["atac", "bridge"])
+def test_minibatches_prepared_ahead_change_no_weight(make_module, make_cells, monkeypatch, stage):
+    """As on a GPU: the order of cells and all random numbers are those of a plain loader."""
+
+    def weights() -> dict[str, torch.Tensor]:
+        module = make_module()
+        torch.manual_seed(0)
+        run(module, make_cells(), stage)
+        return clone_state(module)
+
+    plain = weights()
+    monkeypatch.setattr("scmomer.data._loader._feeds_gpu", lambda: True)
+    monkeypatch.setattr(CellBatch, "pin_memory", lambda cells: cells)
+    ahead = weights()
+    assert all(torch.equal(plain[name], ahead[name]) for name in plain)
+
+
+# -- a GPU that is too small
+
+
+@pytest.mark.parametrize("stage", ["rna", "fusion", "bridge"])
+def test_a_stage_begins_again_when_memory_runs_out(make_module, make_cells, monkeypatch, stage):
+    """With half the cells at a time, from the same weights, in as many steps."""
+    module, cells = make_module(), make_cells()
+    start, starts, sizes = clone_state(module), [], []
+
+    def small_memory(module, stage, batch):
+        if not starts or (sizes and sizes[-1] > 5):
+            starts.append(clone_state(module))
+        sizes.append(batch.n_cells)
+        if len(sizes) > 2 and batch.n_cells > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return stage_loss(module, stage, batch)
+
+    monkeypatch.setattr("scmomer.train._plan.stage_loss", small_memory)
+    with pytest.warns(UserWarning) as told:
+        history = run(module, cells, stage)
+    told = [str(w.message) for w in told if "ran out of memory" in str(w.message)]
+    assert len(told) == 2 and f"Stage {stage!r}" in told[0]
+    assert "with 16 cells at a time" in told[0] and "again with 8 at a time" in told[0]
+    assert "again with 4 at a time" in told[1] and "a step still has 16 cells" in told[1]
+    assert history.shape[0] == 2 and np.isfinite(history["validation_loss"]).all()
+    assert sizes[-1] <= 4
+    for name, value in starts[-1].items():
+        if stage != "bridge":  # whose encoders the helper caches first
+            torch.testing.assert_close(value, start[name], equal_nan=True)
+
+
+def test_a_stage_that_never_fits_says_what_to_do(make_module, make_cells, monkeypatch, refuses):
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("scmomer.train._plan.stage_loss", full)
+    with refuses(torch.OutOfMemoryError, "2 cells of stage 'rna'", "size='small'"):
+        run(make_module(), make_cells(), "rna")
+
+
+def test_other_errors_are_raised_at_once(make_module, make_cells, monkeypatch):
+    calls = []
+
+    def broken(*args):
+        calls.append(1)
+        raise RuntimeError("expected scalar type Float")
+
+    monkeypatch.setattr("scmomer.train._plan.stage_loss", broken)
+    with pytest.raises(RuntimeError, match="scalar type"):
+        run(make_module(), make_cells(), "rna")
+    assert len(calls) == 1

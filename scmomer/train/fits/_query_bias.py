@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from scmomer.data import Cells
-from scmomer.nn import SparseRows, to_rows
+from scmomer.nn import to_rows
 
 if TYPE_CHECKING:
     from scmomer.module import Decoder, SCMOMERModule
@@ -94,7 +94,7 @@ def _derivatives(
     size = max(1, _ELEMENTS // n_features)
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
-        counts = SparseRows(*(t.to(z.device) for t in to_rows(cells.counts[modality][rows[part]])))
+        counts = to_rows(cells.counts[modality][rows[part]]).to(z.device)
         kind = module.modality(modality)
         depth = kind.depth(counts) if kind.has_depth else None
         found = decoder(z[part], batch[part], depth)  # (n_part, n_features)

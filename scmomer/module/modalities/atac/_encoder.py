@@ -12,7 +12,7 @@ from scmomer.module.modalities._encoders import Encoded, Encoder, LatentNorm, la
 from scmomer.module.modalities.atac._config import ATACConfig
 from scmomer.module.modalities.atac._patches import PatchLayout
 from scmomer.module.modalities.atac._vit import ViT
-from scmomer.nn import SparseRows, keep_entries, sparse_linear
+from scmomer.nn import SparseRows, keep_entries, row_sums, send, sparse_linear, waits_for
 
 
 def binarize(counts: SparseRows) -> SparseRows:
@@ -20,14 +20,30 @@ def binarize(counts: SparseRows) -> SparseRows:
     return counts._replace(values=(counts.values > 0).to(counts.values.dtype))
 
 
-def normalize_depth(open_peaks: SparseRows, prior: Tensor | float = 0.0) -> SparseRows:
+def normalize_depth(
+    open_peaks: SparseRows, prior: Tensor | float = 0.0, n_open: Tensor | None = None
+) -> SparseRows:
     """Return rows that sum to ``n / (n + prior)`` for a cell with ``n`` open peaks.
 
     A cell's depth does not set its scale, and a `prior` keeps cells with few peaks, which are
     mostly noise, near zero.
     """
-    share = 1.0 / (open_peaks.lengths + prior).clamp_min(1)
+    n_open = open_peaks.lengths if n_open is None else n_open
+    share = 1.0 / (n_open + prior).clamp_min(1)
     return open_peaks._replace(values=open_peaks.values * share[open_peaks.row_ids])
+
+
+def keep_peaks(open_peaks: SparseRows, shown: Tensor) -> tuple[SparseRows, Tensor]:
+    """Return the peaks that are `shown` (``(nnz,)``, bool) and their number, ``(n,)``.
+
+    On a GPU the others remain as zeros: these weigh as much, and how many there are need not be
+    known.
+    """
+    if not waits_for(open_peaks.values):
+        kept = keep_entries(open_peaks, shown)
+        return kept, kept.lengths
+    kept = open_peaks._replace(values=open_peaks.values * shown)
+    return kept, row_sums(kept)
 
 
 class PatchEmbedding(nn.Module):
@@ -68,6 +84,8 @@ class ViTEncoder(Encoder):
     order_tables = ("decoder_pred.weight", "decoder_pred.bias")  # by place in a patch
 
     median_n_open: Tensor
+    slot: Tensor
+    sizes: Tensor
 
     def __init__(
         self,
@@ -87,12 +105,18 @@ class ViTEncoder(Encoder):
         self.projection = nn.Linear(config.dim, n_latent, bias=False)
         self.decoder_pred = nn.Linear(config.dim, layout.patch_size)
         self.register_buffer("median_n_open", torch.tensor(0.0))
+        self.register_buffer("slot", layout.slot, persistent=False)
+        self.register_buffer("sizes", layout.sizes, persistent=False)
         self.peak_skip: nn.Parameter | None = None
         if config.peak_skip:
             self.peak_skip = nn.Parameter(torch.randn(layout.n_peaks, n_latent) * 0.1)
         self.norm = LatentNorm(n_latent, latent_norm)
 
     def _encode(self, open_peaks: SparseRows, masked: Tensor | None = None) -> Encoded:
+        n_open = open_peaks.lengths
+        if masked is not None:
+            shown = ~masked[open_peaks.row_ids, self.patch_embedding.patch[open_peaks.indices]]
+            open_peaks, n_open = keep_peaks(open_peaks, shown)
         tokens = self.patch_embedding(open_peaks)  # (n, n_patches, dim)
         if masked is not None:
             tokens = torch.where(masked[..., None], self.mask_token, tokens)
@@ -100,7 +124,7 @@ class ViTEncoder(Encoder):
         cell = self.projection(torch.tanh(self.pooler(hidden[:, 0])))  # (n, n_latent)
         if self.peak_skip is not None:
             cell = cell + sparse_linear(
-                normalize_depth(open_peaks, self.median_n_open), self.peak_skip
+                normalize_depth(open_peaks, self.median_n_open, n_open), self.peak_skip
             )
         return Encoded(self.norm(cell), hidden[:, 1:])
 
@@ -117,22 +141,27 @@ class ViTEncoder(Encoder):
         return self._encode(open_peaks)
 
     def masked(self, open_peaks: SparseRows, fraction: float) -> tuple[Encoded, Tensor]:
-        """Encode with patches hidden; the loss is the BCE of their peaks."""
-        n, layout = open_peaks.n_rows, self.layout
-        masked = torch.rand(n, layout.n_patches, device=open_peaks.values.device) < fraction
-        patch, slot = self.patch_embedding.patch, self.layout.slot.to(masked.device)
-        rows, peaks = open_peaks.row_ids, open_peaks.indices
-        in_masked = masked[rows, patch[peaks]]  # (nnz,)
-        encoded = self._encode(keep_entries(open_peaks, ~in_masked), masked)
-        tokens = torch.as_tensor(encoded.tokens)
-        logits = self.decoder_pred(tokens[masked])  # (n_masked, patch_size)
-        order = torch.cumsum(masked.flatten(), 0).view_as(masked) - 1  # row of each masked patch
-        target = torch.zeros_like(logits)
-        hit = rows[in_masked], patch[peaks[in_masked]]
-        target[order[hit], slot[peaks[in_masked]]] = 1.0
-        size = layout.sizes.to(masked.device).expand(n, -1)[masked]  # (n_masked,)
-        real = torch.arange(layout.patch_size, device=masked.device) < size[:, None]
-        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        """Encode with patches hidden; the loss is the BCE of their peaks.
+
+        The host draws what is hidden, and so knows how much that is: nothing waits for the device.
+        """
+        n, layout, device = open_peaks.n_rows, self.layout, open_peaks.values.device
+        drawn = torch.rand(n, layout.n_patches) < fraction
+        number = torch.cumsum(drawn.flatten(), 0).view_as(drawn) - 1  # of each hidden patch
+        cells, patches = drawn.nonzero(as_tuple=True)
+        number = number.masked_fill(~drawn, len(cells))  # one more, for what is shown
+        hidden, number, places = (
+            send(t, device) for t in (drawn, number, cells * layout.n_patches + patches)
+        )
+        encoded = self._encode(open_peaks, hidden)
+        tokens = torch.as_tensor(encoded.tokens).flatten(0, 1)  # (n * n_patches, dim)
+        logits = self.decoder_pred(tokens[places])  # (n_hidden, patch_size)
+        peaks, size = open_peaks.indices, self.sizes[places % layout.n_patches]
+        row = number[open_peaks.row_ids, self.patch_embedding.patch[peaks]]  # (nnz,)
+        target = logits.new_zeros(len(cells) + 1, logits.shape[1])
+        target[row, self.slot[peaks]] = 1.0
+        real = torch.arange(logits.shape[1], device=device) < size[:, None]
+        loss = F.binary_cross_entropy_with_logits(logits, target[:-1], reduction="none")
         return encoded, (loss * real).sum() / real.sum().clamp_min(1)
 
     def slow_parameters(self) -> list[nn.Parameter]:

@@ -27,6 +27,7 @@ from scmomer.module.modalities.rna._tokens import (
     quantile_bins,
 )
 from scmomer.nn import SparseRows
+from scmomer.nn.favor import fused_bytes_per_token
 
 _OTHER_STREAMS = 5  # copies of the residual stream in training besides that of each block
 
@@ -175,9 +176,12 @@ class PerformerEncoder(Encoder):
     def bytes_per_token(self) -> float:
         """Return residual streams: one for each block, and those of embedding, head and gradients.
 
-        Softmax attention stores its intermediates and those of the feed-forward layer too.
+        Fused kernels store what attention reads too, and softmax attention all intermediates.
         """
         c = self.config
+        if self.model.fuses:
+            block = fused_bytes_per_token(c.dim, c.n_heads * c.dim_head, c.n_heads, c.ff_mult)
+            return c.n_layers * block.stored + block.passing + 4.0 * _OTHER_STREAMS * c.dim
         floats = (c.n_layers + _OTHER_STREAMS) * c.dim
         if c.attention == "softmax":
             inner = 5 * c.n_heads * c.dim_head  # queries, keys, values, output in two layouts

@@ -14,8 +14,10 @@ from scmomer.nn.favor import (
     BlockSetting,
     BlockWeights,
     FavorAttention,
+    Packed,
     SoftmaxAttention,
     favor_block,
+    fused_kernels,
 )
 
 
@@ -106,6 +108,24 @@ class _Block(nn.ModuleList):
         mask = valid if padded else None
         return favor_block(x, mask, favor.projection_matrix, self._weights(), setting)
 
+    def fuses(self, like: Tensor) -> bool:
+        """Return whether fused kernels compute this block on the device of a tensor."""
+        favor = self._parts()[0].fn.fast_attention
+        if not isinstance(favor, FavorAttention):
+            return False
+        dim_head = favor.projection_matrix.shape[1]
+        return fused_kernels(like, dim_head, _narrow_type(like)) is not None
+
+    def forward_packed(self, x: Tensor, packed: Packed) -> Tensor:
+        """Compute cells that are packed one behind the other, ``(n_tokens, dim)``."""
+        attention = self._parts()[0]
+        favor = cast(FavorAttention, attention.fn.fast_attention)
+        narrow = _narrow_type(x)
+        kernels = fused_kernels(x, favor.projection_matrix.shape[1], narrow)
+        assert kernels is not None
+        setting = BlockSetting(attention.fn.heads, favor.over_heads, narrow)
+        return kernels(x, packed, favor.projection_matrix, self._weights(), setting)
+
     def _parts(self) -> tuple[_AttentionLayer, _FeedForwardLayer]:
         attention, feed_forward = self
         return cast(_AttentionLayer, attention), cast(_FeedForwardLayer, feed_forward)
@@ -174,12 +194,39 @@ class Performer(nn.Module):
 
     def forward(self, tokens: ExpressionTokens) -> Tensor:
         """Return the contextual gene embeddings, shape ``(n, length, dim)``."""
+        if self.fuses:
+            return self._forward_packed(tokens)
         x = self.token_emb(tokens.bins) + self.pos_emb.emb(tokens.genes)  # (n, length, dim)
         if tokens.groups:
             x = torch.cat([self._group(x, tokens.valid, *group) for group in tokens.groups])
         else:
             x = self.blocks(x, tokens.valid)
         return self.norm(x)
+
+    @property
+    def fuses(self) -> bool:
+        """Return whether fused kernels run on the device of the weights."""
+        some = self.token_emb.weight
+        blocks = cast("list[_Block]", list(self.performer.net.layers))
+        return bool(blocks) and all(block.fuses(some) for block in blocks)
+
+    def _forward_packed(self, tokens: ExpressionTokens) -> Tensor:
+        """Compute tokens without padding, by kernels that need not be told where it is."""
+        shape = tokens.bins.shape
+        bins, genes = tokens.bins.flatten(), tokens.genes.flatten()
+        packing = tokens.packing
+        if packing is not None:
+            bins, genes = bins[packing.places], genes[packing.places]
+            starts = packing.starts.int()
+        else:
+            starts = torch.arange(shape[0] + 1, device=bins.device, dtype=torch.int32) * shape[1]
+        x = self.token_emb(bins) + self.pos_emb.emb(genes)  # (n_tokens, dim)
+        for block in self.performer.net.layers:
+            x = cast(_Block, block).forward_packed(x, Packed(starts, shape[1]))
+        x = self.norm(x)
+        if packing is not None:
+            x = x.new_zeros(shape.numel(), x.shape[1]).index_copy(0, packing.places, x)
+        return x.view(*shape, -1)
 
     def blocks(self, x: Tensor, valid: Tensor) -> Tensor:
         """Map embedded tokens ``(n, length, dim)`` through all blocks, before the final norm."""

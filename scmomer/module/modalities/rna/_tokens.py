@@ -14,6 +14,15 @@ _PADDING = 0.1  # share of padding that a batch may have before it is cut
 _MOST_GROUPS = 8
 
 
+class Packing(NamedTuple):
+    """The tokens of a batch one behind the other, without padding."""
+
+    starts: Tensor
+    """First token of each cell, and the end, ``(n + 1,)``."""
+    places: Tensor
+    """Where each token lies in the flattened rectangle, ``(n_tokens,)``."""
+
+
 class ExpressionTokens(NamedTuple):
     """What the RNA encoder reads of a minibatch."""
 
@@ -28,6 +37,8 @@ class ExpressionTokens(NamedTuple):
     groups: tuple[tuple[int, int, int], ...] = ()
     """First cell, last cell plus one and longest cell of runs of cells of similar length; what
     the encoder computes at a time. Empty: all cells at once."""
+    packing: Packing | None = None
+    """Where tokens lie without padding; None: there is none."""
 
 
 def log2_bins(expression: SparseRows, n_bins: int, floor: bool = False) -> Tensor:
@@ -53,7 +64,8 @@ def quantile_bins(expression: SparseRows, n_bins: int) -> Tensor:
     new = torch.ones_like(rows, dtype=torch.bool)  # first of a run of equal values in a cell
     new[1:] = (rows[1:] != rows[:-1]) | (values[1:] != values[:-1])
     group = torch.cumsum(new, 0) - 1
-    size = torch.bincount(group) if group.numel() else group
+    # Not torch.bincount, which waits for a GPU to tell how many groups there are.
+    size = torch.zeros_like(group).scatter_add_(0, group, torch.ones_like(group))
     first = torch.cumsum(size, 0) - size
     # Mid-rank within the cell, doubled to stay an integer: exact, however large the batch.
     middle = (2 * first + size)[group] - 2 * expression.indptr[rows]
@@ -63,7 +75,9 @@ def quantile_bins(expression: SparseRows, n_bins: int) -> Tensor:
 
 def pad_expressed(expression: SparseRows, bins: Tensor) -> ExpressionTokens:
     """Return one token for each expressed gene, padded to the longest cell of the batch."""
-    lengths = expression.lengths.cpu().numpy()  # the one wait for the device
+    lengths = expression.host_lengths
+    if lengths is None:
+        lengths = expression.lengths.cpu().numpy()  # waits for a GPU
     n, length = expression.n_rows, int(lengths.max(initial=1))
     rows = expression.row_ids
     columns = torch.arange(rows.shape[0], device=rows.device) - expression.indptr[rows]
@@ -79,6 +93,7 @@ def pad_expressed(expression: SparseRows, bins: Tensor) -> ExpressionTokens:
         rectangle(expression.values),
         valid,
         length_groups(lengths),
+        Packing(expression.indptr, rows * length + columns),
     )
 
 

@@ -14,7 +14,7 @@ from scmomer.tasks.perturbation.naive._means import Parts, training_mean
 from scmomer.tasks.perturbation.screen._effects import Effects
 from scmomer.tasks.perturbation.screen._gene_names import find_genes
 
-_PENALTIES: Final = np.logspace(-1, 4, 11)
+_PENALTIES: Final = np.logspace(0, 5, 11)
 _MIN_RIDGE: Final = 3  # training perturbations with an embedding, to choose a penalty
 
 
@@ -75,7 +75,7 @@ def embedding_ridge(
 ) -> np.ndarray:
     """Predict changes about the training mean by ridge on embeddings of perturbed genes.
 
-    Dimensions are standardized over training perturbations; the penalty is chosen by leaving one
+    Dimensions are standardized over the genes that are perturbed in training; the penalty is chosen by leaving one
     out. Parts of a combination are summed; what has no embedding has the mean.
 
     Parameters
@@ -86,16 +86,22 @@ def embedding_ridge(
         Genes x dimensions.
     """
     predicted = training_mean(train, parts, groups)
-    ours, known = part_sums(embeddings, train.parts, aliases)
-    theirs, wanted = part_sums(embeddings, parts, aliases)
+    named = sorted({part for p in train.parts for part in p})
+    at = find_genes(named, embeddings.index, aliases)
+    if (at >= 0).sum() < _MIN_RIDGE:
+        return predicted
+    # Each part is standardized, then summed: a sum of two is not far from all single ones.
+    rows = embeddings.iloc[at[at >= 0]]
+    spread = rows.std(ddof=0).replace(0.0, 1.0)
+    table = (embeddings - rows.mean()) / spread
+    ours, known = part_sums(table, train.parts, aliases)
+    theirs, wanted = part_sums(table, parts, aliases)
     if known.sum() < _MIN_RIDGE or not wanted.any():
         return predicted
-    mean, spread = ours[known].mean(axis=0), ours[known].std(axis=0)
-    spread = np.where(spread > 0, spread, 1.0)
-    x, query = (ours[known] - mean) / spread, (theirs[wanted] - mean) / spread
+    x, query = ours[known], theirs[wanted]
     # The mean of each group is what a perturbation without embedding has too.
     own = training_mean(train, train.parts, train.groups)
-    fitted = RidgeCV(_PENALTIES, fit_intercept=False).fit(x, (train.change - own)[known])
+    fitted = RidgeCV(_PENALTIES).fit(x, (train.change - own)[known])
     predicted[wanted] += fitted.predict(query).reshape(len(query), -1)
     return predicted
 

@@ -42,6 +42,8 @@ class ScreenCells:
     """Group of each cell, ``""`` without groups, ``(n_cells,)``."""
     batches: np.ndarray
     """Batch of each cell, ``""`` without batches, ``(n_cells,)``."""
+    positions: np.ndarray
+    """Row of each cell in the data that were read, ``(n_cells,)``."""
     genes: pd.Index
     """Names of genes."""
     target_sum: float
@@ -60,6 +62,7 @@ class ScreenCells:
             names=self.names[cells],
             groups=self.groups[cells],
             batches=self.batches[cells],
+            positions=self.positions[cells],
         )
 
     def halves(self, random_state: int = 0) -> np.ndarray:
@@ -127,6 +130,7 @@ def read_screen_cells(
     layer: str | None = None,
     profile: Profile = "counts",
     target_sum: float | None = None,
+    library_size_key: str | None = None,
     separator: str | None = None,
     min_cells: int = 1,
 ) -> ScreenCells:
@@ -147,6 +151,9 @@ def read_screen_cells(
         Where expression is and what it is: ``"counts"``, or ``"normalized"``.
     target_sum
         Total of each cell after scaling; None: the median total of all cells.
+    library_size_key
+        Column with the total count of each cell over all genes. Pass it for a subset of variable
+        genes: their own total changes with the perturbation. None: the total of the genes at hand.
     min_cells
         Leave out perturbations (in a group) with fewer cells.
 
@@ -171,13 +178,15 @@ def read_screen_cells(
         )
         raise ValueError(msg)
     counts = get_expression(adata, layer, name, profile=profile).counts
-    values, total = _normalize(counts, target_sum)
+    sizes = None if library_size_key is None else _library_sizes(adata, library_size_key)
+    values, total = _normalize(counts, target_sum, sizes)
     cells = ScreenCells(
         values,
         found.names,
         found.parts,
         _column(adata, groupby, "groupby="),
         _column(adata, batch_key, "batch_key="),
+        np.arange(adata.n_obs),
         adata.var_names.astype(str),
         total,
     )
@@ -194,6 +203,7 @@ def read_screen(
     layer: str | None = None,
     profile: Profile = "counts",
     target_sum: float | None = None,
+    library_size_key: str | None = None,
     separator: str | None = None,
     min_cells: int = 1,
     control_half: int | None = None,
@@ -203,8 +213,8 @@ def read_screen(
 
     Parameters
     ----------
-    adata, perturbation_key, control, batch_key, groupby, layer, profile, target_sum, separator, \
-    min_cells
+    adata, perturbation_key, control, batch_key, groupby, layer, profile, target_sum, \
+    library_size_key, separator, min_cells
         As in :func:`read_screen_cells`.
     control_half, random_state
         As in :meth:`ScreenCells.effects`.
@@ -218,6 +228,7 @@ def read_screen(
         layer=layer,
         profile=profile,
         target_sum=target_sum,
+        library_size_key=library_size_key,
         separator=separator,
         min_cells=min_cells,
     )
@@ -234,9 +245,29 @@ def _column(adata: AnnData, key: str | None, argument: str) -> np.ndarray:
     return values.map(as_text).to_numpy(dtype=object)
 
 
-def _normalize(counts: sp.csr_matrix, target_sum: float | None) -> tuple[sp.csr_matrix, float]:
-    """Return ``log1p`` of counts scaled to a total, and the total."""
-    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+def _library_sizes(adata: AnnData, key: str) -> np.ndarray:
+    """Return the total count of each cell, ``(n_cells,)``."""
+    column = pd.to_numeric(obs_column(adata, key, "library_size_key="), errors="coerce")
+    sizes = column.to_numpy(np.float64)
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        bad = int((~(np.isfinite(sizes) & (sizes > 0))).sum())
+        msg = (
+            f"Expected numbers above 0 in obs[{key!r}], found {bad} other values among "
+            f"{len(sizes)}. Leave these cells out, or pass library_size_key=None."
+        )
+        raise ValueError(msg)
+    return sizes
+
+
+def _normalize(
+    counts: sp.csr_matrix, target_sum: float | None, sizes: np.ndarray | None = None
+) -> tuple[sp.csr_matrix, float]:
+    """Return ``log1p`` of counts scaled to a total, and the total.
+
+    `sizes` are totals over more genes, ``(n_cells,)``; None: totals of `counts`.
+    """
+    own = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    totals = own if sizes is None else sizes
     some = totals[totals > 0]
     if target_sum is None:
         target_sum = float(np.median(some)) if len(some) else 1.0

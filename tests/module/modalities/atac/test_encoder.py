@@ -10,7 +10,12 @@ import torch.nn.functional as F
 
 from scmomer.module import ATACConfig, PatchLayout, ViTEncoder, get_config, patch_layout
 from scmomer.module.modalities.atac import ATACModality
-from scmomer.module.modalities.atac._encoder import PatchEmbedding, binarize, normalize_depth
+from scmomer.module.modalities.atac._encoder import (
+    PatchEmbedding,
+    binarize,
+    keep_peaks,
+    normalize_depth,
+)
 from scmomer.nn import to_dense
 
 
@@ -159,3 +164,31 @@ def test_paper_size_has_the_published_parameters(n_peaks, patch_size, n_paramete
     assert found == n_parameters
     assert encoder.projection.weight.shape == (128, 512)
     assert encoder.peak_skip is None
+
+
+@pytest.mark.parametrize("empty", [(), (0, 3)], ids=str)
+def test_hidden_peaks_weigh_nothing_where_they_remain_as_zeros(
+    counts, sparse, layout, monkeypatch, empty
+):
+    """On a GPU peaks are hidden without counting what remains; the loss is the same."""
+    rows = binarize(sparse(counts(7, 40, empty=empty)))
+    torch.manual_seed(0)
+    config = ATACConfig(dim=8, n_layers=1, n_heads=2, mlp_dim=8, peak_skip=True)
+    encoder = ViTEncoder(layout, config, 4, "none")
+    encoder.median_n_open.fill_(5.0)
+
+    def run() -> tuple[list[torch.Tensor], int]:
+        encoder.zero_grad()
+        torch.manual_seed(1)
+        encoded, loss = encoder.masked(rows, 0.4)
+        (loss + encoded.cell.square().sum()).backward()
+        grads = [p.grad for p in encoder.parameters()]
+        kept, _ = keep_peaks(rows, torch.arange(len(rows.values)) % 2 == 0)
+        return [encoded.cell, encoded.tokens, loss, *grads], len(kept.values)
+
+    on_host, n_kept = run()
+    monkeypatch.setattr(f"{ViTEncoder.__module__}.waits_for", lambda tensor: True)
+    as_zeros, n_zeros = run()
+    assert n_kept < n_zeros == len(rows.values)
+    for found, expected in zip(as_zeros, on_host, strict=True):
+        torch.testing.assert_close(found, expected)

@@ -1,0 +1,103 @@
+"""The benchmark of perturbations on a made-up screen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The benchmark as a module."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import perturbation
+
+        yield perturbation
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A screen in GEARS' convention: 8 genes, 6 pairs, additive."""
+    rng = np.random.default_rng(0)
+    names = [f"G{i}" for i in range(8)]
+    pairs = [f"G{i}+G{i + 1}" for i in range(6)]
+    change = {name: rng.normal(scale=0.8, size=40) for name in names}
+    rows, labels = [], []
+    for label in [*(f"{n}+ctrl" for n in names), *pairs, *["ctrl"] * 4]:
+        total = sum((change[p] for p in label.split("+") if p in change), np.zeros(40))
+        rows.append(rng.poisson(6 * np.exp(total), (12, 40)))
+        labels += [label] * 12
+    counts = sp.csr_matrix(np.concatenate(rows), dtype=np.float32)
+    var = pd.DataFrame(index=[f"G{i}" for i in range(40)])
+    obs = pd.DataFrame({"condition": labels}, index=[f"c{i}" for i in range(len(labels))])
+    path = tmp_path / "made_up.h5ad"
+    AnnData(counts, obs=obs, var=var).write_h5ad(path)
+    (tmp_path / "sets.gmt").write_text(
+        "".join(f"t{i}\t\t" + "\t".join(names[i : i + 5]) + "\n" for i in range(4))
+    )
+    table = pd.DataFrame({n: change[n] for n in names}).T.iloc[:, :4]
+    table.to_csv(tmp_path / "embedding.csv")
+    return path
+
+
+def test_run_on_a_file(script, file, capsys):
+    path = file.parent / "report.json"
+    sets, table = file.parent / "sets.gmt", file.parent / "embedding.csv"
+    options = ["--h5ad", str(file), "--gene-sets", str(sets), "--embeddings", str(table)]
+    options += ["--json", str(path)]
+    script.main([*options, "--seeds", "0", "--methods", "mean", "additive"])
+    first = json.loads(path.read_text())
+    script.main([*options, "--seeds", "0", "1"])
+    report = json.loads(path.read_text())
+    rows = pd.DataFrame(report["rows"])
+    assert report["rows"][: len(first["rows"])] == first["rows"]  # kept, not run again
+    assert not rows.duplicated(["method", "seed", "perturbation"]).any()
+    naive = {"no change", "mean", "additive", "matching mean", "linear", "linear, embedding"}
+    sets = {f"gene sets, {k}" for k in ("kernel ridge", "1 neighbor", "3 neighbors")}
+    others = {"embedding ridge", "permuted targets", *script.model_methods(None, None)}
+    assert set(rows["method"]) == naive | sets | others
+    summary = pd.DataFrame(report["summary"]).set_index(["stratum", "method"])
+    assert summary.loc[("all", "mean"), "pearson_minus_mean"] == 0
+    seen = [name for name in summary.index.get_level_values(0) if name == "combo_seen2"]
+    if seen:
+        r = summary["pearson"].loc["combo_seen2"]
+        assert r["additive"] > r["mean"]
+    assert report["coverage"] == [
+        {
+            "part": "made_up, simulation",
+            "perturbed genes": 8,
+            "measured": 8,
+            "gene sets": 8,
+            "embedding": 8,
+        }
+    ]
+    assert "raw_pearson" in capsys.readouterr().out
+
+
+def test_bootstrap_error(script):
+    values = np.random.default_rng(0).normal(size=400)
+    assert script.bootstrap_error(values) == pytest.approx(0.05, rel=0.15)
+
+
+def test_all_screens_if_the_data_are_there(script):
+    if not script.DATA.exists():
+        pytest.skip("no data")
+    parts = [part for read in script.SCREENS.values() for part in read(script.DATA)]
+    for part in parts:
+        effects = part.cells.effects()
+        for split in part.splits(effects.parts, effects.groups, 0):
+            assert not set(split.train) & set(split.test)
+            key = effects.table[["perturbation", "group"]].agg("|".join, axis=1)
+            assert not set(key[split.train]) & set(key[split.test])
