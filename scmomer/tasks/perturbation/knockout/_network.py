@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scmomer._constants import RNA
-from scmomer.module import PerformerEncoder, RNAModality, SCMOMERModule
+from scmomer.module import Packing, PerformerEncoder, RNAModality, SCMOMERModule
 from scmomer.nn import SparseRows, keep_entries
 
 Mode = Literal["zero", "top_bin"]
@@ -91,6 +91,8 @@ class KnockoutNetwork:
                 valid=torch.cat([first.bool(), tokens.valid & ~here], 1),
                 groups=tuple((start, stop, length + 1) for start, stop, length in tokens.groups),
             )
+        if encoder.config.tokens != "all":
+            tokens = tokens._replace(packing=_packing(tokens.valid))
         return encoder.norm(encoder.pool(encoder.model(tokens), tokens))
 
     def _latents(self, cell: Tensor, features: SparseRows) -> Tensor:
@@ -98,6 +100,13 @@ class KnockoutNetwork:
             return cell
         z = self.module.fuse(self.module.bridge(RNA, cell, features))
         return torch.cat([z, *(head(cell, features) for head in self.heads)], -1)
+
+
+def _packing(valid: Tensor) -> Packing:
+    """Return where tokens lie that have gaps between them, for kernels that read no padding."""
+    ends = valid.sum(1).cumsum(0)  # (n,)
+    starts = torch.cat([ends.new_zeros(1), ends])
+    return Packing(starts, valid.flatten().nonzero()[:, 0])
 
 
 def set_gene(features: SparseRows, gene: Tensor, value: Tensor | None = None) -> SparseRows:

@@ -131,8 +131,7 @@ def _add(
 
 
 def _rows(network: KnockoutNetwork, cells: KnockoutCells, chosen: np.ndarray) -> SparseRows:
-    rows = to_rows(cells.expression[chosen])
-    return SparseRows(*(part.to(network.module.device) for part in rows))
+    return to_rows(cells.expression[chosen]).to(network.module.device)
 
 
 def _batches(lengths: np.ndarray, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

@@ -90,3 +90,12 @@ def test_cells_do_not_depend_on_each_other(make_module, counts, sparse):
             one = None if value is None else value[i : i + 1]
             alone = network.knocked(sparse(dense[i : i + 1]), gene[i : i + 1], one)
             torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_kernels_without_padding_are_told_of_the_gap():
+    from scmomer.tasks.perturbation.knockout._network import _packing
+
+    found = _packing(
+        torch.tensor([[True, False, True], [False, False, False], [True, True, False]])
+    )
+    assert found.starts.tolist() == [0, 2, 2, 4] and found.places.tolist() == [0, 2, 6, 7]
