@@ -14,6 +14,8 @@ most. Predictions use the other half of the controls, so that noise of shared co
 - *additive*: sum of the measured changes of accessibility of both singles.
 - *additive, 10 components*: the same of changes that are projected on the leading components of all
   training changes. It shares what scMomer has beside single profiles: other perturbations.
+- *additive, noiseless singles*: the sum of true changes, which no one has: what addition misses
+  without any noise.
 - *matching mean*: half of the sum, as in Systema; the correlation is the same as that of the sum.
 - *training mean*: mean change of all training perturbations.
 - *distance*: peaks near both genes close; the decay is fitted to the singles.
@@ -42,7 +44,7 @@ import scmomer
 N_HELD_OUT, N_TOP, N_COMPONENTS = 10, 50, 10
 DECAYS = (10_000, 30_000, 100_000)  # base pairs
 OURS, MEASURED = "scMomer, predicted expression", "scMomer, measured expression"
-ADDITIVE = "additive"
+ADDITIVE, ORACLE = "additive", "additive, noiseless singles"
 
 
 def profiles(matrix: Any, labels: np.ndarray) -> pd.DataFrame:
@@ -114,6 +116,7 @@ def opponents(change: pd.DataFrame, screen: Screen, pairs: list[str]) -> dict[st
     return {
         ADDITIVE: np.stack([change.loc[p].sum(0) for p in both]),
         f"additive, {N_COMPONENTS} components": np.stack([smooth.loc[p].sum(0) for p in both]),
+        ORACLE: np.stack([screen.truth.loc[p].sum(0) for p in both]),
         "matching mean": np.stack([change.loc[p].mean(0) for p in both]),
         "training mean": np.stack([center for _ in both]),
         "distance": np.stack([slope * near[p].sum(1).to_numpy() for p in both]),
