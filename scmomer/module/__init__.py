@@ -36,6 +36,7 @@ from scmomer.module.modalities.atac import (
 )
 from scmomer.module.modalities.protein import ProteinConfig, ProteinDecoder, ProteinEncoder
 from scmomer.module.modalities.rna import (
+    Packing,
     PerformerEncoder,
     RNAConfig,
     RNAModality,
@@ -56,6 +57,7 @@ __all__ = [
     "MLPEncoder",
     "ModalityModule",
     "ModuleConfig",
+    "Packing",
     "PatchLayout",
     "PeakPositions",
     "PerformerEncoder",

@@ -9,6 +9,7 @@ from scmomer.pl._drug_synergy import drug_synergy
 from scmomer.pl._gene_property import gene_property
 from scmomer.pl._gene_variability import gene_variability
 from scmomer.pl._integration import integration
+from scmomer.pl._knockout import knockout
 from scmomer.pl._marker_peaks import marker_peaks
 from scmomer.pl._marker_recovery import marker_recovery
 from scmomer.pl._peak_gene_links import peak_gene_links
@@ -26,6 +27,7 @@ __all__ = [
     "gene_variability",
     "gene_property",
     "integration",
+    "knockout",
     "marker_peaks",
     "marker_recovery",
     "peak_gene_links",

@@ -4,5 +4,13 @@ from scmomer.module.modalities.rna._config import RNAConfig, resolve_attention
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
 from scmomer.module.modalities.rna._modality import RNAModality
 from scmomer.module.modalities.rna._names import strip_versions
+from scmomer.module.modalities.rna._tokens import Packing
 
-__all__ = ["PerformerEncoder", "RNAConfig", "RNAModality", "resolve_attention", "strip_versions"]
+__all__ = [
+    "Packing",
+    "PerformerEncoder",
+    "RNAConfig",
+    "RNAModality",
+    "resolve_attention",
+    "strip_versions",
+]
