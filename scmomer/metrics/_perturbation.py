@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from typing import Final
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
+from scmomer._checks import whole_number
 from scmomer.metrics._checks import check_matrix, check_pair
 from scmomer.metrics._correlation import pearson_columns
 
@@ -76,8 +79,10 @@ def perturbation(
 
     Raises
     ------
+    TypeError
+        If values are an AnnData or sparse.
     ValueError
-        If shapes differ or a value is not finite.
+        If shapes differ, a value is not finite, or tables have rows or genes in another order.
 
     Notes
     -----
@@ -90,6 +95,8 @@ def perturbation(
     >>> float(table.set_index("metric")["value"]["direction_top2"])
     1.0
     """
+    _check_tables({"predicted": predicted, "perturbed": perturbed, "control": control})
+    top = [whole_number("each of top", n) for n in ([top] if np.ndim(top) == 0 else top)]
     given, truth = np.asarray(predicted, np.float64), np.asarray(perturbed, np.float64)
     x, y = map(np.asarray, check_pair(given, truth, ("predicted", "perturbed")))
     base = _profiles("control", control, x.shape)
@@ -114,6 +121,26 @@ def perturbation(
         scores |= dict(_ceilings(halves, change, own, top))
     table = pd.DataFrame({"perturbation": listed, "group": label, **scores})
     return table.melt(["perturbation", "group"], var_name="metric", value_name="value")
+
+
+def _check_tables(given: dict[str, object]) -> None:
+    """Raise if values are not arrays, or tables name their rows or genes in another order."""
+    for name, values in given.items():
+        if sp.issparse(values) or hasattr(values, "obs_names"):
+            remedy = f"{name}.toarray()" if sp.issparse(values) else f"{name}.to_df('change')"
+            msg = f"Expected `{name}` as an array, found {type(values).__name__}. Pass {remedy}."
+            raise TypeError(msg)
+    tables = {name: v for name, v in given.items() if isinstance(v, pd.DataFrame)}
+    for (one, a), (other, b) in combinations(tables.items(), 2):
+        for axis in ("columns", "index"):
+            mine, theirs = getattr(a, axis), getattr(b, axis)
+            if len(mine) == len(theirs) and not mine.equals(theirs):
+                msg = (
+                    f"Expected `{one}` and `{other}` with the same {axis} in the same order, found "
+                    f"{list(mine[:3])} and {list(theirs[:3])}. Reindex them: "
+                    f"`{other} = {other}.reindex({axis}={one}.{axis})`."
+                )
+                raise ValueError(msg)
 
 
 def _profiles(name: str, values: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
@@ -177,7 +204,11 @@ def _weighted_mse(
     if variance is None:
         size = np.abs(y)
     else:
-        spread = np.sqrt(_profiles("variance", variance, x.shape))
+        squared = _profiles("variance", variance, x.shape)
+        if (squared < 0).any():
+            msg = "Expected `variance` of at least 0, found less. Pass squared standard errors."
+            raise ValueError(msg)
+        spread = np.sqrt(squared)
         size = np.abs(y) / np.maximum(spread, np.where(spread > 0, spread, np.inf).min(initial=1.0))
     lowest = size.min(axis=1, where=~own, initial=np.inf, keepdims=True)
     highest = size.max(axis=1, where=~own, initial=0.0, keepdims=True)
@@ -229,6 +260,12 @@ def _permuted(x: np.ndarray, y: np.ndarray, own: np.ndarray) -> np.ndarray:
 def _ceilings(
     halves: tuple[ArrayLike, ArrayLike], change: np.ndarray, own: np.ndarray, top: Sequence[int]
 ) -> Iterator[tuple[str, np.ndarray]]:
+    if not isinstance(halves, tuple | list) or len(halves) != 2:
+        msg = (
+            f"Expected `halves` as a pair of arrays, found {type(halves).__name__} of "
+            f"{len(halves)}. Pass (changes of one half, changes of the other)."
+        )
+        raise ValueError(msg)
     one, other = (_profiles("halves", half, change.shape) for half in halves)
     kept = {"": ~own, **{f"_top{n}": _top(change, own, n) for n in top}}
     for name, genes in kept.items():

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from scmomer._checks import whole_number
 from scmomer.pl._figure import finish, panels
 from scmomer.tasks.perturbation.knockout import Knockout
 
@@ -49,7 +50,7 @@ def knockout(
     by
         Column of the table to show, such as ``"accessibility_z"`` or ``"towards"``.
     n_genes
-        Genes with the highest score in any group.
+        Genes with the highest score (for ``_p``, the lowest) in any group.
     genes
         Genes to show instead, in this order.
     groups
@@ -69,7 +70,7 @@ def knockout(
     TypeError
         If `result` is not of :func:`scmomer.tl.knockout`.
     ValueError
-        If no gene has a score.
+        If no gene has a score, or `n_genes` is no whole number above 0.
     """
     if not isinstance(result, Knockout):
         msg = (
@@ -77,6 +78,8 @@ def knockout(
             "returns."
         )
         raise TypeError(msg)
+    n_genes = whole_number("n_genes", n_genes)
+    groups = [groups] if isinstance(groups, str) else groups
     scores, outside = _tables(result, by, n_genes, genes, groups)
     wide = scores.shape[1] > 1
     height = 1.1 + _ROW * len(scores)
@@ -96,7 +99,7 @@ def _tables(
     groups: Sequence[str] | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return scores, and whether they are beyond the background, genes x groups."""
-    ranked = result.rank(by)
+    ranked = result.rank(by, ascending=by.endswith("_p"))
     wanted = list(result.groups) if groups is None else list(groups)
     chosen = None if genes is None else [genes] if isinstance(genes, str) else list(genes)
     for name, values, known in (("groups", wanted, result.groups), ("genes", chosen, result.genes)):

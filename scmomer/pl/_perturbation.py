@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 from anndata import AnnData
 from matplotlib.axes import Axes
 
 from scmomer._checks import whole_number
+from scmomer.data import check_unique
 from scmomer.pl._figure import finish, panels
+from scmomer.tasks.perturbation import own_genes
 
 _STATUS = {
     "seen": "measured",
@@ -62,15 +65,20 @@ def perturbation(
     Raises
     ------
     KeyError
-        If a row is absent, or there is no layer of changes.
+        If a row is absent, also of `observed` all that are shown, or there is no layer of changes.
+    TypeError
+        If `predicted` or `observed` is no AnnData.
     ValueError
-        If `n_genes` is no whole number above 0, or genes of `observed` differ.
+        If `n_genes` is no whole number above 0, genes of `observed` differ, or names of rows repeat.
     """
     n_genes = whole_number("n_genes", n_genes)
     _check(predicted, "predicted")
     rows = list(predicted.obs_names[:4]) if perturbations is None else list(perturbations)
     if isinstance(perturbations, str):
         rows = [perturbations]
+    if not rows:
+        msg = "Expected rows of predicted to show, found none. Pass names of predicted.obs_names."
+        raise ValueError(msg)
     if absent := [row for row in rows if row not in predicted.obs_names]:
         msg = (
             f"Expected rows {absent} in predicted, found {list(predicted.obs_names[:5])}. Pass names "
@@ -85,6 +93,12 @@ def perturbation(
                 "`observed = observed[:, predicted.var_names].copy()`."
             )
             raise ValueError(msg)
+        if not observed.obs_names.isin(rows).any():
+            msg = (
+                f"Expected rows of observed among {rows[:5]}, found "
+                f"{list(observed.obs_names[:5])}. Name its rows as those of predicted."
+            )
+            raise KeyError(msg)
     axes = panels(len(rows), ax, (3.0, 0.6 + 0.17 * n_genes))
     for panel, row in zip(axes, rows, strict=True):
         _draw(panel, predicted, observed, row, n_genes, exclude_target)
@@ -93,12 +107,25 @@ def perturbation(
 
 
 def _check(adata: AnnData, name: str) -> None:
+    if not isinstance(adata, AnnData):
+        msg = (
+            f"Expected {name} as an AnnData of scmomer.tl.perturb, found {type(adata).__name__}. "
+            "Pass its result."
+        )
+        raise TypeError(msg)
+    check_unique(adata.obs_names, f"{name}.obs_names")
     if "change" not in adata.layers:
         msg = (
             f"Expected layers['change'] in {name}, found {sorted(map(str, adata.layers))}. Run "
             "`scmomer.tl.perturb` first."
         )
         raise KeyError(msg)
+
+
+def _layer(adata: AnnData, name: str, row: str) -> np.ndarray:
+    """Return one row of a layer, ``(n_genes,)``."""
+    values = adata.layers[name][adata.obs_names.get_loc(row)]
+    return np.asarray(values.toarray() if sp.issparse(values) else values).ravel()
 
 
 def _draw(
@@ -111,17 +138,17 @@ def _draw(
 ) -> None:
     """Draw the largest predicted changes of one row."""
     at = predicted.obs_names.get_loc(row)
-    change = np.asarray(predicted.layers["change"])[at]
+    change = _layer(predicted, "change", row)
     kept = np.ones(len(change), bool)
     if exclude_target and "perturbation" in predicted.obs:
-        own = str(predicted.obs["perturbation"].iloc[at]).split("+")
-        kept = ~predicted.var_names.isin(own)
+        own = tuple(str(predicted.obs["perturbation"].iloc[at]).split("+"))
+        kept = ~own_genes([own], predicted.var_names)[0]
     order = np.flatnonzero(kept)
     order = order[np.argsort(-np.abs(change[order]), kind="stable")][:n_genes]
     order = order[np.argsort(change[order], kind="stable")]
     place = np.arange(len(order))
     colors = np.where(change[order] > 0, "#c0504d", "#4f81bd")
-    error = np.asarray(predicted.layers["std"])[at][order] if "std" in predicted.layers else None
+    error = _layer(predicted, "std", row)[order] if "std" in predicted.layers else None
     ax.barh(
         place,
         change[order],
@@ -135,7 +162,7 @@ def _draw(
         state = str(predicted.obs["status"].iloc[at])
         title += f"\n{_STATUS.get(state, state)}"
     if observed is not None and row in observed.obs_names:
-        truth = np.asarray(observed.layers["change"])[observed.obs_names.get_loc(row)]
+        truth = _layer(observed, "change", row)
         ax.scatter(truth[order], place, s=14, color="black", zorder=3, label="observed")
         ax.legend(frameon=False, fontsize="x-small", loc="best", handletextpad=0.1)
         if np.ptp(truth[kept]) > 0 and np.ptp(change[kept]) > 0:

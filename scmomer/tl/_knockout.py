@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, get_args
@@ -21,6 +21,7 @@ from scmomer.data import (
     Cells,
     Layers,
     as_groups,
+    as_text,
     check_container,
     find_parts,
     obs_column,
@@ -104,8 +105,8 @@ def knockout(
         A wanted state: a group of `groupby`, or an embedding of shape ``(n_latent,)`` in the units
         of ``obsm["X_scmomer"]``. Adds the score ``"towards"``.
     rank_by
-        Column of the table to sort it by, from large to small, as in ``rank`` of the result. None:
-        ``"towards_z"`` with `towards`, else ``"embedding_z"``.
+        Column of the table to sort it by, from large to small (``_p``: from small to large), as
+        ``rank`` of the result does. None: ``"towards_z"`` with `towards`, else ``"embedding_z"``.
     n_top
         Features of each gene, group and modality in the table of features; 0 for none.
     min_cells
@@ -195,7 +196,7 @@ def knockout(
     chosen = _genes(genes, model, measured, expressed, options.min_cells)
     found = screen(network, model.spec, expression, chosen, measured, names, towards, options)
     params = {**found.params, "groupby": groupby, "model_id": model.id}
-    return replace(found, table=found.rank(best), params=params)
+    return replace(found, table=found.rank(best, ascending=best.endswith("_p")), params=params)
 
 
 def _options(
@@ -224,12 +225,20 @@ def _options(
         min_cells=whole_number("min_cells", min_cells),
         max_cells=None if max_cells is None else whole_number("max_cells", max_cells),
         n_top=0 if n_top == 0 else whole_number("n_top", n_top),
-        seed=seed,
+        seed=_check_seed(seed),
         batch_size=whole_number(
             "batch_size", settings.batch_size if batch_size is None else batch_size
         ),
         progress=progress,
     )
+
+
+def _check_seed(seed: Any) -> int:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not whole or seed < 0:
+        msg = f"Expected seed of at least 0, a whole number, found {seed!r}. Pass 0, for example."
+        raise ValueError(msg)
+    return int(seed)
 
 
 def _check_rank(name: str, model: SCMOMER, has_state: bool) -> None:
@@ -286,7 +295,8 @@ def _check_towards(
 ) -> str | np.ndarray | None:
     if towards is None:
         return None
-    if isinstance(towards, str):
+    if np.ndim(towards) == 0:
+        towards = as_text(towards)
         if groupby is None or towards not in names:
             known = f"one of {names}" if groupby is not None else "a group with groupby="
             msg = (
@@ -295,11 +305,15 @@ def _check_towards(
             )
             raise ValueError(msg)
         return towards
-    wanted = np.asarray(towards, dtype=np.float64)
     n = model.module.config.n_latent
+    try:
+        wanted = np.asarray(towards, dtype=np.float64)
+    except (TypeError, ValueError):
+        wanted = np.full(np.shape(towards), np.nan)
     if wanted.shape != (n,) or not np.isfinite(wanted).all():
         msg = (
-            f"Expected towards= as a finite embedding of shape ({n},), found shape {wanted.shape}. "
+            f"Expected towards= as a finite embedding of shape ({n},), found "
+            f"{'other values' if wanted.shape == (n,) else f'shape {wanted.shape}'}. "
             "Pass a mean such as adata.obsm['X_scmomer'][cells].mean(0)."
         )
         raise ValueError(msg)
@@ -312,7 +326,20 @@ def _genes(
     """Return positions of genes among those of the model."""
     known = model.spec.features[RNA]
     if genes is None:
-        return measured[expressed[measured] >= min_cells]
+        chosen = measured[expressed[measured] >= min_cells]
+        if not len(chosen):
+            msg = (
+                f"Expected genes that at least min_cells={min_cells} cells express, found none. Pass "
+                "more cells, or lower min_cells=."
+            )
+            raise ValueError(msg)
+        return chosen
+    if (
+        not isinstance(genes, Iterable)
+        or np.ndim(genes if isinstance(genes, str) else [*genes]) > 1
+    ):
+        msg = f"Expected genes as a list of names, found {genes!r}. Pass ['A', 'B']; each is alone."
+        raise TypeError(msg)
     wanted = feature_index([genes] if isinstance(genes, str) else genes)
     if not len(wanted):
         msg = "Expected genes to knock out, found none. Pass names, or None for all."

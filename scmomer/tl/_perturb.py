@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from scmomer.data import Profile, obs_column
 from scmomer.tasks.genes import Embeddings, GeneSets
-from scmomer.tasks.perturbation import PerturbationModel, parse_perturbations
+from scmomer.tasks.perturbation import PerturbationModel, find_controls
 
 if TYPE_CHECKING:
     from scmomer.model import SCMOMER
@@ -168,5 +168,5 @@ def _controls(
     if perturbation_key is None:
         return adata
     labels = obs_column(adata, perturbation_key, "perturbation_key=")
-    found = parse_perturbations(labels, control, place=f"adata.obs[{perturbation_key!r}]")
-    return adata[np.flatnonzero(found.is_control)]
+    found = find_controls(labels, control, place=f"adata.obs[{perturbation_key!r}]")
+    return adata[np.flatnonzero(found)]

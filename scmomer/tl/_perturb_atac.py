@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -104,8 +104,9 @@ def perturb_atac(
     AnnData
         Perturbations (x groups) x peaks, float32: ``X``, the mean probability of being open after
         the perturbation; ``layers["change"]``, its difference from the controls;
-        ``layers["control"]``; ``layers["sd"]``, the standard error of the change over cells. It
-        leaves out the error of the model and that of `predicted`. ``obs``: ``perturbation``,
+        ``layers["control"]``; ``layers["sd"]``, the standard error of the change over cells (NaN for
+        single cells). It leaves out the error of the model and that of `predicted`. ``obs``:
+        ``perturbation``,
         ``group``, ``status`` (``"measured"`` RNA, or that of `predicted`), ``n_cells`` (0 for
         predicted ones) and ``n_control``.
 
@@ -232,6 +233,7 @@ def _perturb(
     if RNA not in model.spec.features:
         msg = f"Expected a model with RNA, found one of {list(model.spec.modalities)}. Train one."
         raise ValueError(msg)
+    options = replace(options, min_cells=whole_number("min_cells", options.min_cells))
     names = None if features is None else feature_index(features)
     translator = _Translator(model, to, names, options.depth, batch_size)
     keys = read_keys(data, options, only_controls=predicted is not None)
@@ -307,9 +309,15 @@ def _from_predicted(
             "Pass control cells with counts."
         )
         raise ValueError(msg)
-    if options.groupby is None and obs["group"].nunique() > 1:
+    if options.groupby is not None and (obs["group"] == "").all():
         msg = (
-            f"Expected groupby= for predicted pseudobulks of several groups, found None for "
+            f"Expected predicted pseudobulks of groups for groupby={options.groupby!r}, found none in "
+            "obs['group']. Predict with groupby= too, or pass groupby=None."
+        )
+        raise ValueError(msg)
+    if options.groupby is None and (obs["group"] != "").any():
+        msg = (
+            f"Expected groupby= for predicted pseudobulks of groups, found None for "
             f"{sorted(set(obs['group']))}. Name the column of obs with these groups."
         )
         raise ValueError(msg)

@@ -23,7 +23,7 @@ from scmomer.data import (
     with_values,
 )
 from scmomer.model import SCMOMER
-from scmomer.tasks.perturbation import is_usual_control, parse_perturbations, read_parts
+from scmomer.tasks.perturbation import find_controls, parse_perturbations, read_parts
 
 if TYPE_CHECKING:
     from scmomer.inference import Depth
@@ -79,15 +79,7 @@ def read_keys(
     if not only_controls:
         keys["perturbation"] = parse_perturbations(labels, options.control, place=place).names
         return keys
-    given = options.control
-    named = {given} if isinstance(given, str) else {as_text(v) for v in given or ()}
-    is_control = [label in named or (not named and is_usual_control(label)) for label in labels]
-    if not any(is_control):
-        msg = (
-            f"Expected control cells{f' {sorted(named)}' if named else ''} in {place}, found "
-            f"{examples(pd.unique(labels))}. Pass the value of controls as control=."
-        )
-        raise ValueError(msg)
+    is_control = find_controls(labels, options.control, place=place)
     keys["perturbation"] = [CONTROL if one else None for one in is_control]
     return keys
 
@@ -119,7 +111,10 @@ def read_predicted(
             "scmomer.tl.perturb."
         )
         raise KeyError(msg)
-    names = ["+".join(read_parts(as_text(v))) for v in predicted.obs["perturbation"]]
+    if not predicted.n_obs:
+        msg = "Expected rows in predicted=, found none. Predict some perturbations."
+        raise ValueError(msg)
+    names = ["+".join(read_parts(v)) for v in predicted.obs["perturbation"]]
     obs = pd.DataFrame({"perturbation": names, "group": "", "status": "predicted"}, dtype=object)
     for name in ("group", "status"):
         if name in predicted.obs:

@@ -21,6 +21,7 @@ from scmomer.tasks.perturbation.screen._effects import Effects
 from scmomer.tasks.perturbation.screen._gene_names import find_genes, other_symbols, own_genes
 from scmomer.tasks.perturbation.screen._names import (
     Perturbations,
+    find_controls,
     is_usual_control,
     parse_perturbations,
     read_parts,
@@ -45,6 +46,7 @@ __all__ = [
     "additive",
     "combinations_out",
     "embedding_ridge",
+    "find_controls",
     "find_genes",
     "gene_set_kernel_ridge",
     "gene_set_neighbors",

@@ -63,7 +63,7 @@ class Changes:
     control: np.ndarray
     """Mean of the matched controls, ``(n_rows, n_features)``."""
     variance: np.ndarray
-    """Squared standard error of `change`, ``(n_rows, n_features)``."""
+    """Squared standard error of `change`, NaN for single cells, ``(n_rows, n_features)``."""
 
 
 def measured_changes(
@@ -108,6 +108,8 @@ def measured_changes(
                 weight**2 @ (means.variance[here] + means.variance[other]),
             )
         )
+        if min(means.sizes[here].max(), means.sizes[other].max()) < 2:
+            parts[-1][2][:] = np.nan  # a single cell has no spread
         n_control = int(means.sizes[other].sum())
         rows.append((name, group, status, int(means.sizes[here].sum()), n_control))
     if not rows:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scmomer.data import examples
+from scmomer.data import examples, warn
 from scmomer.tasks.genes import Embeddings, GeneSets, read_embeddings, read_gene_sets
 from scmomer.tasks.perturbation.screen._gene_names import find_genes
 
@@ -63,6 +63,16 @@ class Knowledge:
         at = find_genes(parts, self.set_genes) if self.has_sets else np.full(len(parts), -1)
         rows = sp.vstack([self.sets, sp.csr_matrix((1, self.sets.shape[1]), dtype=bool)]).tocsr()
         return rows[np.where(at < 0, rows.shape[0] - 1, at)].astype(np.float64)
+
+    def warn_if_useless(self, parts: Sequence[str]) -> None:
+        """Warn if gene sets or embeddings know none of the perturbed genes."""
+        for what, names in (("gene_sets", self.set_genes), ("gene_embeddings", self.vector_genes)):
+            if len(names) and (find_genes(parts, names) < 0).all():
+                warn(
+                    f"None of the {len(parts)} perturbed genes (such as {examples(parts)}) is in "
+                    f"{what} (such as {examples(names)}), which tell nothing. Pass names of the "
+                    "same species and kind."
+                )
 
     def features(self, parts: Sequence[str]) -> PartFeatures:
         """Return the features of parts, in their order."""

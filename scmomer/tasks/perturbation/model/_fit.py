@@ -89,6 +89,7 @@ def fit_effects(
     )
     if len(contexts.names) == 1:
         _warn_few(parts)
+    knowledge.warn_if_useless(sorted({name for part in parts for name in part}))
     rows = _rows(effects, changes, noise, parts)
     design = Design.of(parts, knowledge)
     smoother = KernelSmoother(design, changes, relative_noise(noise))

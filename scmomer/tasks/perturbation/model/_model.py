@@ -13,11 +13,16 @@ from anndata import AnnData
 from scmomer.data import Profile
 from scmomer.tasks.perturbation.model._fit import fit_effects
 from scmomer.tasks.perturbation.model._io import read_model, write_model
-from scmomer.tasks.perturbation.model._options import Method, PerturbationOptions, embed_groups
+from scmomer.tasks.perturbation.model._options import (
+    Method,
+    PerturbationOptions,
+    check_method,
+    embed_groups,
+)
 from scmomer.tasks.perturbation.model._query import control_profiles, describe_rows, queries
 from scmomer.tasks.perturbation.screen._cells import read_screen_cells
 from scmomer.tasks.perturbation.screen._effects import Effects
-from scmomer.tasks.perturbation.screen._names import Control
+from scmomer.tasks.perturbation.screen._names import Control, control_names
 
 if TYPE_CHECKING:
     from scmomer.model import SCMOMER
@@ -165,6 +170,7 @@ class PerturbationModel(PerturbationOptions):
             model_id=None if self.embedding_model is None else self.embedding_model.id,
         )
         self._embedded = groups is not None
+        self._controls = control_names(control)
         return self
 
     # -- prediction
@@ -213,15 +219,19 @@ class PerturbationModel(PerturbationOptions):
         Raises
         ------
         ValueError
-            If a perturbation has no name, a group is unknown, or no network was trained.
+            If a perturbation has no name or is the control, several are joined by anything but
+            ``"+"``, a group is unknown, a method is unknown, or no network was trained.
 
         Warns
         -----
         UserWarning
             If parts are not known in gene sets, embeddings or the screen: what is predicted for
-            them is the part of the training mean that validation kept.
+            them is the part of the training mean that validation kept. If `control_cells` lack
+            training genes.
         """
         fitted = self.fitted_
+        if method is not None:
+            check_method(method)
         if method == "network" and fitted.network is None:
             msg = (
                 "Expected a model with a network for method='network', found one without. Fit with "
@@ -231,11 +241,11 @@ class PerturbationModel(PerturbationOptions):
         if method == "auto":
             method = None
         controls, values = control_profiles(fitted, groups, control_cells, groupby, layer, profile)
-        if control_cells is not None and getattr(self, "_embedded", False):
+        if control_cells is not None and self._embedded:
             assert self.embedding_model is not None
             if groupby is not None:
                 values = embed_groups(self.embedding_model, control_cells, groupby)
-        parts, names = queries(fitted, perturbations, list(controls))
+        parts, names = queries(fitted, perturbations, list(controls), self._controls)
         found = fitted.predict(parts, names, values, method)
         obs = describe_rows(fitted, parts, names, found)
         result = AnnData(
@@ -270,7 +280,8 @@ class PerturbationModel(PerturbationOptions):
             "method": self.method,
             "network": self.network,
             "epochs": self.epochs,
-            "embedded": bool(getattr(self, "_embedded", False)),
+            "embedded": self._embedded,
+            "controls": sorted(self._controls),
         }
         write_model(self.fitted_, options, Path(path), overwrite)
 
@@ -295,7 +306,7 @@ class PerturbationModel(PerturbationOptions):
             If it is damaged, or `embedding_model` is not the one of training.
         """
         fitted, options = read_model(Path(path))
-        embedded = options.pop("embedded")
+        embedded, controls = options.pop("embedded"), frozenset(options.pop("controls", ()))
         made = cls(embedding_model, **options)
         found = None if made.embedding_model is None else made.embedding_model.id
         if found != fitted.model_id:
@@ -311,4 +322,5 @@ class PerturbationModel(PerturbationOptions):
             )
             raise ValueError(msg)
         made._fitted, made._knowledge, made._embedded = fitted, fitted.knowledge, embedded
+        made._controls = controls
         return made

@@ -43,9 +43,7 @@ class PerturbationOptions:
         self.embedding_model = None if embedding_model is None else resolve_model(embedding_model)
         if self.embedding_model is not None:
             self.embedding_model._check_trained()
-        if method not in get_args(Method):
-            msg = f"Expected method among {[*get_args(Method)]}, found {method!r}. Choose one."
-            raise ValueError(msg)
+        check_method(method)
         if isinstance(gene_embeddings, str) and gene_embeddings != "model":
             msg = (
                 f"Expected gene_embeddings 'model', a table, or None, found {gene_embeddings!r}. "
@@ -59,6 +57,8 @@ class PerturbationOptions:
         self._gene_embeddings = gene_embeddings
         self._knowledge: Knowledge | None = None
         self._fitted: FittedPerturbation | None = None
+        self._embedded = False
+        self._controls: frozenset[str] = frozenset()
 
     @property
     def fitted_(self) -> FittedPerturbation:
@@ -110,6 +110,13 @@ class PerturbationOptions:
             return Contexts(names, np.stack([found[name] for name in names]))
         values = [effects.control[groups == name].mean(axis=0) for name in names]
         return Contexts(names, np.stack(values))
+
+
+def check_method(method: str) -> None:
+    """Raise if there is no such method."""
+    if method not in get_args(Method):
+        msg = f"Expected method among {[*get_args(Method)]}, found {method!r}. Choose one."
+        raise ValueError(msg)
 
 
 def embed_groups(model: SCMOMER, cells: AnnData, groupby: str) -> dict[str, np.ndarray]:

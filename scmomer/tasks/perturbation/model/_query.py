@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,39 +22,58 @@ from scmomer.data import (
 )
 from scmomer.tasks.perturbation.model._design import Parts
 from scmomer.tasks.perturbation.model._fitted import FittedPerturbation, Predicted
+from scmomer.tasks.perturbation.screen._checks import check_cells, check_profile
 from scmomer.tasks.perturbation.screen._gene_names import find_genes
-from scmomer.tasks.perturbation.screen._names import read_parts
+from scmomer.tasks.perturbation.screen._names import SEPARATORS, read_parts
 from scmomer.tasks.perturbation.screen._status import status
 
 logger = logging.getLogger(__name__)
 
 _MIN_SHARE = 0.5  # of training genes in control cells
+_TINY = 1e-12
 
 
 def queries(
     fitted: FittedPerturbation,
     perturbations: str | Iterable[str | Sequence[str]] | None,
     groups: Sequence[str],
+    controls: Collection[str] = (),
 ) -> tuple[list[Parts], list[str]]:
     """Return the parts and the group of each row to predict.
 
-    Names of training perturbations are used for other symbols of the same gene.
+    Names of training perturbations are used for other symbols of the same gene. `controls` are the
+    names of the control in training.
     """
     training = sorted(set(fitted.effects.parts))
     if perturbations is None:
         wanted = list(training)
     else:
-        given = [perturbations] if isinstance(perturbations, str) else list(perturbations)
+        one = isinstance(perturbations, str) or not isinstance(perturbations, Iterable)
+        given = [perturbations] if one else list(perturbations)
         if not given:
             msg = "Expected perturbations, found none. Pass names such as ['A', 'A+B']."
             raise ValueError(msg)
-        wanted = [read_parts(p) for p in given]
+        wanted = [read_parts(p, controls=controls) for p in given]
     known = pd.Index(sorted({part for row in training for part in row}), dtype=object)
     asked = sorted({part for row in wanted for part in row})
     at = dict(zip(asked, find_genes(asked, known), strict=True))
+    _check_joined([part for part in asked if at[part] < 0], known)
     named = {part: str(known[i]) if i >= 0 else part for part, i in at.items()}
     rows = list(dict.fromkeys(tuple(sorted({named[p] for p in row})) for row in wanted))
     return [row for row in rows for _ in groups], [g for _ in rows for g in groups]
+
+
+def _check_joined(unknown: Sequence[str], known: pd.Index) -> None:
+    """Raise if an unknown name is several training perturbations in one text."""
+    for name in unknown:
+        for separator in (*SEPARATORS, " "):
+            pieces = [piece.strip() for piece in name.split(separator) if piece.strip()]
+            if len(pieces) > 1 and (find_genes(pieces, known) >= 0).all():
+                msg = (
+                    f"Expected one perturbation or parts with '+' between, found {name!r}. Pass "
+                    f"{'+'.join(pieces)!r} for all at once, or {pieces} for each alone."
+                )
+                raise ValueError(msg)
 
 
 def control_profiles(
@@ -75,6 +94,12 @@ def control_profiles(
     effects = fitted.effects
     own = np.asarray(effects.groups, dtype=object)
     known = {g: effects.control[own == g].mean(axis=0) for g in dict.fromkeys(effects.groups)}
+    groups = [groups] if isinstance(groups, str) else groups
+    if groups is not None and not len(groups):
+        msg = (
+            "Expected groups to predict, found none. Pass names of groups, or groups=None for all."
+        )
+        raise ValueError(msg)
     if cells is None:
         chosen = list(known) if groups is None else [as_text(g) for g in groups]
         if unknown := [g for g in chosen if g not in known]:
@@ -102,19 +127,34 @@ def _profiles_of(
     profile: Profile,
 ) -> dict[str, np.ndarray]:
     """Return mean profiles of cells by group, in the genes of training; 0 for absent genes."""
+    check_cells(cells, "control_cells")
+    check_profile(profile)
     genes = fitted.effects.genes
     match = match_genes(cells.var_names, genes).matrix
-    share = float((np.asarray(match.sum(axis=0)).ravel() > 0).mean())
+    absent = genes[np.asarray(match.sum(axis=0)).ravel() == 0]
+    share = 1 - len(absent) / len(genes)
     if share < _MIN_SHARE:
         msg = (
             f"Expected at least half of the {len(genes)} training genes in control_cells, found "
             f"{share:.0%} (it has {examples(cells.var_names)}). Name genes as in training."
         )
         raise ValueError(msg)
-    counts = get_expression(cells, layer, "control_cells", profile=profile).counts
+    counts = get_expression(cells, layer, "control_cells", profile=profile).counts @ match
+    # As in training: of the genes of the screen, however many more the cells have.
     total = np.asarray(counts.sum(axis=1)).ravel()
+    if not total.any():
+        msg = "Expected counts above 0 in control_cells, found none. Pass layer= with counts."
+        raise ValueError(msg)
     target = fitted.target_sum if np.isfinite(fitted.target_sum) else float(np.median(total))
-    values = (counts @ match).multiply((target / np.maximum(total, 1))[:, None]).tocsr().log1p()
+    if len(absent):
+        warn(
+            f"{len(absent)} of {len(genes)} training genes are absent from control_cells (such as "
+            f"{examples(absent)}): their unperturbed level is read as 0, and only "
+            "layers['change'] tells of them."
+        )
+        level = np.expm1(fitted.effects.control.mean(axis=0))
+        target *= float(level[~genes.isin(absent)].sum() / max(level.sum(), _TINY))
+    values = counts.multiply((target / np.maximum(total, 1))[:, None]).tocsr().log1p()
     names = np.full(cells.n_obs, "", dtype=object)
     if groupby is not None:
         column = obs_column(cells, groupby, "groupby=")

@@ -10,11 +10,11 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from scmomer._checks import whole_number
 from scmomer.data import (
     Profile,
     as_text,
     check_no_missing,
-    check_unique,
     display_name,
     get_expression,
     group_indicator,
@@ -22,6 +22,7 @@ from scmomer.data import (
     warn,
     with_values,
 )
+from scmomer.tasks.perturbation.screen._checks import check_cells, check_profile
 from scmomer.tasks.perturbation.screen._effects import Effects
 from scmomer.tasks.perturbation.screen._names import Control, parse_perturbations
 
@@ -164,19 +165,15 @@ def read_screen_cells(
     ValueError
         If values are not counts, labels are missing, or no cell is a control.
     """
+    min_cells = whole_number("min_cells", min_cells)
+    check_cells(adata)
     name = display_name(adata)
-    check_unique(adata.var_names, f"{name}.var_names")
     labels = obs_column(adata, perturbation_key, "perturbation_key=")
     place = f"{name}.obs[{perturbation_key!r}]"
     line = f"Leave them out: `{with_values(adata, perturbation_key)}`."
     check_no_missing(labels, f"a perturbation in {place}", line)
     found = parse_perturbations(labels, control, separator=separator, place=place)
-    if profile == "zscore":
-        msg = (
-            "Expected profile 'counts' or 'normalized', found 'zscore': changes of z-scores depend "
-            "on which cells were scaled together. Pass counts or log values."
-        )
-        raise ValueError(msg)
+    check_profile(profile)
     counts = get_expression(adata, layer, name, profile=profile).counts
     sizes = None if library_size_key is None else _library_sizes(adata, library_size_key)
     values, total = _normalize(counts, target_sum, sizes)
@@ -269,10 +266,15 @@ def _normalize(
     own = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     totals = own if sizes is None else sizes
     some = totals[totals > 0]
+    if not len(some):
+        msg = (
+            f"Expected counts above 0, found none in {len(totals)} cells. Pass layer= with counts."
+        )
+        raise ValueError(msg)
     if target_sum is None:
-        target_sum = float(np.median(some)) if len(some) else 1.0
-    if not target_sum > 0:
-        msg = f"Expected `target_sum` above 0, found {target_sum}. Pass 1e4, or None."
+        target_sum = float(np.median(some))
+    if not isinstance(target_sum, int | float | np.number) or not target_sum > 0:
+        msg = f"Expected `target_sum` above 0, found {target_sum!r}. Pass 1e4, or None."
         raise ValueError(msg)
     if len(some) < len(totals):
         logger.info("%d of %d cells have no counts.", len(totals) - len(some), len(totals))
@@ -297,6 +299,12 @@ def _leave_out(cells: ScreenCells, min_cells: int) -> ScreenCells:
         f"{len(dropped)} perturbations with fewer than min_cells={min_cells} cells are left out "
         f"({int(few.sum())} cells), such as {listed}."
     )
+    if (few | cells.is_control).all():
+        msg = (
+            f"Expected perturbations of at least min_cells={min_cells} cells, found at most "
+            f"{int(n[few].max())}. Lower min_cells=."
+        )
+        raise ValueError(msg)
     kept = cells.keep(np.flatnonzero(~few))
     left = set(kept.names)
     return replace(kept, parts={k: v for k, v in cells.parts.items() if k in left})

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from scmomer.data import as_text, examples
+from scmomer.data import as_text, examples, warn
 
 logger = logging.getLogger(__name__)
 
 Control = str | Sequence[str] | None
+#: What ``astype(str)`` makes of missing values; all are labels if they are named as control.
+_MISSING: Final = frozenset({"", "nan", "NaN", "<NA>", "None"})
+#: Between parts of a combination if no label has ``"+"``.
+SEPARATORS: Final = ("_", ",", ";", "|", "&")
 #: Usual names of the control, in lower case and without separators.
 USUAL_CONTROLS: Final = frozenset(
     {
@@ -63,8 +67,8 @@ def parse_perturbations(
         Label or labels of control cells; None: those that are usual names of controls. A usual name
         beside a gene, as in ``"A+ctrl"``, is never a part.
     separator
-        Between parts; None: ``"+"``, or ``"_"`` (scPerturb) if no label has ``"+"`` and most parts
-        around ``"_"`` are labels of their own.
+        Between parts; None: ``"+"``, or one of ``_ , ; | &`` if no label has ``"+"`` and most parts
+        around it (``"_"`` in scPerturb) are labels of their own.
     place
         Name of `labels` in messages.
 
@@ -78,14 +82,8 @@ def parse_perturbations(
     ValueError
         If a label is missing (NaN), no cell is a control or none is perturbed, or labels are guides.
     """
-    column = pd.Series(labels).reset_index(drop=True)
-    if missing := int(column.isna().sum()):
-        msg = (
-            f"Expected a perturbation for every cell in {place}, found {missing} of {len(column)} "
-            "missing (NaN). Leave these cells out: `adata = adata[adata.obs[key].notna()].copy()`."
-        )
-        raise ValueError(msg)
-    codes, uniques = pd.factorize(column.map(as_text).str.strip())
+    column = _as_labels(labels, control, place)
+    codes, uniques = pd.factorize(column)
     found = [str(label) for label in uniques]
     _check_guides([label for label in found if "+" not in label], place)
     named = _named_controls(control, found, place)
@@ -101,21 +99,71 @@ def parse_perturbations(
             "data with perturbed cells, or check the name of the column."
         )
         raise ValueError(msg)
+    _warn_other_controls(named, controls, place)
     names = np.array(["+".join(parts[label]) for label in found], dtype=object)
     by_name = {"+".join(p): p for p in perturbed}
     return Perturbations(names[codes], dict(sorted(by_name.items())), controls)
 
 
-def read_parts(perturbation: str | Iterable[str], separator: str = "+") -> tuple[str, ...]:
+def find_controls(
+    labels: pd.Series | Sequence[object], control: Control = None, *, place: str = "labels"
+) -> np.ndarray:
+    """Return which cells are controls, bool ``(n_cells,)``; no other cell need be there.
+
+    Parameters
+    ----------
+    labels, control, place
+        As in :func:`parse_perturbations`.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing (NaN), or no cell is a control.
+    """
+    column = _as_labels(labels, control, place)
+    found = [str(label) for label in column.unique()]
+    named = _named_controls(control, found, place)
+    controls = tuple(label for label in found if not _parts(label, named, "+"))
+    if not controls:
+        raise ValueError(_no_control(found, control, place))
+    _warn_other_controls(named, controls, place)
+    return column.isin(controls).to_numpy()
+
+
+def control_names(control: Control) -> frozenset[str]:
+    """Return the labels of `control` as text."""
+    if control is None:
+        return frozenset()
+    one = isinstance(control, str) or not isinstance(control, Iterable)
+    return frozenset(as_text(label) for label in ([control] if one else control))
+
+
+def read_parts(
+    perturbation: str | Iterable[str],
+    separator: str = "+",
+    controls: Collection[str] = frozenset(),
+) -> tuple[str, ...]:
     """Return the parts of one perturbation in alphabetical order: of ``"B+A"`` or ``("B", "A")``.
+
+    Parameters
+    ----------
+    perturbation
+        Its name, or the names of its parts.
+    separator
+        Between parts.
+    controls
+        Further names of the control, which is no part.
 
     Raises
     ------
     ValueError
         If nothing but a control is named.
     """
-    text = perturbation if isinstance(perturbation, str) else separator.join(perturbation)
-    parts = _parts(text, frozenset(), separator)
+    one = isinstance(perturbation, str) or not isinstance(perturbation, Iterable)
+    pieces = [perturbation] if one else list(perturbation)
+    missing = any(np.ndim(piece) == 0 and pd.isna(piece) for piece in pieces)
+    text = separator.join(as_text(piece) for piece in pieces)
+    parts = () if missing else _parts(text, frozenset(controls), separator)
     if not parts:
         msg = f"Expected a perturbation, found {perturbation!r}. Name a gene, as in 'A' or 'A+B'."
         raise ValueError(msg)
@@ -139,30 +187,64 @@ def _parts(label: str, controls: frozenset[str] | set[str], separator: str) -> t
 
 def _named_controls(control: Control, found: list[str], place: str) -> frozenset[str]:
     """Return the labels that the user named as control."""
-    if control is None:
-        return frozenset()
-    named = [control] if isinstance(control, str) else [as_text(one) for one in control]
-    if absent := [one for one in named if one not in found]:
+    named = control_names(control)
+    if absent := sorted(one for one in named if one not in found):
         usual = [label for label in found if is_usual_control(label)]
         remedy = f"Pass control={usual[0]!r}." if usual else f"It has {examples(found)}."
         msg = f"Expected control cells {absent} in {place}, found none. {remedy}"
         raise ValueError(msg)
-    return frozenset(named)
+    return named
+
+
+def _as_labels(labels: pd.Series | Sequence[object], control: Control, place: str) -> pd.Series:
+    """Return labels as text without blanks around it; raise if one is missing."""
+    column = pd.Series(labels).reset_index(drop=True)
+    if missing := int(column.isna().sum()):
+        msg = (
+            f"Expected a perturbation for every cell in {place}, found {missing} of {len(column)} "
+            "missing (NaN). Leave these cells out: `adata = adata[adata.obs[key].notna()].copy()`."
+        )
+        raise ValueError(msg)
+    column = column.astype(object).map(as_text).str.strip()
+    none = sorted((set(column.unique()) & _MISSING) - control_names(control))
+    if none:
+        msg = (
+            f"Expected a perturbation for every cell in {place}, found {none} in "
+            f"{int(column.isin(none).sum())} of {len(column)}, as missing values are written. Leave "
+            f"these cells out: `adata = adata[~adata.obs[key].isin({none})].copy()`, or name them: "
+            f"control={none[0]!r}."
+        )
+        raise ValueError(msg)
+    return column
+
+
+def _warn_other_controls(named: frozenset[str], controls: Sequence[str], place: str) -> None:
+    """Warn if cells are controls by their name alone although others were named."""
+    others = [label for label in controls if label not in named]
+    if named and others:
+        warn(
+            f"Cells labeled {examples(others)} in {place} are read as controls too, beside "
+            f"control={sorted(named)}: these are usual names of controls. If they are none, leave "
+            "them out or rename them."
+        )
 
 
 def _separator(found: list[str]) -> str:
     """Return what is between parts."""
     if any("+" in label for label in found):
         return "+"
-    plain = {label for label in found if "_" not in label}
-    joined = [
-        piece
-        for label in found
-        if "_" in label and not is_usual_control(label)
-        for piece in label.split("_")
-    ]
-    known = sum(piece in plain or is_usual_control(piece) for piece in joined)
-    return "_" if joined and 2 * known >= len(joined) else "+"
+    for separator in SEPARATORS:
+        plain = {label for label in found if separator not in label}
+        joined = [
+            piece.strip()
+            for label in found
+            if separator in label and not is_usual_control(label)
+            for piece in label.split(separator)
+        ]
+        known = sum(piece in plain or is_usual_control(piece) for piece in joined)
+        if joined and 2 * known >= len(joined):
+            return separator
+    return "+"
 
 
 def _no_control(found: list[str], control: Control, place: str) -> str:
