@@ -16,14 +16,11 @@ from mudata import MuData
 from scmomer._constants import RNA
 from scmomer.data import (
     as_text,
-    check_no_missing,
     display_name,
     examples,
-    obs_column,
-    with_values,
 )
 from scmomer.model import SCMOMER
-from scmomer.tasks.perturbation import find_controls, parse_perturbations, read_parts
+from scmomer.tasks.perturbation import find_controls, parse_perturbations, read_parts, text_column
 
 if TYPE_CHECKING:
     from scmomer.inference import Depth
@@ -65,16 +62,14 @@ def read_keys(
         If a value is missing, or no cell is a control.
     """
     key = options.perturbation_key
-    columns = {"perturbation": _column(data, key, "perturbation_key=")}
+    columns = {"perturbation": text_column(data, key, "perturbation_key=")}
     place = f"{display_name(data)}.obs[{key!r}]"
     labels = columns["perturbation"]
     for name, other, argument in (
         ("group", options.groupby, "groupby="),
         ("batch", options.batch_key, "batch_key="),
     ):
-        columns[name] = np.full(len(labels), "", object)
-        if other is not None:
-            columns[name] = _column(data, other, argument)
+        columns[name] = text_column(data, other, argument)
     keys = pd.DataFrame(columns, dtype=object)
     if not only_controls:
         keys["perturbation"] = parse_perturbations(labels, options.control, place=place).names
@@ -82,13 +77,6 @@ def read_keys(
     is_control = find_controls(labels, options.control, place=place)
     keys["perturbation"] = [CONTROL if one else None for one in is_control]
     return keys
-
-
-def _column(data: AnnData | MuData, key: str, argument: str) -> np.ndarray:
-    column = obs_column(data, key, argument)
-    line = f"Leave them out: `{with_values(data, key)}`."
-    check_no_missing(column, f"a value of {argument}{key!r}", line)
-    return column.map(as_text).to_numpy(dtype=object)
 
 
 def read_predicted(

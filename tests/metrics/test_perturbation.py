@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
+from anndata import AnnData
 
 from scmomer.metrics import perturbation
 
@@ -127,3 +130,40 @@ def test_errors():
         perturbation(CHANGE, truth, CONTROL, names=["a"])
     with pytest.raises(ValueError, match="finite"):
         perturbation(CHANGE * np.nan, truth, CONTROL)
+
+
+def test_tables_in_another_order_are_refused(refuses):
+    names = [f"p{i}" for i in range(N)]
+    genes = [f"g{i}" for i in range(GENES)]
+    truth = pd.DataFrame(CONTROL + CHANGE, names, genes)
+    guess = pd.DataFrame(CHANGE, names, genes)
+    assert means(guess, truth - CONTROL)["pearson"] == pytest.approx(1)
+    scope = {"predicted": guess}
+    for axis in ("index", "columns"):
+        other = truth.sort_index(axis=axis, ascending=False)
+        with refuses(ValueError, f"the same {axis} in the same order", f"reindex({axis}=") as _:
+            perturbation(guess, other, CONTROL)
+        with pytest.raises(ValueError, match="Reindex") as error:
+            perturbation(guess, other, CONTROL)
+        scope["perturbed"] = other
+        exec(str(error.value).split("`")[-2], scope)
+        assert perturbation(guess, scope["perturbed"], CONTROL)["value"].notna().any()
+    unnamed = guess.reset_index(drop=True)
+    assert means(unnamed, truth - CONTROL)["pearson"] == pytest.approx(1)
+
+
+def test_odd_input_is_refused(refuses):
+    truth = CONTROL + CHANGE
+    with refuses(TypeError, "`predicted` as an array, found AnnData", "to_df('change')"):
+        perturbation(AnnData(CHANGE), truth, CONTROL)
+    with refuses(TypeError, "`perturbed` as an array", "perturbed.toarray()"):
+        perturbation(CHANGE, sp.csr_matrix(truth), CONTROL)
+    for top in (0, [-5], [2.5], ["20"]):
+        with refuses(ValueError, "each of top of at least 1"):
+            perturbation(CHANGE, truth, CONTROL, top=top)
+    assert "mse_top20" in means(CHANGE, top=20)
+    for halves in (CHANGE, (CHANGE, CHANGE, CHANGE)):
+        with refuses(ValueError, "`halves` as a pair of arrays"):
+            perturbation(CHANGE, truth, CONTROL, halves=halves)
+    with refuses(ValueError, "`variance` of at least 0"):
+        perturbation(CHANGE, truth, CONTROL, variance=-np.ones_like(CHANGE))

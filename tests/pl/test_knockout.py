@@ -82,3 +82,19 @@ def test_what_is_no_result_is_refused(refuses):
     result.table["embedding_z"] = np.nan
     with refuses(ValueError, "genes with a score", "min_cells="):
         knockout(result)
+
+
+def test_odd_options(refuses):
+    for bad in (0, -2, 2.5, "a"):
+        with refuses(ValueError, "n_genes of at least 1"):
+            knockout(made(("all",)), n_genes=bad)
+    ax = knockout(made(("x", "y")), groups="x", show=False)
+    assert ax.get_xlabel().startswith("shift of the embedding")
+
+
+def test_the_smallest_shares_of_random_genes_come_first():
+    result = made(("all",))
+    result.table["embedding_p"] = np.linspace(1, 0.01, len(result.table))
+    ax = knockout(result, by="embedding_p", n_genes=3, show=False)
+    best = result.table.nsmallest(3, "embedding_p")["gene"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(best)

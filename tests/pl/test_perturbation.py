@@ -56,3 +56,42 @@ def test_errors(predicted):
     other = predicted[:, ::-1].copy()
     with pytest.raises(ValueError, match="Expected the same genes"):
         scmomer.pl.perturbation(predicted, other)
+
+
+def test_other_names_of_the_target_are_left_out(predicted):
+    predicted.var_names = ["MARCHF8", *predicted.var_names[1:]]
+    predicted.obs["perturbation"] = ["MARCH8", "marchf8+B"]
+    for row in predicted.obs_names:
+        (ax,) = scmomer.pl.perturbation(
+            predicted, perturbations=[row], n_genes=predicted.n_vars, show=False
+        )
+        assert "MARCHF8" not in {t.get_text() for t in ax.get_yticklabels()}
+
+
+def test_odd_input(predicted, refuses):
+    import scipy.sparse as sp
+
+    (wanted, _) = scmomer.pl.perturbation(predicted, show=False)
+    other = predicted.copy()
+    other.layers["change"] = sp.csr_matrix(other.layers["change"])
+    (ax, _) = scmomer.pl.perturbation(other, show=False)
+    assert [b.get_width() for b in ax.patches] == [b.get_width() for b in wanted.patches]
+    with refuses(TypeError, "predicted as an AnnData of scmomer.tl.perturb", "DataFrame"):
+        scmomer.pl.perturbation(predicted.to_df())
+    for empty in ({"perturbations": []}, {}):
+        with refuses(ValueError, "rows of predicted to show, found none"):
+            scmomer.pl.perturbation(predicted[: 2 * len(empty)].copy(), **empty)
+    other.obs_names = ["x", "y"]
+    with refuses(KeyError, "rows of observed among", "['x', 'y']"):
+        scmomer.pl.perturbation(predicted, other)
+    other.obs_names = ["x", "x"]
+    with refuses(ValueError, "unique names in predicted.obs_names"):
+        scmomer.pl.perturbation(other)
+
+
+def test_probabilities_and_counts_are_no_logs(predicted):
+    other = predicted.copy()
+    other.layers["sd"] = np.abs(other.layers["change"])
+    other.layers.pop("std", None)
+    (ax, _) = scmomer.pl.perturbation(other, show=False)
+    assert ax.get_xlabel() == "predicted change" and ax.collections  # error bars

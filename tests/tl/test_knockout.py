@@ -247,3 +247,27 @@ def test_results_are_asked_for_by_name(screened, refuses):
         found.changes("GATA1")
     with refuses(KeyError, "modality among 'rna', 'atac'", "'protein'"):
         found.changes(found.genes[0], "protein")
+
+
+def test_odd_input_is_refused(trained, rna, refuses):
+    for bad in (5, [("Gene0001", "Gene0002")]):
+        with refuses(TypeError, "genes as a list of names"):
+            knockout(rna, bad, trained)
+    for bad in ("a", -1, None, 1.5):
+        with refuses(ValueError, "seed of at least 0"):
+            knockout(rna, "Gene0001", trained, seed=bad)
+    with refuses(ValueError, "at least min_cells=10 cells express", "lower min_cells="):
+        knockout(rna[:1].copy(), None, trained)
+    with refuses(ValueError, "finite embedding of shape (8,), found other values"):
+        knockout(rna, "Gene0001", trained, towards=["a"] * 8)
+
+
+def test_a_wanted_group_may_be_a_number(trained, rna):
+    rna.obs["leiden"] = np.arange(rna.n_obs) % 2
+    found = knockout(rna, "Gene0001", trained, groupby="leiden", towards=1, n_top=0, **QUIET)
+    assert found.table.loc[found.table["group"] == "1", "towards"].isna().all()
+
+
+def test_shares_of_random_genes_are_ranked_from_small_to_large(trained, rna):
+    found = knockout(rna, list(rna.var_names[:8]), trained, rank_by="embedding_p", n_top=0, **QUIET)
+    assert (np.diff(found.table["embedding_p"].dropna()) >= 0).all()

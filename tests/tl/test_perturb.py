@@ -87,3 +87,10 @@ def test_bad_columns(cells):
     logs.X = np.log1p(logs.X)
     with pytest.raises(ValueError, match="counts"):
         scmomer.tl.perturb(logs, perturbation_key="gene")
+
+
+def test_control_cells_alone_are_enough(cells, fitted):
+    controls = cells[cells.obs["gene"] == "NT"].copy()
+    found = scmomer.tl.perturb(controls, ["A"], fitted, perturbation_key="gene")
+    wanted = scmomer.tl.perturb(cells, ["A"], fitted, perturbation_key="gene")
+    np.testing.assert_array_equal(found.X, wanted.X)

@@ -192,3 +192,28 @@ def test_predictions_without_what_is_needed_are_refused(trained, screen, refuses
     screen.X = screen.X * 0.5
     with refuses(ValueError, "counts"):
         perturb_atac(screen, trained, predicted=predicted(screen), profile="normalized", **KEYS)
+
+
+def test_a_single_cell_has_no_standard_error(trained, screen):
+    target = screen.obs["target"]
+    few = screen[(target == "NT") | ~target.duplicated()].copy()
+    found = perturb_atac(few, trained, **KEYS)
+    assert (found.obs["n_cells"] == 1).all() and np.isnan(found.layers["sd"]).all()
+    assert np.isfinite(found.layers["change"]).all()
+
+
+def test_odd_options_are_refused(trained, screen, refuses):
+    for bad in (0, 1.5, "3"):
+        with refuses(ValueError, "min_cells of at least 1"):
+            perturb_atac(screen, trained, min_cells=bad, **KEYS)
+    prediction = predicted(screen)
+    with refuses(ValueError, "pseudobulks of groups for groupby='cell_type'", "groupby=None"):
+        perturb_atac(screen, trained, predicted=prediction, groupby="cell_type", **KEYS)
+    with refuses(ValueError, "rows in predicted="):
+        perturb_atac(screen, trained, predicted=prediction[:0].copy(), **KEYS)
+    prediction.obs["group"] = "type1"
+    with refuses(ValueError, "Expected groupby=", "['type1']"):
+        perturb_atac(screen, trained, predicted=prediction, **KEYS)
+    prediction.obs["perturbation"] = ["A", np.nan]
+    with refuses(ValueError, "Expected a perturbation, found nan"):
+        perturb_atac(screen, trained, predicted=prediction, groupby="cell_type", **KEYS)

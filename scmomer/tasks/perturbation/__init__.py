@@ -17,6 +17,7 @@ from scmomer.tasks.perturbation.naive._means import (
     training_mean,
 )
 from scmomer.tasks.perturbation.screen._cells import ScreenCells, read_screen, read_screen_cells
+from scmomer.tasks.perturbation.screen._checks import text_column
 from scmomer.tasks.perturbation.screen._effects import Effects
 from scmomer.tasks.perturbation.screen._gene_names import find_genes, other_symbols, own_genes
 from scmomer.tasks.perturbation.screen._names import (
@@ -71,5 +72,6 @@ __all__ = [
     "simulation_split",
     "split_groups",
     "status",
+    "text_column",
     "training_mean",
 ]

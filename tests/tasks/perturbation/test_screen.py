@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from scmomer.tasks.perturbation import (
     combinations_out,
+    find_controls,
     find_genes,
     groups_out,
     leave_one_out,
@@ -248,3 +249,72 @@ def test_simulation_split(seed):
     assert kinds["combo_seen2"] == 36 - int(36 * 0.75)
     with pytest.raises(ValueError, match="train_genes"):
         simulation_split(parts, train_genes=1)
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "<NA>", "None"])
+def test_labels_that_stand_for_missing_values_are_refused(missing):
+    adata = screen(["A", missing, "ctrl", "A"])
+    with pytest.raises(ValueError, match=r"in 1 of 4, as missing values are written") as error:
+        read_screen(adata, perturbation_key="target")
+    code = str(error.value).split("`")[1]
+    scope = {"adata": adata, "key": "target"}
+    exec(code, scope)
+    found = read_screen(scope["adata"], perturbation_key="target")
+    assert found.table["n_control"].tolist() == [1]
+    named = parse_perturbations(["A", missing], control=missing)
+    assert named.is_control.tolist() == [False, True]
+
+
+def test_controls_beside_those_that_are_named_are_said():
+    with pytest.warns(UserWarning, match=r"'DMSO' in labels are read as controls too"):
+        found = parse_perturbations(["A", "DMSO", "site"], "site")
+    assert found.is_control.tolist() == [False, True, True]
+    assert parse_perturbations([0, 1, 0], 0).is_control.tolist() == [True, False, True]
+    assert parse_perturbations([False, True], False).parts == {"True": ("True",)}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|", "&", " & "])
+def test_other_separators_are_found(separator):
+    labels = ["A", "B", f"B{separator}A", "ctrl"]
+    assert parse_perturbations(labels).names.tolist() == ["A", "B", "A+B", ""]
+
+
+def test_controls_are_found_without_perturbed_cells(refuses):
+    assert find_controls(["NT", "NT"]).all()
+    assert find_controls(["A", "NT", "A+NT", "x"], "NT").tolist() == [False, True, False, False]
+    with refuses(ValueError, "control cells", "found none"):
+        find_controls(["A", "B"])
+    with refuses(ValueError, "found 1 of 2 missing (NaN)"):
+        find_controls(["NT", None])
+
+
+def test_names_of_parts_are_text_or_numbers():
+    assert read_parts(3) == ("3",) and read_parts(("B", 1.0)) == ("1", "B")
+    assert read_parts("A+site", controls={"site"}) == ("A",)
+    for bad in (None, np.nan, ("A", None), "", ()):
+        with pytest.raises(ValueError, match="Expected a perturbation, found"):
+            read_parts(bad)
+
+
+def test_two_names_of_a_gene_are_said():
+    for pair in (["MARCH8", "MARCHF8"], ["Stat1", "STAT1"], ["8-Mar", "MARCHF8"]):
+        with pytest.warns(UserWarning, match=rf"1 genes have several names.*'{min(pair)}'"):
+            parse_perturbations([*pair, "ctrl"])
+
+
+def test_cells_of_a_screen_are_checked(refuses):
+    adata = screen(["A", "ctrl", "A", "ctrl"])
+    key = {"perturbation_key": "target"}
+    with refuses(TypeError, "as an AnnData, found DataFrame"):
+        read_screen(adata.to_df(), **key)
+    with refuses(ValueError, "shape (4, 0)"):
+        read_screen(adata[:, :0].copy(), **key)
+    with refuses(ValueError, "min_cells=3 cells, found at most 2", "Lower min_cells="):
+        read_screen(adata, min_cells=3, **key)
+    for bad in (0, 1.5, "3"):
+        with refuses(ValueError, "min_cells of at least 1"):
+            read_screen(adata, min_cells=bad, **key)
+    with refuses(ValueError, "`target_sum` above 0, found '1e4'"):
+        read_screen(adata, target_sum="1e4", **key)
+    with refuses(ValueError, "counts above 0", "found none in 4 cells"):
+        read_screen(screen(["A", "ctrl", "A", "ctrl"], np.zeros((4, 4))), **key)

@@ -31,7 +31,7 @@ from scmomer.tasks.perturbation.model._validation import (
 from scmomer.tasks.perturbation.network._network import PerturbationNetwork
 from scmomer.tasks.perturbation.network._train import apply_network, train_network
 from scmomer.tasks.perturbation.screen._effects import Effects
-from scmomer.tasks.perturbation.screen._gene_names import find_genes
+from scmomer.tasks.perturbation.screen._gene_names import own_genes
 
 logger = logging.getLogger(__name__)
 
@@ -158,11 +158,7 @@ def _rows(
     # Cells of both vary alike: the share of the control mean is that of the perturbed cells.
     share = (n_cells / np.maximum(n_cells + n_control, 1))[:, None]
     shared = (effects.variance * share).mean(axis=0) / max(len(set(effects.groups)), 1)
-    own = np.ones((len(parts), len(effects.genes)), bool)
-    for i, part in enumerate(parts):
-        at = find_genes(list(part), effects.genes)
-        own[i, at[at >= 0]] = False
-    return Rows(changes, variance, shared, own)
+    return Rows(changes, variance, shared, ~own_genes(parts, effects.genes))
 
 
 def _trials(

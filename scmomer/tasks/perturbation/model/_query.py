@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,8 +49,8 @@ def queries(
     if perturbations is None:
         wanted = list(training)
     else:
-        one = isinstance(perturbations, str) or not isinstance(perturbations, Iterable)
-        given = [perturbations] if one else list(perturbations)
+        several = isinstance(perturbations, Iterable) and not isinstance(perturbations, str)
+        given: list[Any] = list(perturbations) if several else [perturbations]
         if not given:
             msg = "Expected perturbations, found none. Pass names such as ['A', 'A+B']."
             raise ValueError(msg)

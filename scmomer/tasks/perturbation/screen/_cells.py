@@ -13,7 +13,6 @@ from anndata import AnnData
 from scmomer._checks import whole_number
 from scmomer.data import (
     Profile,
-    as_text,
     check_no_missing,
     display_name,
     get_expression,
@@ -22,7 +21,12 @@ from scmomer.data import (
     warn,
     with_values,
 )
-from scmomer.tasks.perturbation.screen._checks import check_cells, check_profile
+from scmomer.tasks.perturbation.screen._checks import (
+    check_cells,
+    check_profile,
+    library_sizes,
+    text_column,
+)
 from scmomer.tasks.perturbation.screen._effects import Effects
 from scmomer.tasks.perturbation.screen._names import Control, parse_perturbations
 
@@ -175,14 +179,14 @@ def read_screen_cells(
     found = parse_perturbations(labels, control, separator=separator, place=place)
     check_profile(profile)
     counts = get_expression(adata, layer, name, profile=profile).counts
-    sizes = None if library_size_key is None else _library_sizes(adata, library_size_key)
+    sizes = None if library_size_key is None else library_sizes(adata, library_size_key)
     values, total = _normalize(counts, target_sum, sizes)
     cells = ScreenCells(
         values,
         found.names,
         found.parts,
-        _column(adata, groupby, "groupby="),
-        _column(adata, batch_key, "batch_key="),
+        text_column(adata, groupby, "groupby="),
+        text_column(adata, batch_key, "batch_key="),
         np.arange(adata.n_obs),
         adata.var_names.astype(str),
         total,
@@ -230,30 +234,6 @@ def read_screen(
         min_cells=min_cells,
     )
     return cells.effects(control_half=control_half, random_state=random_state)
-
-
-def _column(adata: AnnData, key: str | None, argument: str) -> np.ndarray:
-    """Return a column as text, ``""`` without a key."""
-    if key is None:
-        return np.full(adata.n_obs, "", dtype=object)
-    values = obs_column(adata, key, argument)
-    what = f"a value of {argument}{key!r}"
-    check_no_missing(values, what, f"Leave them out: `{with_values(adata, key)}`.")
-    return values.map(as_text).to_numpy(dtype=object)
-
-
-def _library_sizes(adata: AnnData, key: str) -> np.ndarray:
-    """Return the total count of each cell, ``(n_cells,)``."""
-    column = pd.to_numeric(obs_column(adata, key, "library_size_key="), errors="coerce")
-    sizes = column.to_numpy(np.float64)
-    if not (np.isfinite(sizes) & (sizes > 0)).all():
-        bad = int((~(np.isfinite(sizes) & (sizes > 0))).sum())
-        msg = (
-            f"Expected numbers above 0 in obs[{key!r}], found {bad} other values among "
-            f"{len(sizes)}. Leave these cells out, or pass library_size_key=None."
-        )
-        raise ValueError(msg)
-    return sizes
 
 
 def _normalize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scmomer.data import check_unique
+from scmomer.data import as_text, check_no_missing, check_unique, obs_column, with_values
 
 
 def check_cells(adata: AnnData, name: str = "adata") -> None:
@@ -31,3 +33,27 @@ def check_profile(profile: str) -> None:
             "on which cells were scaled together. Pass counts or log values."
         )
         raise ValueError(msg)
+
+
+def text_column(data: AnnData | MuData, key: str | None, argument: str) -> np.ndarray:
+    """Return a column of obs as text, ``""`` without a key; raise if a value is missing."""
+    if key is None:
+        return np.full(data.n_obs, "", dtype=object)
+    values = obs_column(data, key, argument)
+    line = f"Leave them out: `{with_values(data, key)}`."
+    check_no_missing(values, f"a value of {argument}{key!r}", line)
+    return values.map(as_text).to_numpy(dtype=object)
+
+
+def library_sizes(adata: AnnData, key: str) -> np.ndarray:
+    """Return the total count of each cell, ``(n_cells,)``."""
+    column = pd.to_numeric(obs_column(adata, key, "library_size_key="), errors="coerce")
+    sizes = column.to_numpy(np.float64)
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        bad = int((~(np.isfinite(sizes) & (sizes > 0))).sum())
+        msg = (
+            f"Expected numbers above 0 in obs[{key!r}], found {bad} other values among "
+            f"{len(sizes)}. Leave these cells out, or pass library_size_key=None."
+        )
+        raise ValueError(msg)
+    return sizes

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from scmomer.data import as_text, examples, warn
+from scmomer.tasks.perturbation.screen._gene_names import other_symbols
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ def parse_perturbations(
         )
         raise ValueError(msg)
     _warn_other_controls(named, controls, place)
+    _warn_same_genes({part for some in perturbed for part in some}, place)
     names = np.array(["+".join(parts[label]) for label in found], dtype=object)
     by_name = {"+".join(p): p for p in perturbed}
     return Perturbations(names[codes], dict(sorted(by_name.items())), controls)
@@ -159,8 +161,8 @@ def read_parts(
     ValueError
         If nothing but a control is named.
     """
-    one = isinstance(perturbation, str) or not isinstance(perturbation, Iterable)
-    pieces = [perturbation] if one else list(perturbation)
+    several = isinstance(perturbation, Iterable) and not isinstance(perturbation, str)
+    pieces: list[Any] = list(perturbation) if several else [perturbation]
     missing = any(np.ndim(piece) == 0 and pd.isna(piece) for piece in pieces)
     text = separator.join(as_text(piece) for piece in pieces)
     parts = () if missing else _parts(text, frozenset(controls), separator)
@@ -226,6 +228,18 @@ def _warn_other_controls(named: frozenset[str], controls: Sequence[str], place: 
             f"Cells labeled {examples(others)} in {place} are read as controls too, beside "
             f"control={sorted(named)}: these are usual names of controls. If they are none, leave "
             "them out or rename them."
+        )
+
+
+def _warn_same_genes(names: Collection[str], place: str) -> None:
+    """Warn if a gene has two names, which are read as two perturbations."""
+    of: dict[str, list[str]] = {}
+    for name in sorted(names):
+        of.setdefault(max(one.upper() for one in (name, *other_symbols(name))), []).append(name)
+    if twice := [same for same in of.values() if len(same) > 1]:
+        warn(
+            f"{len(twice)} genes have several names in {place}, such as {examples(twice[0])}, and are "
+            "read as different perturbations. Give each gene one name."
         )
 
 

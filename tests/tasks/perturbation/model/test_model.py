@@ -2,9 +2,11 @@
 
 import json
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 
 import scmomer
 from scmomer import PerturbationModel
@@ -180,3 +182,73 @@ def test_errors(family_screen, fitted_screen):
 
 def test_exported():
     assert scmomer.PerturbationModel is PerturbationModel
+
+
+def test_what_is_asked_for_is_read_or_refused(fitted_screen, refuses):
+    for text in ("P00,P01", "P00_P01", "P00|P01", "P00; P01", "P00 P01"):
+        with refuses(ValueError, f"found {text!r}", "'P00+P01' for all at once", "['P00', 'P01']"):
+            fitted_screen.predict([text])
+    with refuses(ValueError, "Expected a perturbation, found None"):
+        fitted_screen.predict([None])
+    with refuses(ValueError, "Expected method among", "found 'best'"):
+        fitted_screen.predict("P04", method="best")
+    with refuses(ValueError, "groups to predict, found none"):
+        fitted_screen.predict("P04", groups=[])
+    with pytest.warns(UserWarning, match="such as '5'"):
+        assert fitted_screen.predict(5).obs["perturbation"].tolist() == ["5"]
+
+
+def test_a_group_may_be_named_alone(typed_screen):
+    model = PerturbationModel(network=False)
+    model.fit(typed_screen.cells, perturbation_key="gene", groupby="type")
+    assert model.predict("P00", groups="A").obs["group"].tolist() == ["A"]
+
+
+def test_the_control_of_training_is_no_perturbation(family_screen, tmp_path, refuses):
+    cells = family_screen.cells.copy()
+    cells.obs["gene"] = cells.obs["gene"].astype(str).replace({"ctrl": "AAVS1"})
+    model = PerturbationModel(network=False)
+    model.fit(cells, perturbation_key="gene", control="AAVS1").save(tmp_path / "m")
+    for one in (model, PerturbationModel.load(tmp_path / "m")):
+        with refuses(ValueError, "Expected a perturbation, found 'AAVS1'"):
+            one.predict(["P00", "AAVS1"])
+        assert one.predict("AAVS1+P00").obs["status"].tolist() == ["seen"]
+
+
+def test_control_cells_with_other_genes(family_screen, fitted_screen, refuses):
+    cells = family_screen.cells
+    controls = cells[cells.obs["gene"] == "ctrl"].copy()
+    wanted = fitted_screen.predict("P00", control_cells=controls)
+    more = ad.concat([controls, AnnData(100 * controls.X, controls.obs)], axis=1)
+    more.var_names = [*controls.var_names, *(f"other{i}" for i in range(controls.n_vars))]
+    found = fitted_screen.predict("P00", control_cells=more)
+    np.testing.assert_allclose(found.X, wanted.X, atol=1e-5)
+    with pytest.warns(UserWarning, match="10 of 40 training genes are absent"):
+        fewer = fitted_screen.predict("P00", control_cells=controls[:, :30].copy())
+    # Cells are scaled to the share of counts that these genes have in training.
+    np.testing.assert_allclose(fewer.X[:, :30], wanted.X[:, :30], atol=0.1)
+    with refuses(TypeError, "control_cells", "found DataFrame"):
+        fitted_screen.predict("P00", control_cells=controls.to_df())
+    with refuses(ValueError, "shape (0, 40)"):
+        fitted_screen.predict("P00", control_cells=controls[:0].copy())
+    with refuses(ValueError, "found 'zscore'"):
+        fitted_screen.predict("P00", control_cells=controls, profile="zscore")
+    controls.X = 0 * controls.X
+    with refuses(ValueError, "counts above 0 in control_cells"):
+        fitted_screen.predict("P00", control_cells=controls)
+    controls.var_names = ["G0", *controls.var_names[:-1]]
+    with refuses(ValueError, "unique names in control_cells.var_names"):
+        fitted_screen.predict("P00", control_cells=controls)
+
+
+def test_gene_sets_and_embeddings_of_other_genes_are_said(family_screen):
+    sets = {"a": [f"X{i}" for i in range(6)]}
+    with pytest.warns(UserWarning, match="perturbed genes .* is in gene_sets .*'X0'"):
+        PerturbationModel(gene_sets=sets, network=False).fit(
+            family_screen.cells, perturbation_key="gene"
+        )
+    table = family_screen.embeddings.rename(lambda gene: f"X{gene}")
+    with pytest.warns(UserWarning, match="is in gene_embeddings"):
+        PerturbationModel(gene_embeddings=table, network=False).fit(
+            family_screen.cells, perturbation_key="gene"
+        )
