@@ -11,7 +11,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 _BFLOAT16 = (8, 0)  # compute capability of cards that multiply it at full rate (Ampere)
-_ROOM = 200 * 1024  # bytes
+_ROOMY = (9, 10)  # major compute capability: Hopper, Blackwell
 _TRITON = (8, 0)  # the oldest that the kernels here compile for: matrix units for bfloat16, TF32
 
 
@@ -64,13 +64,11 @@ def supports_triton(device: torch.device) -> bool:
 
 
 def is_roomy(device: torch.device) -> bool:
-    """Return whether a program on the device has 200 kB of shared memory, as from Hopper on.
+    """Return whether a program on the device has 227 kB of shared memory.
 
-    Consumer cards have 100 kB.
+    Data-center cards have, from Hopper on; consumer cards have 99 kB.
     """
-    if device.type != "cuda":
-        return True
-    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin >= _ROOM
+    return device.type != "cuda" or _capability(device)[0] in _ROOMY
 
 
 def free_memory(device: torch.device) -> int | None:

@@ -147,7 +147,8 @@ def test_fused_kernels_change_nothing(counts, sparse, monkeypatch):
         encoded, loss = encoder.masked(rows, 0.15)
         encoder.zero_grad()
         (loss + encoded.cell.square().sum()).backward()
-        return [encoded.cell, encoded.tokens, *(p.grad for p in encoder.parameters())]
+        tokens = encoded.tokens[encoder.tokenize(rows).valid]  # nothing reads what padding has
+        return [encoded.cell, tokens, *(p.grad for p in encoder.parameters())]
 
     plain = run()
     plain = [None if t is None else t.detach().clone() for t in plain]
