@@ -519,9 +519,10 @@ def test_options_of_an_evaluation(synergy, lines, smiles, refuses):
 
     with refuses(ValueError, "split= one of ['given', 'pairs', 'drugs', 'lines']", "'foo'"):
         evaluate(split="foo")
-    for seeds in ([], 3, "0"):
-        with refuses(ValueError, "seeds as a list of at least one number", repr(seeds)):
-            evaluate(seeds=seeds)
+    with refuses(TypeError, "seeds as a list", "3"):
+        evaluate(seeds=3)
+    with refuses(ValueError, "0 or more, whole numbers", "['a']"):
+        evaluate(seeds=["a"])
     with refuses(ValueError, "methods as a list", "'scmomer'", "methods=['scmomer']"):
         evaluate(methods="scmomer")
     model = made(n_members=1, max_epochs=1)
