@@ -101,6 +101,7 @@ def drugs(part: str) -> str:
 SYNERGY_NAMES = {
     "mean": "mean of all",
     "additive": "line + drug + drug",
+    "pairs": "with drug x drug",
     "interactions": "with drug x line",
     "scmomer": "scMomer",
     "networks": "scMomer, networks alone",

@@ -12,7 +12,8 @@ file holds already is kept: a run can go on where it was stopped.
 - *permuted cells*, *permuted drugs*: profiles, or structures, of another line or drug.
 - *names*: neither structures nor, for new pairs, anything but names of drugs; lines keep profiles.
 - *graph*: graph convolutions in place of fingerprints.
-- *mean*, *additive*, *interactions*: ridge on one-hot codes, the last with drug x line.
+- *mean*, *additive*, *pairs*, *interactions*: ridge on one-hot codes of drugs and lines, with drug x
+  drug, with drug x line.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from typing import Any
 # Threads that wait for each other over tensors of 8 columns take ten times the time, and tests run
 # beside each other. Read when numpy and torch are imported; subprocesses of tests inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Triton reads it when it is imported, by torch too: its kernels run on the CPU then.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import anndata
 import numpy as np

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from anndata import AnnData
 from scvi import settings
@@ -21,6 +22,7 @@ class _Call(NamedTuple):
     argument: str | None = ""
 
 
+_PACKAGE: Final = __name__.split(".")[0]
 _NO_CALL = _Call()
 _call: ContextVar[_Call] = ContextVar("call", default=_NO_CALL)
 
@@ -64,8 +66,27 @@ def layer_argument(data: AnnData | MuData, modality: str) -> str | None:
 
 
 def warn(message: str) -> None:
-    """Warn where scvi-tools' settings point to, seen from the caller."""
-    warnings.warn(message, UserWarning, stacklevel=settings.warnings_stacklevel + 1)
+    """Warn at the line that called this package.
+
+    scvi-tools' ``settings.warnings_stacklevel`` counts from there: 2, the default, is that line, 3
+    the line that called its function.
+    """
+    warnings.warn(message, UserWarning, stacklevel=_depth() + settings.warnings_stacklevel - 1)
+
+
+def _depth() -> int:
+    """Return how many frames there are from the caller of this to the outermost of the package.
+
+    The outermost, because functions of torch or Lightning may be in between.
+    """
+    here = inspect.currentframe()
+    frame, level, depth = here and here.f_back, 0, 0
+    while frame is not None:
+        level += 1
+        if frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
+            depth = level
+        frame = frame.f_back
+    return depth
 
 
 def option(argument: str, layer: str) -> str:

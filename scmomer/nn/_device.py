@@ -11,6 +11,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 _BFLOAT16 = (8, 0)  # compute capability of cards that multiply it at full rate (Ampere)
+_ROOMY = (9, 10)  # major compute capability: Hopper, Blackwell
 _TRITON = (8, 0)  # the oldest that the kernels here compile for: matrix units for bfloat16, TF32
 
 
@@ -60,6 +61,14 @@ def supports_triton(device: torch.device) -> bool:
         )
         return False
     return True
+
+
+def is_roomy(device: torch.device) -> bool:
+    """Return whether a program on the device has 227 kB of shared memory.
+
+    Data-center cards have, from Hopper on; consumer cards have 99 kB.
+    """
+    return device.type != "cuda" or _capability(device)[0] in _ROOMY
 
 
 def free_memory(device: torch.device) -> int | None:

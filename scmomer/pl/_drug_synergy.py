@@ -21,14 +21,15 @@ _OURS = "scmomer"
 _LABELS = {
     "scmomer": "scMomer",
     "interactions": "drugs, lines, drugs in lines",
+    "pairs": "drugs, lines, pairs",
     "additive": "drugs + lines",
     "mean": "mean",
     "networks": "networks alone",
     "permuted cells": "lines exchanged",
     "permuted drugs": "structures exchanged",
 }
-_GRAY = ("interactions", "additive", "mean")
-_STYLES = {"interactions": "-", "additive": "--", "mean": ":"}
+_GRAY = ("interactions", "pairs", "additive", "mean")
+_STYLES = {"interactions": "-", "pairs": "-.", "additive": "--", "mean": ":"}
 _LIMITS = (0.1, 99.9)  # percentiles shown
 
 

@@ -61,7 +61,7 @@ def test_run_on_made_up_files(script, folder, monkeypatch, tmp_path):
     )
     report = json.loads(path.read_text())
     table = pd.DataFrame(report["rows"])
-    naive = {"mean", "additive", "interactions"}
+    naive = {"mean", "additive", "pairs", "interactions"}
     ours = {"networks", "scmomer", "permuted cells", "permuted drugs", "names"}
     assert set(table["method"]) == naive | ours
     counts = table.groupby(["split", "method"]).size()

@@ -16,6 +16,7 @@ from scmomer.nn import (
     release_memory,
     supports_triton,
 )
+from scmomer.nn._device import is_roomy
 
 CPU, CARD, APPLE = torch.device("cpu"), torch.device("cuda:1"), torch.device("mps")
 GB = 2**30
@@ -103,3 +104,13 @@ def test_memory_is_released_where_it_is(monkeypatch, device):
         )
     release_memory(device)
     assert called == ([] if device == CPU else [device.type])
+
+
+@pytest.mark.parametrize(
+    ("capability", "roomy"),
+    [((8, 0), False), ((8, 9), False), ((9, 0), True), ((10, 0), True), ((12, 0), False)],
+)
+def test_shared_memory(card, capability, roomy):
+    card(*capability)
+    assert is_roomy(torch.device("cuda")) is roomy
+    assert is_roomy(torch.device("cpu"))  # the interpreter has no limit

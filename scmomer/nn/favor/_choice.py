@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from scmomer.nn._device import supports_triton
+from scmomer.nn._device import is_roomy, supports_triton
 from scmomer.nn.favor._packed import Packed
 from scmomer.nn.favor._streamed import BlockSetting, BlockWeights
 
 FusedBlock = Callable[[Tensor, Packed, Tensor, BlockWeights, BlockSetting], Tensor]
-_MOST_DIM = {torch.float32: 128, torch.bfloat16: 256, torch.float16: 256}  # fits on the chip
-_MOST_DIM_HEAD = 128
-
-
-def _interprets() -> bool:
-    """Return whether Triton computes on the CPU, for tests."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+# Width of the stream and of a head that fit on the chip, on data-center cards from Hopper on, and
+# on others.
+_MOST_ROOMY = {torch.float32: (128, 64), torch.bfloat16: (256, 128), torch.float16: (256, 128)}
+_MOST = {torch.float32: (128, 32), torch.bfloat16: (128, 64)}
+_interpreted = False  # tests set it, and Triton interprets the kernels on the CPU
 
 
 def fused_kernels(x: Tensor, dim_head: int, narrow: torch.dtype) -> FusedBlock | None:
@@ -38,10 +35,11 @@ def fused_kernels(x: Tensor, dim_head: int, narrow: torch.dtype) -> FusedBlock |
     narrow
         Type of products.
     """
-    fits = x.shape[-1] <= _MOST_DIM.get(narrow, 0) and dim_head <= _MOST_DIM_HEAD
-    if not fits or x.dtype != torch.float32:
+    if not (_interpreted if x.device.type == "cpu" else supports_triton(x.device)):
         return None
-    if not (_interprets() if x.device.type == "cpu" else supports_triton(x.device)):
+    most = _MOST_ROOMY if is_roomy(x.device) else _MOST
+    most_dim, most_head = most.get(narrow, (0, 0))
+    if x.dtype != torch.float32 or x.shape[-1] > most_dim or dim_head > most_head:
         return None
     from scmomer.nn.favor.fused import fused_block
 

@@ -14,6 +14,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scmomer.data import Profile, check_unique, get_expression, match_genes, read_values, warn
 from scmomer.nn import log_normalize_csr
+from scmomer.tasks.drugs._checks import check_cells
 from scmomer.tasks.drugs.response._line_kernel import Standardizer
 
 if TYPE_CHECKING:
@@ -187,12 +188,7 @@ def training_reader(
     ValueError
         If names repeat.
     """
-    if not isinstance(cells, AnnData):
-        msg = (
-            "Expected cells as an AnnData with a row for each cell line, found "
-            f"{type(cells).__name__}. For a table of lines x genes: `anndata.AnnData(table)`."
-        )
-        raise TypeError(msg)
+    check_cells(cells)
     check_unique(cells.var_names, "cells.var_names")
     return ProfileReader(inputs, cells.var_names.astype(str), profile, model)
 

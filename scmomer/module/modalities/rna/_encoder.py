@@ -57,8 +57,8 @@ class GenePooling(nn.Module):
         weight = (weight * tokens.valid).to(self.projection.dtype)  # under mixed precision
         if tokens.packing is not None and weight.is_cuda:
             starts, places = tokens.packing
-            flat = (part.flatten()[places] for part in (tokens.genes, weight))
-            pooled = csr_linear(SparseRows(starts, *flat), self.projection)
+            genes, values = tokens.genes.flatten()[places], weight.flatten()[places]
+            pooled = csr_linear(SparseRows(starts, genes, values), self.projection)
         else:
             pooled = F.embedding_bag(
                 tokens.genes, self.projection, mode="sum", per_sample_weights=weight

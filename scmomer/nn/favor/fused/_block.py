@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from scmomer.nn._device import is_roomy
 from scmomer.nn.favor._packed import Packed
 from scmomer.nn.favor._streamed import BlockSetting, BlockWeights
 from scmomer.nn.favor._tiles import narrow_product, wide_product
@@ -82,7 +83,8 @@ class FusedBlock:
         narrow = setting.dtype
         self.over_heads = setting.over_heads
         self.weights = w = weights
-        blocks = blocks or settings(x.shape[1], projection.shape[1], narrow)
+        room = is_roomy(x.device)
+        blocks = blocks or settings(x.shape[1], projection.shape[1], narrow, room)
         self.heads = Heads(projection, packed, setting.heads, narrow, blocks)
         self.rows = Rows(x.shape[1], len(w.w1), narrow, blocks)
         self.inner = len(w.q)
@@ -117,9 +119,9 @@ class FusedBlock:
         self.heads.key_gradient(k, v, saved.top, dsums, dk, dv)
         dh = narrow_product(dqkv, self.qkv)
         dx, h, dnorm1, dnorm1_bias = self.rows.norm_backward(x, dh, of.dy, w.norm1, w.norm1_bias)
-        dw_qkv = token_product(dqkv, h)
+        dw_q, dw_k, dw_v = token_product(dqkv, h).split(self.inner)
         grads = BlockWeights(
-            *(dnorm1, dnorm1_bias, *dw_qkv.split(self.inner), dw_out, of.dadded_bias),
+            *(dnorm1, dnorm1_bias, dw_q, dw_k, dw_v, dw_out, of.dadded_bias),
             *(of.dnorm, of.dnorm_bias, dw1, of.db1, dw2, of.db2),
         )
         return [dx, *grads]

@@ -74,26 +74,22 @@ class Settings(NamedTuple):
     norm: Blocks = Blocks(32, 0, 4, 1)
 
 
-def settings(dim: int, dim_head: int, dtype: torch.dtype) -> Settings:
-    """Return block sizes, measured on an H100."""
+def settings(dim: int, dim_head: int, dtype: torch.dtype, roomy: bool = True) -> Settings:
+    """Return block sizes: measured on an H100, where the chip is `roomy`; others have to fit."""
     wide, big = dtype == torch.float32, dim > 128
+    if wide:
+        forward = Blocks(128, 32, 8, 2) if roomy else Blocks(64, 32, 8, 1)
+        backward = Blocks(64, 32, 8, 1) if roomy else Blocks(32, 32, 4, 1)
+    else:
+        forward = Blocks(128, 64, 8, 1) if big else Blocks(64, 64, 4, 3)
+        backward = Blocks(64, 32, 8, 2) if big else Blocks(64, 64, 4, 2)
     return Settings(
         sums=Blocks(64, 64, 4, 3),
         read=Blocks(128, 64, 8, 2) if wide else Blocks(64, 64, 4, 3),
         gradient=Blocks(64, 32, 4, 2) if wide else Blocks(128, 32, 4, 2),
-        forward=Blocks(128, 32, 8, 2)
-        if wide
-        else Blocks(128, 64, 8, 1)
-        if big
-        else Blocks(64, 64, 4, 3),
-        backward=_backward(big, wide),
+        forward=forward,
+        backward=backward,
     )
-
-
-def _backward(big: bool, wide: bool) -> Blocks:
-    if wide:
-        return Blocks(64, 32, 8, 1)
-    return Blocks(64, 32, 8, 2) if big else Blocks(64, 64, 4, 2)
 
 
 def _power_of_two(n: int, least: int = 16) -> int:

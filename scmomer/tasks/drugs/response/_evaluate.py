@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Final
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from scmomer import metrics
+from scmomer.tasks.drugs._checks import check_seeds
 from scmomer.tasks.drugs.molecules._molecules import Molecules
 from scmomer.tasks.drugs.response._fit import fit_response
 from scmomer.tasks.drugs.response._naive import naive_predictions
@@ -45,15 +45,7 @@ class EvaluationData:
 
 def check_evaluation(seeds: Sequence[int], ablations: Sequence[str]) -> None:
     """Raise unless seeds are whole numbers and ablations are known."""
-    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
-        msg = f"Expected seeds as a list of whole numbers, found {seeds!r}. Pass seeds=[0, 1, 2]."
-        raise TypeError(msg)
-    if not len(seeds):
-        msg = f"Expected at least one seed, found {seeds!r}. Pass seeds=[0]."
-        raise ValueError(msg)
-    if wrong := [s for s in seeds if not isinstance(s, Integral) or s < 0]:
-        msg = f"Expected seeds of 0 or more, whole numbers, found {wrong}. Pass seeds=[0, 1, 2]."
-        raise ValueError(msg)
+    check_seeds(seeds)
     if isinstance(ablations, str) or not isinstance(ablations, Iterable):
         msg = f"Expected ablations as a list, found {ablations!r}. Pass ablations=[{ablations!r}]."
         raise TypeError(msg)

@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from scmomer.data import Profile, as_groups, called, obs_column, warn
 from scmomer.tasks.drugs._cell_profiles import CellProfiles
+from scmomer.tasks.drugs._checks import check_cells
 from scmomer.tasks.drugs.molecules._molecules import Molecules
 from scmomer.tasks.drugs.response._io import FittedModel
 from scmomer.tasks.drugs.response._predicted import Predicted
@@ -32,12 +33,7 @@ def query_profiles(
     by_query: bool,
 ) -> tuple[CellProfiles, pd.Index]:
     """Return profiles of cells, or mean profiles of groups, and their names."""
-    if not isinstance(cells, AnnData):
-        msg = (
-            f"Expected cells as an AnnData, found {type(cells).__name__}. For a table of lines x "
-            "genes: `anndata.AnnData(table)`."
-        )
-        raise TypeError(msg)
+    check_cells(cells)
     if not cells.n_obs:
         msg = "Expected at least one cell in cells, found none. Check how they were selected."
         raise ValueError(msg)

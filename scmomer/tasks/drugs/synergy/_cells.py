@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from scmomer.data import Profile, called, check_profile, check_unique, warn
 from scmomer.tasks.drugs._cell_profiles import ProfileReader
+from scmomer.tasks.drugs._checks import check_cells
 from scmomer.tasks.drugs.response._line_kernel import Standardizer as Scale
 
 _MAX_Z = 10.0
@@ -37,12 +38,7 @@ def read_blocks(
         If names of cells repeat, or values do not fit the profile.
     """
     check_profile(profile)
-    if not isinstance(cells, AnnData):
-        msg = (
-            f"Expected cells as an AnnData, found {type(cells).__name__}. For a table of lines x "
-            "genes: `anndata.AnnData(table)`."
-        )
-        raise TypeError(msg)
+    check_cells(cells)
     check_unique(cells.obs_names, "cells.obs_names")
     with called("cells"):
         profiles = reader.read_profiles(cells, profile, layer)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from scmomer.metrics import drug_synergy, interval_coverage
 from scmomer.tasks.drugs._cell_profiles import ProfileReader
+from scmomer.tasks.drugs._checks import check_seeds
 from scmomer.tasks.drugs.synergy._fit import FittedSynergy, NewIn, SynergyConfig, fit_synergy, mix
 from scmomer.tasks.drugs.synergy._inputs import DrugInputs, Subjects
 from scmomer.tasks.drugs.synergy._naive import NaiveKind, NaiveSynergy
@@ -38,13 +39,13 @@ def check_evaluation(split: str, seeds: object, methods: object) -> None:
 
     Raises
     ------
+    TypeError
+        If `seeds` is no list.
     ValueError
-        If `split` is unknown, there are no seeds, or `methods` are unknown or no list.
+        If `split` is unknown, there are no seeds or wrong ones, or `methods` are unknown or no list.
     """
     check_choice("split", split, SynergySplit)
-    if isinstance(seeds, str) or not isinstance(seeds, Collection) or not len(seeds):
-        msg = f"Expected seeds as a list of at least one number, found {seeds!r}. Pass seeds=[0]."
-        raise ValueError(msg)
+    check_seeds(seeds)
     if isinstance(methods, str) or not isinstance(methods, Collection):
         msg = (
             f"Expected methods as a list of some of {[*ALL_FITTED]}, found {methods!r}. Pass "

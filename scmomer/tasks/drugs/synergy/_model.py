@@ -266,8 +266,8 @@ class DrugSynergyModel(SynergyOptions):
             A row for each method, fold and seed: ``split``, ``method``, ``fold``, ``seed``,
             ``weight`` (of the networks) and the scores of :func:`scmomer.metrics.drug_synergy`,
             ``auroc`` and ``average_precision`` by the probability, and ``coverage`` of 90 %
-            intervals. Methods: ``"mean"``, ``"additive"``, ``"interactions"`` (the naive
-            prediction), `methods`, and ``"networks"`` (weight 1). With `predictions`, a second
+            intervals. Methods: ``"mean"``, ``"additive"``, ``"pairs"``, ``"interactions"`` (the
+            naive prediction), `methods`, and ``"networks"`` (weight 1). With `predictions`, a second
             table with a row for each of these and left-out row: ``drug_a``, ``drug_b``,
             ``cell_line``, ``observed``, ``predicted``, ``std`` and ``probability`` (NaN where a
             method has none). This object stays as it is.

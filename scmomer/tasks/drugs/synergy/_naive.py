@@ -9,8 +9,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
-NaiveKind = Literal["mean", "additive", "interactions"]
-"""The mean; effects of drugs and lines; effects of drugs, lines and drugs in each line."""
+NaiveKind = Literal["mean", "additive", "pairs", "interactions"]
+"""The mean; effects of drugs and lines; these and of pairs, or these and of drugs in each line."""
 _ALPHA = 3.0
 
 
@@ -21,7 +21,8 @@ class NaiveSynergy:
     Notes
     -----
     With ``"interactions"``, a pair in a line has the effect of the line, of both drugs, and of both
-    drugs in this line. A drug or line that training has not seen has no effect.
+    drugs in this line. With ``"pairs"``, it has an effect of the pair, which is what there is to
+    know of a line that was never seen. What training has not seen has no effect.
     """
 
     kind: NaiveKind
@@ -29,7 +30,7 @@ class NaiveSynergy:
     n_lines: int
     intercept: float
     coef: np.ndarray
-    """float64: of lines, drugs, and drugs x lines (drug by drug); empty for ``"mean"``."""
+    """float64: of lines, drugs, and drugs x lines (drug by drug) or pairs; empty for ``"mean"``."""
 
     @classmethod
     def fit(
@@ -90,6 +91,10 @@ def _one_hot(rows: np.ndarray, n_drugs: int, n_lines: int, kind: NaiveKind) -> s
     if kind == "interactions":
         both = np.where((drug < 0) | (twice < 0), -1, drug * n_lines + twice)
         blocks.append(_codes(row, both, len(n), n_drugs * n_lines))
+    if kind == "pairs":
+        first, second = np.minimum(a, b), np.maximum(a, b)
+        pair = np.where(first < 0, -1, first * n_drugs + second)
+        blocks.append(_codes(n, pair, len(n), n_drugs**2))
     return sp.hstack(blocks, format="csr")
 
 

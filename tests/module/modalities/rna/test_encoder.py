@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scmomer.module import PerformerEncoder
+from scmomer.module import PerformerEncoder, get_config
 from scmomer.module.modalities.rna._encoder import GenePooling, MeanMaxPooling
 from scmomer.module.modalities.rna._tokens import pad_all, pad_expressed, quantile_bins
+from scmomer.nn import log_normalize
 
 
 @pytest.fixture
@@ -132,3 +133,30 @@ def test_masked_loss_is_the_cross_entropy_of_bins(encoder, counts, sparse):
     encoded, loss = encoder.eval().masked(rows, 1.0)
     logits = encoder.model.to_out(encoded.tokens)[tokens.valid]
     torch.testing.assert_close(loss, F.cross_entropy(logits, tokens.bins[tokens.valid]))
+
+
+def test_fused_kernels_change_nothing(counts, sparse, monkeypatch):
+    """Packed cells, one of them empty, in kernels for GPUs; the loss and all gradients too."""
+    pytest.importorskip("triton")
+    config = get_config("small", rna_attention="favor").modalities["rna"]
+    encoder = PerformerEncoder(100, config, 16, "none")
+    rows = log_normalize(sparse(counts(6, 100, empty=(2,))), 1e4)
+
+    def run() -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        encoded, loss = encoder.masked(rows, 0.15)
+        encoder.zero_grad()
+        (loss + encoded.cell.square().sum()).backward()
+        tokens = encoded.tokens[encoder.tokenize(rows).valid]  # nothing reads what padding has
+        return [encoded.cell, tokens, *(p.grad for p in encoder.parameters())]
+
+    plain = run()
+    plain = [None if t is None else t.detach().clone() for t in plain]
+    assert not encoder.model.fuses
+    monkeypatch.setattr("scmomer.nn.favor._choice._interpreted", True)
+    assert encoder.model.fuses
+    fused = run()
+    for a, b in zip(plain, fused, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b.detach(), rtol=1e-4, atol=1e-5)

@@ -294,7 +294,7 @@ def test_permuted_features_lose(world):
         *world, split="lines", n_folds=2, profile="zscore"
     )
     assert set(found["method"]) == {
-        *("mean", "additive", "interactions", "networks", "scmomer"),
+        *("mean", "additive", "pairs", "interactions", "networks", "scmomer"),
         *("permuted cells", "permuted drugs"),
     }
     r = found.groupby("method")["pearson"].mean()
@@ -320,12 +320,12 @@ def test_test_rows_do_not_influence_the_fit(synergy, lines, smiles):
 def test_evaluation_is_tidy(synergy, lines, smiles):
     model = made(n_members=1, max_epochs=1)
     found = model.evaluate(synergy, lines, smiles, seeds=(0, 1), methods=["scmomer"])
-    assert len(found) == 5 * 5 * 2
+    assert len(found) == 6 * 5 * 2
     assert not found.duplicated(["split", "method", "fold", "seed"]).any()
     with pytest.raises(RuntimeError, match="not fitted"):
         model.predict()
     drugs = model.evaluate(synergy, lines, smiles, split="drugs", n_folds=4, methods=["scmomer"])
-    assert (drugs["split"] == "drugs").all() and len(drugs) == 4 * 5
+    assert (drugs["split"] == "drugs").all() and len(drugs) == 4 * 6
 
 
 # -- embedding
@@ -519,14 +519,15 @@ def test_options_of_an_evaluation(synergy, lines, smiles, refuses):
 
     with refuses(ValueError, "split= one of ['given', 'pairs', 'drugs', 'lines']", "'foo'"):
         evaluate(split="foo")
-    for seeds in ([], 3, "0"):
-        with refuses(ValueError, "seeds as a list of at least one number", repr(seeds)):
-            evaluate(seeds=seeds)
+    with refuses(TypeError, "seeds as a list", "3"):
+        evaluate(seeds=3)
+    with refuses(ValueError, "0 or more, whole numbers", "['a']"):
+        evaluate(seeds=["a"])
     with refuses(ValueError, "methods as a list", "'scmomer'", "methods=['scmomer']"):
         evaluate(methods="scmomer")
     model = made(n_members=1, max_epochs=1)
     found = model.evaluate(synergy, lines, smiles, seeds=np.arange(1), methods=())
-    assert set(found["method"]) == {"mean", "additive", "interactions"}
+    assert set(found["method"]) == {"mean", "additive", "pairs", "interactions"}
 
 
 def test_methods_that_are_not_there(synergy, lines, smiles, refuses):

@@ -45,12 +45,24 @@ def test_kinds_are_exact_where_the_world_is_so(rows, effects):
     assert np.allclose(fit(rows, full, "mean").predict(rows), full.mean())
 
 
-def test_order_of_drugs_does_not_matter(rows):
-    naive = fit(rows, np.random.default_rng(0).normal(size=len(rows)), "interactions")
+def test_pairs_are_known_in_new_lines(rows, effects):
+    a, b, line = rows.T
+    of_pair = np.random.default_rng(1).normal(size=(N_DRUGS, N_DRUGS))
+    values = 3 + effects[1][a] + effects[1][b] + of_pair[a, b]
+    kept = line != 0
+    for kind, exact in (("pairs", True), ("additive", False), ("interactions", False)):
+        naive = fit(rows[kept], values[kept], kind)
+        found = naive.predict(np.column_stack([a, b, np.full(len(a), -1)])[~kept])
+        assert np.allclose(found, values[~kept], atol=0.01) == exact, kind
+
+
+@pytest.mark.parametrize("kind", ["interactions", "pairs"])
+def test_order_of_drugs_does_not_matter(rows, kind):
+    naive = fit(rows, np.random.default_rng(0).normal(size=len(rows)), kind)
     assert np.array_equal(naive.predict(rows), naive.predict(rows[:, [1, 0, 2]]))
 
 
-@pytest.mark.parametrize("kind", ["additive", "interactions"])
+@pytest.mark.parametrize("kind", ["additive", "pairs", "interactions"])
 def test_what_is_new_has_no_effect(rows, effects, kind):
     a, b, line = rows.T
     values = 5 + effects[1][a] + effects[1][b] + effects[0][line]
