@@ -17,7 +17,7 @@ Report = dict[str, Any]
 N_BOOTSTRAP = 2000
 PAIRED = ("pearson", "pearson_top20", "mse_top20", "centroid")
 PLACE = ("perturbation", "group", "split_group")
-LABELS = ("part", "method", *PLACE, "n_seeds", "n_cells")
+LABELS = ("part", "method", *PLACE, "n_seeds")
 
 
 def averaged(rows: Rows) -> Rows:
@@ -52,8 +52,8 @@ def summarize(
     Returns
     -------
     tuple
-        A row for each part, stratum and method: means; ``*_minus_mean``, the mean difference to the
-        row "mean", with its standard error. And, for each model and other method (``against``), the
+        A row for each part, stratum and method: means; ``pearson_minus_mean``, the mean difference
+        to the row "mean", with its standard error. And, for each model and other method (``against``), the
         mean difference of each score in `PAIRED` and its standard error.
     """
     table = pd.DataFrame(rows)
@@ -71,10 +71,8 @@ def summarize(
                 row["worst_pearson"] = float(mine["pearson"].min())
                 if "mean" in by:
                     found = paired(mine, by["mean"])
-                    row |= {f"{k}_minus_mean": v for k, v in found.items() if k[-3:] != "_se"}
-                    row |= {
-                        f"{k[:-3]}_minus_mean_se": v for k, v in found.items() if k[-3:] == "_se"
-                    }
+                    row["pearson_minus_mean"] = found["pearson"]
+                    row["pearson_minus_mean_se"] = found["pearson_se"]
                 means.append(row)
             differences += [
                 {**head, "method": model, "against": other, **paired(by[model], by[other])}
@@ -125,7 +123,7 @@ def _strata(rows: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> dict[str,
 
 
 def packed(report: Report) -> Report:
-    """Return a report with lists in place of rows, three digits for a perturbation, four for means.
+    """Return a report with lists in place of rows: three digits for each perturbation, four for means.
 
     ``"scores"``: by part and method, a list for each perturbation, in the order of ``"columns"``.
     """
@@ -134,7 +132,7 @@ def packed(report: Report) -> Report:
     scores: dict[str, dict[str, list[Any]]] = {}
     for row in rows:
         of_part = scores.setdefault(row["part"], {})
-        of_part.setdefault(row["method"], []).append([_short(row.get(n), 3) for n in columns])
+        of_part.setdefault(row["method"], []).append([_score(n, row.get(n)) for n in columns])
     tables = {name: _table(report[name]) for name in ("summary", "differences")}
     rest = {k: v for k, v in report.items() if k != "rows"}
     return {**rest, **tables, "columns": columns, "scores": scores}
@@ -162,6 +160,12 @@ def read_table(report: Report, name: str) -> pd.DataFrame:
 def _table(rows: Rows) -> dict[str, Any]:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return {"columns": columns, "rows": [[_short(r.get(n), 4) for n in columns] for r in rows]}
+
+
+def _score(name: str, value: Any) -> Any:
+    if isinstance(value, float) and value == value and "mse" not in name:
+        return round(value, 3)
+    return _short(value, 3)
 
 
 def _short(value: Any, digits: int) -> Any:

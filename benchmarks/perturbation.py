@@ -164,7 +164,7 @@ def score_part(part: ScreenPart, seed: int, methods: Mapping[str, Method]) -> Ro
         wide = pd.DataFrame(values, columns=table["metric"].unique())
         wide = wide[[c for c in KEPT if c in wide]].copy()
         wide["raw_pearson"] = _raw(predicted, measured)
-        head = measured.table[["perturbation", "group", "n_cells"]].assign(
+        head = measured.table[["perturbation", "group"]].assign(
             part=part.name, method=name, n_seeds=1, split_group=groups
         )
         found += pd.concat([head, wide], axis=1).to_dict("records")

@@ -73,7 +73,9 @@ def test_run_on_a_file(script, file, capsys):
         for found in (rows, script.unpacked(first))
     )
     kept = both["n_seeds"].reindex(alone.index) == 1  # other seeds have other test rows
-    assert np.allclose(both["pearson"].reindex(alone.index)[kept], alone["pearson"][kept])
+    assert np.allclose(
+        both["pearson"].reindex(alone.index)[kept], alone["pearson"][kept], atol=1e-3
+    )
     naive = {"no change", "mean", "additive", "matching mean", "linear", "linear, embedding"}
     sets = {f"gene sets, {k}" for k in ("kernel ridge", "1 neighbor", "3 neighbors")}
     others = {"embedding ridge", "permuted targets", *script.model_methods(None, None)}
@@ -103,7 +105,6 @@ def test_run_on_a_file(script, file, capsys):
 
 def test_averaged_over_seeds(script):
     head = {"part": "p", "method": "m", "perturbation": "A", "group": "", "split_group": "s"}
-    head["n_cells"] = 9
     rows = [
         {**head, "n_seeds": n, "pearson": r, "centroid": np.nan} for n, r in ((2, 0.3), (1, 0.9))
     ]
