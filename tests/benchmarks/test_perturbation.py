@@ -158,3 +158,28 @@ def test_all_screens_if_the_data_are_there(script):
             assert not set(split.train) & set(split.test)
             key = effects.table[["perturbation", "group"]].agg("|".join, axis=1)
             assert not set(key[split.train]) & set(key[split.test])
+
+
+def test_tables_are_of_the_results(script):
+    import _perturbation_tables
+
+    lines = _perturbation_tables.perturbation("kang").splitlines()
+    table = {line.split(" | ")[0].strip("| "): line.split(" | ")[1:] for line in lines}
+    model, mean = table["scMomer"], table["training mean"]
+    difference, _, error = mean[-1].removesuffix(" |").split()
+    r = [float(row[0].strip("*")) for row in (mean, model)]
+    assert float(difference) == pytest.approx(r[0] - r[1], abs=2e-3)
+    assert float(error) > 0
+    assert float(table["*ceiling*"][0]) > max(r)
+    for name in _perturbation_tables.TABLES:
+        assert "scMomer" in _perturbation_tables.perturbation(name)
+
+
+def test_the_file_of_results_is_small(script):
+    """And can go on: what it has is read as it was written."""
+    path = BENCHMARKS / "results" / "perturbation.json"
+    report = json.loads(path.read_text())
+    assert path.stat().st_size < 300_000
+    rows = script.unpacked(report)
+    again = script.packed({**report, "rows": rows, "summary": [], "differences": []})
+    assert again["scores"] == report["scores"]
