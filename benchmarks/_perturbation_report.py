@@ -56,8 +56,10 @@ def summarize(
         to the row "mean", with its standard error. And, for each model and other method (``against``), the
         mean difference of each score in `PAIRED` and its standard error.
     """
-    table = pd.DataFrame(rows)
+    # As they are written: a run that goes on has the same means.
+    table = pd.DataFrame([{k: _score(k, v) for k, v in row.items()} for row in rows])
     scores = [name for name in table if name not in LABELS]
+    table[scores] = table[scores].astype(float)
     means: Rows = []
     differences: Rows = []
     for part, of_part in table.groupby("part", sort=False):
