@@ -23,7 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ import pandas as pd
 import scvi
 from _measure import machine, versions
 from _perturbation_data import SCREENS, ScreenPart, any_file
+from _perturbation_report import Report, Rows, averaged, packed, summarize, unpacked
 from _report import write_report
 from _sources import DATA
 from anndata import AnnData
@@ -40,9 +41,6 @@ import scmomer
 from scmomer.tasks import perturbation as tasks
 from scmomer.tasks.genes import read_gene_sets
 from scmomer.tasks.perturbation import Effects, ScreenSplit
-
-Rows = list[dict[str, Any]]
-Report = dict[str, Any]
 
 
 class Query(NamedTuple):
@@ -59,16 +57,14 @@ class Query(NamedTuple):
 
 #: Of training changes and a query: changes, ``(n, n_genes)``.
 Method = Callable[[Effects, Query], np.ndarray]
-N_BOOTSTRAP = 2000
 #: Rows of the model: its options.
 MODELS: dict[str, dict[str, Any]] = {"scmomer": {"network": False}}
 #: Metrics that are written, of those of :func:`scmomer.metrics.perturbation`.
 KEPT = (
-    *("pearson", "pearson_top20", "pearson_top100", "mse", "mse_top20", "weighted_mse"),
+    *("pearson", "pearson_top20", "pearson_top100", "mse_top20", "weighted_mse"),
     *("direction_top20", "centroid", "pearson_permuted", "pearson_systema"),
     *("ceiling", "ceiling_top20"),
 )
-PAIRED = ("pearson", "pearson_top20", "mse_top20", "centroid")
 
 
 def naive_methods(
@@ -168,8 +164,8 @@ def score_part(part: ScreenPart, seed: int, methods: Mapping[str, Method]) -> Ro
         wide = pd.DataFrame(values, columns=table["metric"].unique())
         wide = wide[[c for c in KEPT if c in wide]].copy()
         wide["raw_pearson"] = _raw(predicted, measured)
-        head = measured.table[["perturbation", "group", "n_cells"]].assign(
-            part=part.name, method=name, seed=seed, split_group=groups
+        head = measured.table[["perturbation", "group"]].assign(
+            part=part.name, method=name, n_seeds=1, split_group=groups
         )
         found += pd.concat([head, wide], axis=1).to_dict("records")
     return found
@@ -204,59 +200,12 @@ def _check_rows(*effects: Effects) -> None:
         raise SystemExit("Expected cells of all perturbations in both halves. Raise --min-cells.")
 
 
-def summarize(rows: Rows, strata: Mapping[str, Mapping[str, Sequence[str]]]) -> Rows:
-    """Return means over perturbations, by part, stratum and method, and paired differences.
-
-    ``minus_mean`` of a metric is the mean difference to the row "mean", with its standard error by
-    bootstrap over perturbations (or groups), after scores of seeds are averaged.
-    """
-    table = pd.DataFrame(rows)
-    scores = [c for c in table.columns if c not in _LABELS]
-    keys = ["part", "method", "perturbation", "group", "split_group"]
-    each = table.groupby(keys, sort=False)[scores].mean().reset_index()
-    found: Rows = []
-    for part, of_part in each.groupby("part", sort=False):
-        for stratum, members in _strata(of_part, strata.get(str(part), {})).items():
-            inside = of_part[members]
-            base = inside[inside["method"] == "mean"].set_index(["perturbation", "group"])
-            for method, mine in inside.groupby("method", sort=False):
-                row = {"part": part, "stratum": stratum, "method": method, "n": len(mine)}
-                row |= {name: float(mine[name].mean()) for name in scores}
-                row["worst_pearson"] = float(mine["pearson"].min())
-                aligned = mine.set_index(["perturbation", "group"])
-                for name in PAIRED if len(base) else ():
-                    gain = (aligned[name] - base[name]).to_numpy()
-                    row[f"{name}_minus_mean"] = float(gain.mean())
-                    row[f"{name}_minus_mean_se"] = bootstrap_error(gain)
-                found.append(row)
-    return found
-
-
-_LABELS = ("part", "method", "seed", "perturbation", "group", "split_group")
-
-
-def bootstrap_error(values: np.ndarray) -> float:
-    """Return the standard error of a mean by bootstrap."""
-    drawn = np.random.default_rng(0).integers(0, len(values), (N_BOOTSTRAP, len(values)))
-    return float(values[drawn].mean(axis=1).std())
-
-
-def _strata(rows: pd.DataFrame, named: Mapping[str, Sequence[str]]) -> dict[str, pd.Series]:
-    """Return which rows are in each stratum: all, named ones, and groups of the split."""
-    found = {"all": pd.Series(True, rows.index)}
-    found |= {name: rows["perturbation"].isin(list(members)) for name, members in named.items()}
-    kinds = rows["split_group"].unique()
-    if len(kinds) > 1:
-        found |= {kind: rows["split_group"] == kind for kind in sorted(kinds)}
-    return found
-
-
 def run(
-    parts: Iterable[ScreenPart],
+    parts: Sequence[ScreenPart],
     seeds: Sequence[int],
     methods: Mapping[str, Method],
     *,
-    known: Rows | None = None,
+    known: Report | None = None,
     done: Callable[[Report], object] = lambda _: None,
 ) -> Report:
     """Score methods on parts, and call `done` with the report after each part and seed.
@@ -264,23 +213,25 @@ def run(
     Returns
     -------
     dict
-        ``"rows"``, one for each part, method, seed and test perturbation, and ``"summary"``.
+        ``"rows"``, one for each part, method and test perturbation, means over seeds; ``"seeds"``,
+        those in them, by part and method; ``"strata"``; ``"summary"`` and ``"differences"``.
     """
-    rows: Rows = list(known or [])
-    strata: dict[str, Mapping[str, Sequence[str]]] = {}
-    report: Report = {}
+    report: Report = {"rows": [], "seeds": {}, "strata": {}} if known is None else known
+    report["strata"] |= {p.name: {k: list(v) for k, v in p.strata.items()} for p in parts}
     for part in parts:
-        strata[part.name] = part.strata
+        there = report["seeds"].setdefault(part.name, {})
         for seed in seeds:
-            there = {(r["part"], r["method"], r["seed"]) for r in rows}
             left = {
                 name: method
                 for name, method in methods.items()
-                if applies(name, part) and (part.name, name, seed) not in there
+                if applies(name, part) and seed not in there.get(name, [])
             }
             if left:
-                rows += score_part(part, seed, left)
-            report = {"summary": summarize(rows, strata), "rows": rows}
+                report["rows"] = averaged(report["rows"] + score_part(part, seed, left))
+                for name in left:
+                    there[name] = [*there.get(name, []), seed]
+            means, differences = summarize(report["rows"], report["strata"], [*MODELS])
+            report |= {"summary": means, "differences": differences}
             done(report)
         show(report["summary"], part.name)
     return report
@@ -380,9 +331,14 @@ def main(argv: list[str] | None = None) -> None:
         "command": " ".join(["python", *sys.argv]),
         "machine": machine("cpu"),
         "versions": versions("scmomer", "torch", "scikit-learn"),
-        "coverage": [coverage(p, gene_sets, embeddings) for p in parts if p.genes_perturbed],
     }
-    known = unpacked(json.loads(args.json.read_text())) if args.json.exists() else []
+    known, covered = None, {}
+    if args.json.exists():
+        old = json.loads(args.json.read_text())
+        known = {"rows": unpacked(old), "seeds": old["seeds"], "strata": old["strata"]}
+        covered = {row["part"]: row for row in old["coverage"]}
+    covered |= {p.name: coverage(p, gene_sets, embeddings) for p in parts if p.genes_perturbed}
+    head["coverage"] = list(covered.values())
     args.json.parent.mkdir(parents=True, exist_ok=True)
     run(
         parts,
@@ -391,27 +347,6 @@ def main(argv: list[str] | None = None) -> None:
         known=known,
         done=lambda found: write_report(args.json, packed({**head, **found})),
     )
-
-
-def packed(report: Report) -> Report:
-    """Return a report with rows as lists, four digits, and None in place of NaN."""
-    columns = list(dict.fromkeys(name for row in report["rows"] for name in row))
-    rows = [[_short(row.get(name)) for name in columns] for row in report["rows"]]
-    summary = [{k: _short(v) for k, v in row.items()} for row in report["summary"]]
-    return {**report, "summary": summary, "columns": columns, "rows": rows}
-
-
-def unpacked(report: Report) -> Rows:
-    """Return the rows of :func:`packed`."""
-    table = pd.DataFrame(report["rows"], columns=report["columns"])
-    scores = [name for name in table if name not in _LABELS]
-    return table.astype(dict.fromkeys(scores, float)).to_dict("records")
-
-
-def _short(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return None if value != value else float(f"{value:.4g}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from _gene_tables import genes, links
 from _gpu_tables import TABLES as GPU_PARTS
 from _gpu_tables import gpu
 from _markdown import ROOT, markdown, results
+from _perturbation_tables import TABLES as PERTURBATION_PARTS
+from _perturbation_tables import perturbation
 from _transfer_tables import transfer
 
 PAGES = (
@@ -26,6 +28,7 @@ PAGES = (
     ROOT / "docs" / "benchmarks.md",
     ROOT / "docs" / "genes.md",
     ROOT / "docs" / "drugs.md",
+    ROOT / "docs" / "perturbation.md",
 )
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LESS_IS_BETTER = {"rmse", "brier", "calibration_error"}
@@ -265,6 +268,10 @@ TABLES: dict[str, Callable[[], str]] = {
             "variability",
             "speed",
         )
+    },
+    **{
+        f"perturbation-{part}": lambda part=part: perturbation(part)  # type: ignore[misc]
+        for part in PERTURBATION_PARTS
     },
     "translation": lambda: compared(
         "translation",
