@@ -104,8 +104,8 @@ def perturb_atac(
     AnnData
         Perturbations (x groups) x peaks, float32: ``X``, the mean probability of being open after
         the perturbation; ``layers["change"]``, its difference from the controls;
-        ``layers["control"]``; ``layers["sd"]``, the standard error of the change over cells (NaN for
-        single cells). It leaves out the error of the model and that of `predicted`. ``obs``:
+        ``layers["control"]``; ``layers["std"]``, the standard error of the change over cells (NaN
+        for single cells). It leaves out the error of the model and that of `predicted`. ``obs``:
         ``perturbation``,
         ``group``, ``status`` (``"measured"`` RNA, or that of `predicted`), ``n_cells`` (0 for
         predicted ones) and ``n_control``.
@@ -362,5 +362,5 @@ def _as_anndata(found: Changes, names: pd.Index) -> AnnData:
     out = AnnData(after, obs=obs, var=pd.DataFrame(index=pd.Index(names)))
     out.layers["change"] = found.change.astype(np.float32)
     out.layers["control"] = found.control.astype(np.float32)
-    out.layers["sd"] = np.sqrt(found.variance).astype(np.float32)
+    out.layers["std"] = np.sqrt(found.variance).astype(np.float32)
     return out

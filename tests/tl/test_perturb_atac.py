@@ -45,7 +45,7 @@ def test_real_cells_are_translated_and_controls_subtracted(trained, screen):
         change = found[name].layers["change"][0]
         np.testing.assert_allclose(change, mine.mean(0) - control, atol=1e-5)
         error = mine.var(0, ddof=1) / len(mine) + values[target == "NT"].var(0, ddof=1) / 30
-        np.testing.assert_allclose(found[name].layers["sd"][0], np.sqrt(error), rtol=1e-3)
+        np.testing.assert_allclose(found[name].layers["std"][0], np.sqrt(error), rtol=1e-3)
     assert (found.obs["status"] == "measured").all() and (found.obs["n_control"] == 30).all()
     assert found.uns["scmomer"]["perturb_atac"]["model_id"] == trained.id
 
@@ -148,7 +148,7 @@ def test_the_result_goes_to_disk(trained, screen, tmp_path):
     found = perturb_atac(screen, trained, groupby="cell_type", **KEYS)
     found.write_h5ad(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
-    np.testing.assert_array_equal(again.layers["sd"], found.layers["sd"])
+    np.testing.assert_array_equal(again.layers["std"], found.layers["std"])
 
 
 def test_bad_input_is_refused(trained, trained_rna, screen, refuses):

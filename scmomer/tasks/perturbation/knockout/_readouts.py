@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ class FeatureReadout:
     level: np.ndarray
     """Value where latents are zero, ``(n_features,)``."""
 
-    @property
+    @cached_property
     def weights(self) -> np.ndarray:
         """Average over the parts, ``(n_features, width)``."""
         return self.parts.mean(0)
