@@ -148,8 +148,7 @@ def _draw(
     order = order[np.argsort(change[order], kind="stable")]
     place = np.arange(len(order))
     colors = np.where(change[order] > 0, "#c0504d", "#4f81bd")
-    spread = next((name for name in ("std", "sd") if name in predicted.layers), None)
-    error = None if spread is None else _layer(predicted, spread, row)[order]
+    error = _layer(predicted, "std", row)[order] if "std" in predicted.layers else None
     ax.barh(
         place,
         change[order],
@@ -171,7 +170,7 @@ def _draw(
     ax.axvline(0, color="0.3", linewidth=0.8)
     ax.set_yticks(place, list(predicted.var_names[order]), fontsize="x-small")
     ax.set_ylim(-0.6, len(order) - 0.4)
-    # perturb_atac and perturb_protein give probabilities and counts.
-    ax.set_xlabel("predicted change" + ("" if "sd" in predicted.layers else ", log(1 + x)"))
+    # perturb_atac and perturb_protein give probabilities and counts, with those of controls.
+    ax.set_xlabel("predicted change" + ("" if "control" in predicted.layers else ", log(1 + x)"))
     ax.set_title(title, fontsize="small")
     ax.spines[["top", "right"]].set_visible(False)

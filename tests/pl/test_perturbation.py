@@ -91,7 +91,7 @@ def test_odd_input(predicted, refuses):
 
 def test_probabilities_and_counts_are_no_logs(predicted):
     other = predicted.copy()
-    other.layers["sd"] = np.abs(other.layers["change"])
-    other.layers.pop("std", None)
+    other.layers["std"] = np.abs(other.layers["change"])
+    other.layers["control"] = other.X - other.layers["change"]
     (ax, _) = scmomer.pl.perturbation(other, show=False)
     assert ax.get_xlabel() == "predicted change" and ax.collections  # error bars

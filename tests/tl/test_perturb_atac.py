@@ -198,7 +198,7 @@ def test_a_single_cell_has_no_standard_error(trained, screen):
     target = screen.obs["target"]
     few = screen[(target == "NT") | ~target.duplicated()].copy()
     found = perturb_atac(few, trained, **KEYS)
-    assert (found.obs["n_cells"] == 1).all() and np.isnan(found.layers["sd"]).all()
+    assert (found.obs["n_cells"] == 1).all() and np.isnan(found.layers["std"]).all()
     assert np.isfinite(found.layers["change"]).all()
 
 
