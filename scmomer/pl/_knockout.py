@@ -50,7 +50,8 @@ def knockout(
     by
         Column of the table to show, such as ``"accessibility_z"`` or ``"towards"``.
     n_genes
-        Genes with the highest score (for ``_p``, the lowest) in any group.
+        Genes with the highest score (for ``_p``, the lowest) in any group, as ``result.rank(by)``
+        has them.
     genes
         Genes to show instead, in this order.
     groups

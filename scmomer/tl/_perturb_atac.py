@@ -357,7 +357,7 @@ def _as_anndata(found: Changes, names: pd.Index) -> AnnData:
     obs = found.table.copy()
     has_groups = (obs["group"] != "").any()
     index = obs["perturbation"] + (" | " + obs["group"] if has_groups else "")
-    obs.index = pd.Index(index.astype(str))
+    obs.index = pd.Index(index.to_numpy(str))
     after = (found.control + found.change).astype(np.float32)
     out = AnnData(after, obs=obs, var=pd.DataFrame(index=pd.Index(names)))
     out.layers["change"] = found.change.astype(np.float32)

@@ -36,7 +36,10 @@ class Knockout:
     def rank(
         self, by: str = "embedding_z", group: str | None = None, *, ascending: bool = False
     ) -> pd.DataFrame:
-        """Return the table ranked by a score, rows without it last.
+        """Return the table ranked by a score.
+
+        Genes beyond the expression of the genes they are compared with (``outside``) come after the
+        others, rows without the score last.
 
         Parameters
         ----------
@@ -69,7 +72,8 @@ class Knockout:
                 raise ValueError(msg)
             table = table[table["group"] == group]
         table = table.sort_values(by, ascending=ascending, kind="stable", na_position="last")
-        return table.reset_index(drop=True)
+        last = np.where(table[by].isna(), 2, table["outside"].astype(int))
+        return table.iloc[np.argsort(last, kind="stable")].reset_index(drop=True)
 
     def changes(self, gene: str, modality: str = "rna") -> pd.DataFrame:
         """Return the change of every feature, features x groups, background not removed.
