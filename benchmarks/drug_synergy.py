@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -166,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=Path("benchmarks/results/drug_synergy.json"))
     args = parser.parse_args(argv)
     head = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": "python benchmarks/drug_synergy.py",
         "machine": machine("cpu"),
         "versions": versions("scmomer", "torch", "scikit-learn", "rdkit"),
         "seeds": args.seeds,

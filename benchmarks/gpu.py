@@ -142,6 +142,15 @@ def make_parts(setting: stages.Setting, sizes: list[str], tokens: list[int]) -> 
     ]
 
 
+def _trace() -> str:
+    """Return where the present error came from, without the folders of a machine."""
+    found = traceback.format_exc()[-4000:]
+    for folder in (Path(__file__).resolve().parents[1], *map(Path, sys.path)):
+        if len(folder.parts) > 1:
+            found = found.replace(f"{folder}/", "")
+    return found
+
+
 def run_part(part: Part, left: float) -> dict[str, Any]:
     """Measure a part within the time left; errors are written down."""
     record: dict[str, Any] = {"group": part.group, "part": part.name}
@@ -156,9 +165,9 @@ def run_part(part: Part, left: float) -> dict[str, Any]:
     except OutOfTime:
         record["status"] = OUT_OF_TIME
     except torch.OutOfMemoryError:
-        record |= {"status": "out of memory", "traceback": traceback.format_exc()[-4000:]}
+        record |= {"status": "out of memory", "traceback": _trace()}
     except Exception:  # noqa: BLE001 - the next part goes on
-        record |= {"status": "failed", "traceback": traceback.format_exc()[-4000:]}
+        record |= {"status": "failed", "traceback": _trace()}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
@@ -251,7 +260,7 @@ def main() -> None:
     if args.quick:
         setting.stage_seconds, setting.repeats = 5.0, 1
     report: dict[str, Any] = {
-        "command": " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]]),
+        "command": f"python benchmarks/gpu.py --seconds {args.seconds:g}",
         "machine": card(args.device),
         "versions": versions("scvi-tools", "anndata", "numpy", "performer-pytorch"),
         "scmomer": scmomer.__version__,

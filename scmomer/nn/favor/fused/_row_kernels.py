@@ -122,6 +122,14 @@ def _normal_cdf(x, EXACT: tl.constexpr):
 
 
 @triton.jit
+def _after_attention(x_ptr, added_ptr, added_bias_ptr, at, c, inside, DIM: tl.constexpr):
+    """Return a tile of the stream after attention."""
+    y = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
+    y += tl.load(added_ptr + at, mask=inside, other=0.0).to(tl.float32)
+    return y + tl.load(added_bias_ptr + c, mask=c < DIM, other=0.0)[None, :]
+
+
+@triton.jit
 def feed_forward_kernel(
     x_ptr,
     added_ptr,
@@ -149,9 +157,7 @@ def feed_forward_kernel(
     f = tl.arange(0, BLOCK_FF)
     at = t[:, None] * DIM + c[None, :]
     inside = (t[:, None] < n_tokens) & (c[None, :] < DIM)
-    y = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
-    y += tl.load(added_ptr + at, mask=inside, other=0.0).to(tl.float32)
-    y += tl.load(added_bias_ptr + c, mask=c < DIM, other=0.0)[None, :]
+    y = _after_attention(x_ptr, added_ptr, added_bias_ptr, at, c, inside, DIM)
     normed, _ = _normed(y, c[None, :] < DIM, DIM, eps)
     weight = tl.load(norm_ptr + c, mask=c < DIM, other=0.0)
     bias = tl.load(norm_bias_ptr + c, mask=c < DIM, other=0.0)
@@ -217,9 +223,7 @@ def feed_forward_backward_kernel(
     f = tl.arange(0, BLOCK_FF)
     at = t[:, None] * DIM + c[None, :]
     inside = (t[:, None] < n_tokens) & (c[None, :] < DIM)
-    y = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
-    y += tl.load(added_ptr + at, mask=inside, other=0.0).to(tl.float32)
-    y += tl.load(added_bias_ptr + c, mask=c < DIM, other=0.0)[None, :]
+    y = _after_attention(x_ptr, added_ptr, added_bias_ptr, at, c, inside, DIM)
     normed, _ = _normed(y, c[None, :] < DIM, DIM, eps)
     weight = tl.load(norm_ptr + c, mask=c < DIM, other=0.0)
     bias = tl.load(norm_bias_ptr + c, mask=c < DIM, other=0.0)
@@ -252,9 +256,7 @@ def feed_forward_backward_kernel(
         tl.store(sums_ptr + 4 * DIM + row, tl.sum(wide, 0), mask=row < FF)
         dh = tl.dot(dbefore, w1, dh, input_precision=PRECISION)
     # Read and normed again: the registers that would hold the rows are needed in the loop.
-    y = tl.load(x_ptr + at, mask=inside, other=0.0).to(tl.float32)
-    y += tl.load(added_ptr + at, mask=inside, other=0.0).to(tl.float32)
-    y += tl.load(added_bias_ptr + c, mask=c < DIM, other=0.0)[None, :]
+    y = _after_attention(x_ptr, added_ptr, added_bias_ptr, at, c, inside, DIM)
     normed, scale = _normed(y, c[None, :] < DIM, DIM, eps)
     tl.store(sums_ptr + c, tl.sum(dh * normed, 0), mask=c < DIM)
     tl.store(sums_ptr + DIM + c, tl.sum(dh, 0), mask=c < DIM)
