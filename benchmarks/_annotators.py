@@ -63,6 +63,12 @@ def l2_expression(train: AnnData, labels: np.ndarray, query: AnnData, seed: int)
     return _frame(LogisticRegression(C=0.3, max_iter=1000).fit(x, labels), q)
 
 
+def l2_default(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
+    """L2 logistic regression on log expression with scikit-learn's regularization, C = 1."""
+    x, q = _log(train, query)
+    return _frame(LogisticRegression(max_iter=1000).fit(x, labels), q)
+
+
 def l1_expression(train: AnnData, labels: np.ndarray, query: AnnData, seed: int) -> pd.DataFrame:
     """L1 logistic regression on log expression, one type against the rest."""
     x, q = _log(train, query)
@@ -121,6 +127,7 @@ def _mlp(seed: int) -> MLPClassifier:
 
 OPPONENTS: dict[str, Annotator] = {
     "L2 logistic regression, log expression": l2_expression,
+    "L2 logistic regression, log expression, C = 1": l2_default,
     "L1 logistic regression, log expression": l1_expression,
     "logistic regression, 50 PCs": _on_pcs(lambda _: LogisticRegression(max_iter=1000), False),
     "logistic regression, 50 scaled PCs": _on_pcs(

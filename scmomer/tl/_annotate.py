@@ -112,7 +112,7 @@ def annotate(
     RuntimeError
         If there is no model, or it is not trained.
     ValueError
-        If labels are missing, there is only one class, or a class has a single cell; if reference
+        If labels are missing, or fewer than two classes have two cells; if reference
         and query share no gene; if a classifier was trained with another model.
 
     Examples

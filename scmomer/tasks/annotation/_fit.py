@@ -12,15 +12,11 @@ from scmomer.data import Cells
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._fine_tuning import changed_tensors, fine_tune
 from scmomer.tasks.annotation._fitted import FittedClassifier
-from scmomer.tasks.annotation._gene_classifiers import (
-    GeneClassifiers,
-    choose_mixing_weight,
-    cross_val_probabilities,
-    mix_probabilities,
-)
+from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers, cross_val_probabilities
 from scmomer.tasks.annotation._inputs import Settings, cell_inputs
 from scmomer.tasks.annotation._module import ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
+from scmomer.tasks.annotation._stacking import combine, fit_weights
 from scmomer.tasks.annotation._train import seeded, train_heads
 
 if TYPE_CHECKING:
@@ -51,7 +47,7 @@ def fit_classifier(
     reads_genes = settings.inputs == "all" and RNA in settings.modalities
     classes, codes = np.unique(labels, return_inverse=True)
     target_sum = model.target_sum if RNA in model.spec.features else 0.0  # of no use without RNA
-    targets, sizes = torch.from_numpy(codes), (len(classes), target_sum)
+    targets = torch.from_numpy(codes)
     pcs = None
     if reads_genes:
         pcs = ExpressionPCs.fit(cells.counts[RNA][cells.measured[RNA]], target_sum)
@@ -70,13 +66,15 @@ def fit_classifier(
         )
         network = changed_tensors(model.module, tuned.module)
         found = cell_inputs(tuned, cells, settings, batch_size, pcs)
-    gene_classifiers, weight = None, 0.0
-    if reads_genes and config.gene_classifier_weight > 0:
-        gene_classifiers = GeneClassifiers.fit_cells(cells, codes, *sizes)
-        by_genes = cross_val_probabilities(cells, codes, *sizes)[held_out]
-        preferred = config.gene_classifier_weight
-        weight = choose_mixing_weight(probabilities, by_genes, codes[held_out], preferred)
-        probabilities = mix_probabilities(probabilities, by_genes, weight)
+    gene_classifiers, weights = None, np.ones(1)
+    if reads_genes:
+        gene_classifiers = GeneClassifiers.fit_cells(cells, codes, len(classes))
+    if gene_classifiers is not None:
+        by_genes = cross_val_probabilities(cells, codes, len(classes))[:, held_out]
+        every = np.concatenate([probabilities[None], by_genes])
+        known = ~np.isnan(every).any((0, 2))
+        weights = fit_weights(every[:, known], codes[held_out][known])
+        probabilities = combine(every, weights)
     return FittedClassifier(
         **vars(settings),
         model_id=model.id,
@@ -87,7 +85,7 @@ def fit_classifier(
         mahalanobis=ClassMahalanobis.fit(found.z, codes),
         pcs=pcs,
         gene_classifiers=gene_classifiers,
-        gene_classifier_weight=weight,
+        weights=weights,
         target_sum=target_sum,
         network=network,
         fine_epoch=fine_epoch,

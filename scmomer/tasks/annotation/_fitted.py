@@ -10,10 +10,11 @@ from torch import Tensor
 
 from scmomer.data import Cells
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
-from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers, mix_probabilities
+from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers
 from scmomer.tasks.annotation._inputs import CellInputs, Settings
 from scmomer.tasks.annotation._module import ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
+from scmomer.tasks.annotation._stacking import combine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,10 @@ class FittedClassifier(Settings):
     mahalanobis: ClassMahalanobis
     pcs: ExpressionPCs | None
     gene_classifiers: GeneClassifiers | None
-    gene_classifier_weight: float
+    weights: np.ndarray
+    """Of the heads, and of L2, L1 and component regression on genes, at least 0."""
     target_sum: float
-    """Counts per cell after normalization."""
+    """Counts per cell after normalization, for components that heads read."""
     network: dict[str, Tensor] = field(default_factory=dict)
     """Tensors of the network that fine-tuning changed."""
     fine_epoch: int = 0
@@ -46,4 +48,4 @@ class FittedClassifier(Settings):
         if self.gene_classifiers is None:
             return by_heads
         by_genes = self.gene_classifiers.predict_proba_cells(cells)
-        return mix_probabilities(by_heads, by_genes, self.gene_classifier_weight)
+        return combine(np.concatenate([by_heads[None], by_genes]), self.weights)

@@ -1,16 +1,20 @@
-"""Two simple classifiers on genes, mixed with the heads on embeddings."""
+"""Regressions on log expression, beside the heads on embeddings."""
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.special import softmax
+from scipy.special import expit, softmax
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_selection import f_classif
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import MultinomialNB
+from sklearn.multiclass import OneVsRestClassifier
 
 from scmomer._constants import RNA
 from scmomer.data import Cells
@@ -19,140 +23,138 @@ from scmomer.tasks.annotation._subsample import stratified_stride
 from scmomer.tasks.annotation._train import stratified_folds
 
 _N_FOLDS = 3
-_MIXING_WEIGHTS = np.arange(6) / 5  # that are compared
 _MAX_FIT_CELLS = 20_000  # linear weights of a few thousand genes need no more
 _MIN_CELLS_PER_CLASS = 100  # kept in the subsample, if the class has them
-_MAX_LINEAR_GENES = 3000  # the most variable between classes
-_INVERSE_PENALTY = 0.15  # chosen on SNARE-seq batches that no reported figure uses
+_MAX_GENES = 12_000  # the most variable between classes
+_MAX_COMPS = 50
+_TOL = 1e-2
+# scikit-learn 1.8 renames the argument, older releases need the former one.
+_RENAMED = inspect.signature(LogisticRegression).parameters["penalty"].default == "deprecated"
+_L1: dict[str, Any] = {"l1_ratio": 1.0} if _RENAMED else {"penalty": "l1"}
+
+Weights = tuple[np.ndarray, np.ndarray]
+"""Coefficients ``(n_genes, n_present)`` and intercepts ``(n_present,)`` of the classes present."""
 
 
 @dataclass(frozen=True)
 class GeneClassifiers:
-    """Logistic regression on log expression and naive Bayes on counts; their mean probability.
+    """L2 regression, L1 regression (one class against the rest), and regression on components.
 
-    A shift of assay or condition biases all heads together; classifiers on single genes make
-    different errors.
+    All are linear in log expression. Which is best depends on the data: few informative genes
+    survive a change of condition (L1), many together separate close types (L2), components suit
+    few cells.
     """
 
     coef: np.ndarray
-    """Weights of log expression, ``(n_genes, n_classes)``, float32."""
+    """Weights of log expression, ``(n_classifiers, n_genes, n_classes)``, float32."""
     intercept: np.ndarray
-    """Shape ``(n_classes,)``, float32."""
-    feature_log_prob: np.ndarray
-    """Log share of each gene in the counts of a class, ``(n_genes, n_classes)``, float32."""
-    class_log_prior: np.ndarray
-    """Log share of each class in the reference, ``(n_classes,)``, float32."""
+    """Shape ``(n_classifiers, n_classes)``, float32; minus infinity for a class without cells."""
     target_sum: float
-    """Counts per cell after normalization."""
+    """Counts per cell after normalization: the median of the reference."""
 
     @classmethod
-    def fit(
-        cls, counts: sp.csr_matrix, codes: np.ndarray, n_classes: int, target_sum: float
-    ) -> GeneClassifiers:
+    def fit(cls, counts: sp.csr_matrix, codes: np.ndarray, n_classes: int) -> GeneClassifiers:
         """Fit to raw counts ``(n_cells, n_genes)`` and classes ``(n_cells,)``, at least two.
 
         A class without cells gets probability 0.
         """
         kept = _subsample(codes)
         counts, codes = counts[kept], codes[kept]
+        target_sum = max(float(np.median(np.asarray(counts.sum(1)))), 1.0)
         x = log_normalize_csr(counts, target_sum)
         genes = _most_variable_between_classes(x, codes)
-        regression = LogisticRegression(C=_INVERSE_PENALTY, max_iter=300, tol=1e-2)
-        regression.fit(x[:, genes], codes)
-        bayes = MultinomialNB().fit(counts, codes)
-        present = regression.classes_
-        coef = np.zeros((counts.shape[1], n_classes), np.float32)
-        intercept, class_log_prior = (np.full(n_classes, -np.inf, np.float32) for _ in range(2))
-        feature_log_prob = np.zeros_like(coef)
-        weights, starts = regression.coef_, regression.intercept_
-        if len(present) == 2:  # there is one set of weights, for the second class
-            weights, starts = np.vstack([0 * weights, weights]), np.r_[0, starts]
-        coef[np.ix_(genes, present)] = weights.T
-        intercept[present] = starts
-        feature_log_prob[:, present] = bayes.feature_log_prob_.T
-        class_log_prior[present] = bayes.class_log_prior_
-        return cls(coef, intercept, feature_log_prob, class_log_prior, target_sum)
+        x, present = x[:, genes], np.unique(codes)
+        coef = np.zeros((len(_CLASSIFIERS), counts.shape[1], n_classes), np.float32)
+        intercept = np.full((len(_CLASSIFIERS), n_classes), -np.inf, np.float32)
+        for number, fit in enumerate(_CLASSIFIERS):
+            weights, starts = fit(x, codes)
+            coef[number][np.ix_(genes, present)] = weights
+            intercept[number, present] = starts
+        return cls(coef, intercept, target_sum)
 
     @classmethod
-    def fit_cells(
-        cls, cells: Cells, codes: np.ndarray, n_classes: int, target_sum: float
-    ) -> GeneClassifiers | None:
+    def fit_cells(cls, cells: Cells, codes: np.ndarray, n_classes: int) -> GeneClassifiers | None:
         """Fit to the cells that have RNA; None if they are all of one class."""
         known = cells.measured[RNA]
         if len(np.unique(codes[known])) < 2:
             return None
-        return cls.fit(cells.counts[RNA][known], codes[known], n_classes, target_sum)
+        return cls.fit(cells.counts[RNA][known], codes[known], n_classes)
 
     def predict_proba(self, counts: sp.csr_matrix) -> np.ndarray:
-        """Return mean probabilities, ``(n_cells, n_classes)`` float32, from raw counts."""
+        """Return the probabilities of each classifier from raw counts.
+
+        Shape ``(n_classifiers, n_cells, n_classes)``, float32.
+        """
         x = log_normalize_csr(counts, self.target_sum)
-        scores = (
-            x @ self.coef + self.intercept,
-            counts @ self.feature_log_prob + self.class_log_prior,
-        )
-        return np.mean([softmax(s, axis=1) for s in scores], axis=0).astype(np.float32)
+        l2, l1, comps = (x @ c + i for c, i in zip(self.coef, self.intercept, strict=True))
+        one = expit(l1) + np.where(np.isinf(self.intercept[1]), 0, 1e-12)
+        found = softmax(l2, axis=1), one / one.sum(1, keepdims=True), softmax(comps, axis=1)
+        return np.stack(found).astype(np.float32)
 
     def predict_proba_cells(self, cells: Cells) -> np.ndarray:
-        """Return probabilities of cells, ``(n_cells, n_classes)``; NaN without RNA."""
-        found = np.full((cells.n_cells, len(self.intercept)), np.nan, np.float32)
+        """Return :meth:`predict_proba` of cells; NaN without RNA."""
+        shape = len(self.coef), cells.n_cells, self.intercept.shape[1]
+        found = np.full(shape, np.nan, np.float32)
         if RNA in cells.counts:
             known = cells.measured[RNA]
-            found[known] = self.predict_proba(cells.counts[RNA][known])
+            found[:, known] = self.predict_proba(cells.counts[RNA][known])
         return found
 
 
-def cross_val_probabilities(
-    cells: Cells, codes: np.ndarray, n_classes: int, target_sum: float
-) -> np.ndarray:
-    """Return probabilities of cells by classifiers fitted to the other folds, ``(n, n_classes)``.
+def cross_val_probabilities(cells: Cells, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return probabilities of cells by classifiers fitted to the other folds.
 
-    NaN where RNA was not measured, or where the other folds have one class only.
+    Shape ``(n_classifiers, n_cells, n_classes)``; NaN where RNA was not measured, or where the
+    other folds have one class only.
     """
-    found = np.full((len(codes), n_classes), np.nan, np.float32)
+    found = np.full((len(_CLASSIFIERS), len(codes), n_classes), np.nan, np.float32)
     known = np.flatnonzero(cells.measured[RNA])
     folds = stratified_folds(codes[known], _N_FOLDS, 0) if len(known) >= _N_FOLDS else known[:0]
     for fold in np.unique(folds):
         held_out, train = known[folds == fold], known[folds != fold]
         if len(np.unique(codes[train])) > 1:
             counts = cells.counts[RNA]
-            fitted = GeneClassifiers.fit(counts[train], codes[train], n_classes, target_sum)
-            found[held_out] = fitted.predict_proba(counts[held_out])
+            fitted = GeneClassifiers.fit(counts[train], codes[train], n_classes)
+            found[:, held_out] = fitted.predict_proba(counts[held_out])
     return found
 
 
-def choose_mixing_weight(
-    by_heads: np.ndarray, by_genes: np.ndarray, codes: np.ndarray, preferred: float
-) -> float:
-    """Return the weight of the gene classifiers that suits held-out cells.
-
-    Heads need embeddings close to training, gene classifiers need many labels; which is better
-    depends on the data.
-
-    Parameters
-    ----------
-    by_heads, by_genes
-        Probabilities of held-out cells, ``(n, n_classes)``.
-    codes
-        Their classes, ``(n,)``.
-    preferred
-        Weight to return unless another one is more accurate by more than two standard errors of
-        the difference. Then the nearest weight within two errors of the best. Not the best itself:
-        the model was trained on these cells, which favors the heads.
-    """
-    weights = np.unique([*_MIXING_WEIGHTS, preferred])
-    right = np.stack(
-        [mix_probabilities(by_heads, by_genes, w).argmax(1) == codes for w in weights], 1
-    ).astype(float)  # (n, n_weights)
-    behind = right[:, [right.mean(0).argmax()]] - right
-    error = behind.std(0) / max(len(codes), 1) ** 0.5
-    as_good = weights[behind.mean(0) <= 2 * error]
-    return float(as_good[np.abs(as_good - preferred).argmin()])
+def _ridge(x: np.ndarray | sp.csr_matrix, codes: np.ndarray) -> Weights:
+    regression = LogisticRegression(C=1.0, max_iter=300, tol=_TOL).fit(x, codes)
+    weights, starts = regression.coef_, regression.intercept_
+    if len(starts) == 1:  # of two classes, there is one set of weights, for the second
+        weights, starts = np.vstack([0 * weights, weights]), np.r_[0, starts]
+    return weights.T, starts
 
 
-def mix_probabilities(by_heads: np.ndarray, by_genes: np.ndarray, weight: float) -> np.ndarray:
-    """Average ``(n, n_classes)`` with a `weight` for genes; heads alone where genes are NaN."""
-    both = (1 - weight) * by_heads + weight * by_genes
-    return np.where(np.isnan(by_genes), by_heads, both).astype(np.float32)
+def _lasso(x: sp.csr_matrix, codes: np.ndarray) -> Weights:
+    one = LogisticRegression(**_L1, solver="liblinear", C=1.0, tol=_TOL, random_state=0)
+    found = OneVsRestClassifier(one).fit(x, codes).estimators_
+    weights = np.vstack([e.coef_ for e in found])
+    starts = np.concatenate([e.intercept_ for e in found])
+    if len(found) == 1:
+        weights, starts = np.vstack([-weights, weights]), np.r_[-starts, starts]
+    return weights.T, starts
+
+
+def _on_components(x: sp.csr_matrix, codes: np.ndarray) -> Weights:
+    """Fit to standardized principal components; return weights of genes."""
+    n_comps = max(1, min(_MAX_COMPS, *(n - 1 for n in x.shape)))
+    svd = TruncatedSVD(n_comps, algorithm="arpack", random_state=0)
+    comps = svd.fit_transform(x.astype(np.float64))
+    mean, std = comps.mean(0), comps.std(0)
+    # Components beyond the rank are rounding error, which standardization would amplify.
+    scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-6 * std.max())
+    weights, starts = _ridge((comps - mean) * scale, codes)
+    weights = scale[:, None] * weights
+    return svd.components_.T @ weights, starts - mean @ weights
+
+
+_CLASSIFIERS: tuple[Callable[[sp.csr_matrix, np.ndarray], Weights], ...] = (
+    _ridge,
+    _lasso,
+    _on_components,
+)
 
 
 def _subsample(codes: np.ndarray) -> np.ndarray:
@@ -163,10 +165,10 @@ def _subsample(codes: np.ndarray) -> np.ndarray:
 
 def _most_variable_between_classes(x: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:
     """Return the genes with the largest F statistic between classes, sorted."""
-    if x.shape[1] <= _MAX_LINEAR_GENES:
+    if x.shape[1] <= _MAX_GENES:
         return np.arange(x.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Features .* are constant")
         ratio = f_classif(x, codes)[0]
     order = np.argsort(-np.nan_to_num(ratio, nan=0.0, posinf=0.0), kind="stable")
-    return np.sort(order[:_MAX_LINEAR_GENES])
+    return np.sort(order[:_MAX_GENES])

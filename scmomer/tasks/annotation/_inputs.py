@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -88,6 +88,14 @@ def restrict_genes(cells: Cells, genes: pd.Index, keep: pd.Index | None) -> Cell
     counts.sort_indices()
     cells.counts[RNA] = counts
     return cells
+
+
+def select_cells(cells: Cells, kept: np.ndarray) -> Cells:
+    """Return the `kept` cells, ``(n_cells,)`` bool."""
+    if kept.all():
+        return cells
+    counts = {m: x[kept] for m, x in cells.counts.items()}
+    return replace(cells, counts=counts, measured={m: x[kept] for m, x in cells.measured.items()})
 
 
 def cell_inputs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,26 +11,14 @@ import torch
 from torch import Tensor
 
 from scmomer.model import Folder
-from scmomer.module import present_name
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._fitted import FittedClassifier
 from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers
 from scmomer.tasks.annotation._module import ClassifierConfig, ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
 
-_FOLDER = Folder("classifier", version=2)
-_PLAIN = ("model_id", "inputs", "mode", "gene_classifier_weight", "target_sum")
-# Former names, in folders of version 1.
-_FORMER_TENSORS: Final = {
-    "centres": "novelty.centers",
-    "whiten": "novelty.whiten",
-    "spread": "novelty.reference_novelty",
-    "votes.linear": "genes.coef",
-    "votes.intercept": "genes.intercept",
-    "votes.log_shares": "genes.feature_log_prob",
-    "votes.log_prior": "genes.class_log_prior",
-}
-_FORMER_META: Final = {"n_sure": "n_always_present", "gene_share": "gene_classifier_weight"}
+_FOLDER = Folder("classifier", version=3)
+_PLAIN = ("model_id", "inputs", "mode", "target_sum")
 
 
 def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> None:
@@ -39,6 +27,7 @@ def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> N
     tensors |= {f"network.{k}": v.detach().cpu() for k, v in fitted.network.items()}
     tensors |= _arrays(fitted.mahalanobis, "novelty.") | _arrays(fitted.gene_classifiers, "genes.")
     tensors["held_out"] = torch.from_numpy(fitted.held_out)
+    tensors["weights"] = torch.from_numpy(fitted.weights)
     if fitted.pcs is not None:
         tensors["pcs"] = torch.from_numpy(fitted.pcs.weights)
     meta = {name: getattr(fitted, name) for name in _PLAIN} | {
@@ -51,6 +40,7 @@ def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> N
         "epochs": fitted.epochs.tolist(),
         "fine_epoch": fitted.fine_epoch,
         "scale": fitted.mahalanobis.scale,
+        "genes_target_sum": getattr(fitted.gene_classifiers, "target_sum", None),
     }
     _FOLDER.write(path, {k: v.contiguous() for k, v in tensors.items()}, meta, overwrite)
 
@@ -72,23 +62,17 @@ def read_classifier(path: Path) -> FittedClassifier:
         If it is damaged.
     """
     meta, tensors = _FOLDER.read_meta(path), _FOLDER.read_tensors(path)
+    if meta["format_version"] < _FOLDER.version:
+        msg = (
+            f"Expected a classifier of format version {_FOLDER.version} in {str(path)!r}, found "
+            f"{meta['format_version']}, whose parts are combined in another way. Fit it again: "
+            "`classifier = scmomer.CellTypeClassifier(model).fit(reference, labels)`."
+        )
+        raise ValueError(msg)
     try:
-        if meta["format_version"] < 2:
-            meta, tensors = _renamed(meta, _FORMER_META), _renamed(tensors, _FORMER_TENSORS)
-            meta["config"] = _renamed(meta["config"], {"gene_votes": "gene_classifier_weight"})
-            tensors = {
-                f"network.{present_name(k.removeprefix('network.'))}"
-                if k.startswith("network.")
-                else k: v
-                for k, v in tensors.items()
-            }
         return _fitted(meta, tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(_FOLDER.damage_message(path, error)) from error
-
-
-def _renamed(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    return {names.get(key, key): value for key, value in values.items()}
 
 
 def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedClassifier:
@@ -108,11 +92,14 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedClassifie
         config=config,
         heads=heads.eval(),
         epochs=np.array(meta["epochs"]),
-        fine_epoch=meta.get("fine_epoch", 0),
+        fine_epoch=meta["fine_epoch"],
         held_out=tensors["held_out"].numpy(),
         mahalanobis=ClassMahalanobis(**novelty, scale=meta["scale"]),
         pcs=ExpressionPCs(tensors["pcs"].numpy(), target_sum) if "pcs" in tensors else None,
-        gene_classifiers=GeneClassifiers(**genes, target_sum=target_sum) if genes else None,
+        gene_classifiers=(
+            GeneClassifiers(**genes, target_sum=meta["genes_target_sum"]) if genes else None
+        ),
+        weights=tensors["weights"].numpy(),
         network=_part(tensors, "network."),
     )
 

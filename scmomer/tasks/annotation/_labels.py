@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scvi import settings
 
 from scmomer._deprecated import warn_renamed
 from scmomer.data import as_text, check_no_missing, examples, obs_column, with_values
@@ -26,7 +28,6 @@ _FORMER_ATTRIBUTES: Final = {
     "centres_": "mahalanobis",
     "pcs_": "pcs",
     "votes_": "gene_classifiers",
-    "gene_share_": "gene_classifier_weight",
     "epochs_": "epochs",
     "fine_epoch_": "fine_epoch",
 }
@@ -50,8 +51,7 @@ def reference_labels(
     KeyError
         If there is no such column.
     ValueError
-        If labels are missing or those of other cells, there is one class only, or a class has one
-        cell.
+        If labels are missing or those of other cells.
     """
     cells, drop = reference.obs_names, "Drop these cells and their labels."
     if isinstance(labels, str):
@@ -65,21 +65,34 @@ def reference_labels(
         raise ValueError(msg)
     check_no_missing(array, "a label", drop, "cell of the reference")
     array = np.array([as_text(value) for value in array], dtype=str)
-    names, counts = np.unique(array, return_counts=True)
-    if len(names) < 2:
-        msg = (
-            f"Expected labels of at least two classes, found {names.tolist()}. Pass a reference "
-            "with more cell types."
-        )
-        raise ValueError(msg)
-    if (counts < 2).any():
-        msg = (
-            "Expected at least two cells of each class, one to train and one to validate on, found "
-            f"one of {names[counts < 2].tolist()[:5]}. Leave these cells out or merge them into "
-            "another class."
-        )
-        raise ValueError(msg)
     return array
+
+
+def usable_labels(labels: np.ndarray) -> np.ndarray:
+    """Return which cells can be learned from, ``(n_cells,)`` bool: not a class's only cell.
+
+    Such classes are named in a warning.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two classes are left.
+    """
+    names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if single := names[counts < 2].tolist():
+        warnings.warn(
+            f"{len(single)} of {len(names)} classes have a single cell and are left out, such as "
+            f"{examples(single)}: one cell to train and one to validate on are needed.",
+            UserWarning,
+            stacklevel=settings.warnings_stacklevel,
+        )
+    if (counts > 1).sum() < 2:
+        msg = (
+            "Expected labels of at least two classes with two cells or more, found "
+            f"{names[counts > 1].tolist()}. Pass a reference with more cell types."
+        )
+        raise ValueError(msg)
+    return counts[codes] > 1
 
 
 def _in_order(labels: pd.Series, cells: pd.Index) -> pd.Series:

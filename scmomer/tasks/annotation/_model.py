@@ -13,15 +13,26 @@ from anndata import AnnData
 from mudata import MuData
 
 from scmomer._constants import RNA
-from scmomer._deprecated import warn_renamed
 from scmomer.data import Cells, Layers, called, check_container, examples
 from scmomer.model import resolve_model
 from scmomer.tasks.annotation._fine_tuning import with_own_network
 from scmomer.tasks.annotation._fit import fit_classifier
 from scmomer.tasks.annotation._fitted import FittedClassifier
-from scmomer.tasks.annotation._inputs import Inputs, Mode, Settings, cell_inputs, restrict_genes
+from scmomer.tasks.annotation._inputs import (
+    Inputs,
+    Mode,
+    Settings,
+    cell_inputs,
+    restrict_genes,
+    select_cells,
+)
 from scmomer.tasks.annotation._io import read_classifier, write_classifier
-from scmomer.tasks.annotation._labels import LabelAssigner, Threshold, reference_labels
+from scmomer.tasks.annotation._labels import (
+    LabelAssigner,
+    Threshold,
+    reference_labels,
+    usable_labels,
+)
 from scmomer.tasks.annotation._module import ClassifierConfig
 
 if TYPE_CHECKING:
@@ -33,10 +44,11 @@ class CellTypeClassifier(LabelAssigner):
 
     The published protocol is a feed-forward head of three layers on the cell embedding. Beyond it,
     several heads, each with its own validation fold, are averaged. They also read the embeddings of
-    the translation heads and components of expression. Two classifiers on single genes (logistic
-    regression and naive Bayes) are mixed in with the weight ``gene_classifier_weight``, or another
-    one if held-out cells are better off with it. Held-out reference cells also give a threshold for
-    unknown cells.
+    the translation heads and components of expression. Beside them stand three logistic regressions
+    on log expression: L2, L1, and on 50 principal components. The probabilities are multiplied,
+    each to the power of a weight. The weights are those under which the classes of held-out
+    reference cells are most probable (stacking), so that what does not help on these data does not
+    count. Held-out reference cells also give a threshold for unknown cells.
 
     Parameters
     ----------
@@ -69,9 +81,6 @@ class CellTypeClassifier(LabelAssigner):
         if inputs not in ("all", "embedding"):
             msg = f"Expected inputs 'all' or 'embedding', found {inputs!r}."
             raise ValueError(msg)
-        if "gene_votes" in options and "gene_classifier_weight" not in options:
-            warn_renamed("gene_votes=", "gene_classifier_weight=")
-            options["gene_classifier_weight"] = options.pop("gene_votes")
         known = sorted(ClassifierConfig().to_dict())
         if unknown := sorted(set(options) - set(known)):
             msg = f"Expected options among {known}, found {unknown}."
@@ -149,7 +158,12 @@ class CellTypeClassifier(LabelAssigner):
         KeyError
             If there is no such column.
         ValueError
-            If labels are missing, there is one class only, or a class has a single cell.
+            If labels are missing, or fewer than two classes have two cells.
+
+        Warns
+        -----
+        UserWarning
+            If classes with a single cell are left out; it names them.
         """
         if mode not in ("frozen", "finetune"):
             msg = f"Expected mode 'frozen' or 'finetune', found {mode!r}."
@@ -157,8 +171,9 @@ class CellTypeClassifier(LabelAssigner):
         with called("reference", keep=True):
             check_container(reference)
             names = reference_labels(reference, labels)
+            kept = usable_labels(names)
             read_genes = None if genes is None else self._check_genes(genes)
-            cells = self._read(reference, layers, read_genes)
+            cells = select_cells(self._read(reference, layers, read_genes), kept)
         chosen = _check_modalities(modalities, cells)
         if mode == "finetune" and RNA not in chosen:
             msg = (
@@ -169,7 +184,7 @@ class CellTypeClassifier(LabelAssigner):
         settings = Settings(
             inputs=self.inputs, mode=mode, modalities=chosen, genes=read_genes, config=self.config
         )
-        self._set_fitted(fit_classifier(self.model, cells, names, settings, batch_size))
+        self._set_fitted(fit_classifier(self.model, cells, names[kept], settings, batch_size))
         return self
 
     def _check_genes(self, genes: Sequence[str] | pd.Index) -> pd.Index:

@@ -26,8 +26,6 @@ class ClassifierConfig:
     max_epochs: int = 30
     patience: int = 6  # epochs without a better validation score before early stopping
     batch_size: int = 512  # smaller for few cells
-    # Unless held-out cells are better off with another weight; 0: heads alone.
-    gene_classifier_weight: float = 0.3
     fine_lr: float = 1e-4  # of fine-tuning
     fine_epochs: int = 5
 

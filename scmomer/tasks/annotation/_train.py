@@ -23,7 +23,7 @@ from scmomer.train import clone_state
 
 _MIN_STEPS_PER_EPOCH = 16  # few cells come in smaller batches
 _MIN_BATCH_SIZE = 16
-_N_FOLDS = 10  # each head holds one out
+_N_FOLDS = 5  # each head holds one out
 
 
 @contextmanager

@@ -5,20 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import MultinomialNB
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from scmomer.data import Cells
 from scmomer.nn import log_normalize_csr
 from scmomer.tasks.annotation import _gene_classifiers
-from scmomer.tasks.annotation._gene_classifiers import (
-    GeneClassifiers,
-    choose_mixing_weight,
-    cross_val_probabilities,
-    mix_probabilities,
-)
+from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers, cross_val_probabilities
 
-N, GENES, TARGET = 90, 40, 100.0
+N, GENES = 90, 40
 
 
 @pytest.fixture(params=[2, 3])
@@ -50,70 +48,53 @@ def cells(counts) -> Cells:
     )
 
 
-def test_they_are_the_mean_of_two_classifiers(counts, codes, n_classes):
-    x = log_normalize_csr(counts, TARGET)
-    regression = LogisticRegression(C=0.15, max_iter=300, tol=1e-2).fit(x, codes)
-    bayes = MultinomialNB().fit(counts, codes)
-    expected = (regression.predict_proba(x) + bayes.predict_proba(counts)) / 2
-    found = GeneClassifiers.fit(counts, codes, n_classes, TARGET).predict_proba(counts)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+def test_they_are_regressions_on_log_expression_and_its_components(counts, codes, n_classes):
+    x = log_normalize_csr(counts, float(np.median(np.asarray(counts.sum(1)))))
+    l2 = LogisticRegression(C=1.0, max_iter=300, tol=1e-2)
+    l1 = LogisticRegression(**_gene_classifiers._L1, solver="liblinear", tol=1e-2, random_state=0)
+    svd = TruncatedSVD(GENES - 1, algorithm="arpack", random_state=0)
+    comps = make_pipeline(svd, StandardScaler(), LogisticRegression(max_iter=300, tol=1e-2))
+    models = l2, OneVsRestClassifier(l1), comps
+    found = GeneClassifiers.fit(counts, codes, n_classes).predict_proba(counts)
+    assert found.dtype == np.float32 and found.shape == (3, N, n_classes)
+    for got, model in zip(found, models, strict=True):
+        np.testing.assert_allclose(got, model.fit(x, codes).predict_proba(x), atol=1e-3)
 
 
 def test_a_class_without_cells_gets_no_probability(counts, codes, n_classes):
-    fitted = GeneClassifiers.fit(counts, codes + 1, n_classes + 2, TARGET)
+    fitted = GeneClassifiers.fit(counts, codes + 1, n_classes + 2)
     found = fitted.predict_proba(counts)
-    assert not found[:, [0, -1]].any()
+    assert not found[:, :, [0, -1]].any()
     np.testing.assert_allclose(
-        found[:, 1:-1],
-        GeneClassifiers.fit(counts, codes, n_classes, TARGET).predict_proba(counts),
+        found[:, :, 1:-1],
+        GeneClassifiers.fit(counts, codes, n_classes).predict_proba(counts),
         atol=1e-6,
     )
 
 
 def test_cells_without_rna_are_neither_fitted_nor_predicted(cells, codes, n_classes):
     known = cells.measured["rna"]
-    fitted = GeneClassifiers.fit_cells(cells, codes, n_classes, TARGET)
-    alone = GeneClassifiers.fit(cells.counts["rna"][known], codes[known], n_classes, TARGET)
+    fitted = GeneClassifiers.fit_cells(cells, codes, n_classes)
+    alone = GeneClassifiers.fit(cells.counts["rna"][known], codes[known], n_classes)
     assert np.array_equal(fitted.coef, alone.coef)
     found = fitted.predict_proba_cells(cells)
-    assert np.isnan(found[~known]).all() and np.isfinite(found[known]).all()
+    assert np.isnan(found[:, ~known]).all() and np.isfinite(found[:, known]).all()
     no_rna = Cells({"atac": cells.counts["rna"]}, {"atac": np.ones(N, bool)})
     assert np.isnan(fitted.predict_proba_cells(no_rna)).all()
-    assert GeneClassifiers.fit_cells(cells, np.where(known, 0, 1), n_classes, TARGET) is None
+    assert GeneClassifiers.fit_cells(cells, np.where(known, 0, 1), n_classes) is None
 
 
 def test_a_held_out_cell_was_not_fitted(cells, codes, n_classes):
     """Random labels are recovered only by classifiers that were fitted to them."""
     known = cells.measured["rna"]
     nonsense = np.random.default_rng(1).permutation(codes)
-    fitted = GeneClassifiers.fit_cells(cells, nonsense, n_classes, TARGET).predict_proba_cells(
-        cells
-    )
-    held_out = cross_val_probabilities(cells, nonsense, n_classes, TARGET)
-    assert np.isnan(held_out[~known]).all() and np.isfinite(held_out[known]).all()
-    right = [(p[known].argmax(1) == nonsense[known]).mean() for p in (fitted, held_out)]
-    assert right[0] > max(1 / n_classes, right[1]) + 0.2
-    truly = cross_val_probabilities(cells, codes, n_classes, TARGET)[known]
-    assert (truly.argmax(1) == codes[known]).mean() > 0.9
-
-
-def test_heads_alone_count_where_genes_are_nan():
-    heads, genes = np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([[0.6, 0.4], [np.nan, np.nan]])
-    np.testing.assert_allclose(mix_probabilities(heads, genes, 0.25), [[0.3, 0.7], [0.5, 0.5]])
-
-
-def test_held_out_cells_decide_the_weight_of_genes():
-    codes = np.arange(300) % 3
-    right, wrong = np.eye(3)[codes], np.eye(3)[(codes + 1) % 3]
-    assert choose_mixing_weight(right, right, codes, 0.3) == 0.3
-    assert choose_mixing_weight(right, wrong, codes, 0.3) == 0.3  # outvoted up to a half
-    assert choose_mixing_weight(right, wrong, codes, 0.7) == 0.4
-    assert choose_mixing_weight(wrong, right, codes, 0.3) == 0.6
-    few = np.where(np.arange(300)[:, None] < 2, wrong, right)  # within the error
-    assert choose_mixing_weight(few, right, codes, 0.3) == 0.3
-    nothing = np.full_like(right, np.nan)
-    assert choose_mixing_weight(right, nothing, codes, 0.3) == 0.3
+    fitted = GeneClassifiers.fit_cells(cells, nonsense, n_classes).predict_proba_cells(cells)
+    held_out = cross_val_probabilities(cells, nonsense, n_classes)
+    assert np.isnan(held_out[:, ~known]).all() and np.isfinite(held_out[:, known]).all()
+    shares = [(p[:, known].argmax(2) == nonsense[known]).mean(1) for p in (fitted, held_out)]
+    assert (shares[0] > np.maximum(1 / n_classes, shares[1]) + 0.15).all()
+    truly = cross_val_probabilities(cells, codes, n_classes)[:, known]
+    assert ((truly.argmax(2) == codes[known]).mean(1) > 0.8).all()
 
 
 def test_of_many_cells_some_are_enough_but_rare_classes_are_kept(monkeypatch):
@@ -128,12 +109,9 @@ def test_of_many_cells_some_are_enough_but_rare_classes_are_kept(monkeypatch):
 def test_of_many_genes_the_most_variable_between_classes_are_read(
     counts, codes, monkeypatch, n_classes
 ):
-    monkeypatch.setattr(_gene_classifiers, "_MAX_LINEAR_GENES", 12)
-    fitted = GeneClassifiers.fit(counts, codes, n_classes, TARGET)
-    read = np.flatnonzero(fitted.coef.any(1))
+    monkeypatch.setattr(_gene_classifiers, "_MAX_GENES", 12)
+    fitted = GeneClassifiers.fit(counts, codes, n_classes)
+    read = np.flatnonzero(fitted.coef[0].any(1))
     assert len(read) == 12 and (read % 4 < n_classes).mean() > 0.8
-    assert fitted.feature_log_prob.all()  # naive Bayes reads all
     silent = sp.csr_matrix(counts.multiply(np.arange(GENES) % 4 == 0))  # constant genes
-    assert np.isfinite(
-        GeneClassifiers.fit(silent, codes, n_classes, TARGET).predict_proba(silent)
-    ).all()
+    assert np.isfinite(GeneClassifiers.fit(silent, codes, n_classes).predict_proba(silent)).all()

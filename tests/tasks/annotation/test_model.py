@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 import scmomer
 from scmomer import CellTypeClassifier
 from scmomer.nn import to_rows
-from scmomer.tasks.annotation import _fit
 from scmomer.tasks.annotation._inputs import Settings, batch_inputs, cell_inputs
 from scmomer.tasks.annotation._module import ClassifierConfig
+from scmomer.tasks.annotation._stacking import combine
 
 QUICK = {"n_members": 2, "hidden": 16, "max_epochs": 15}
 
@@ -89,25 +88,27 @@ def test_inputs_can_be_the_embedding_alone(trained, mdata):
     assert set(small.predict(mdata)) <= set(small.classes_)
 
 
-def test_gene_classifiers_count_with_their_weight(trained, mdata, seed, monkeypatch):
-    found = {}
-    monkeypatch.setattr(_fit, "choose_mixing_weight", lambda *args: args[-1])
-    for weight in (0.0, 0.4, 1.0):
-        with seed(0):
-            made = CellTypeClassifier(trained, **QUICK, gene_classifier_weight=weight)
-            fitted = made.fit(mdata, "cell_type").fitted_
-        assert (fitted.gene_classifiers is None) == (weight == 0)
-        assert fitted.gene_classifier_weight == weight
-        found[weight] = made.predict_proba(mdata).to_numpy()
-    np.testing.assert_allclose(found[0.4], 0.6 * found[0.0] + 0.4 * found[1.0], atol=1e-6)
+def test_gene_classifiers_count_with_their_weight(trained, mdata, seed):
+    with seed(0):
+        made = CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type")
+    fitted, cells = made.fitted_, trained._read_cells(mdata, {})
+    assert fitted.weights.shape == (4,) and (fitted.weights >= 0).all()
+    inputs = cell_inputs(trained, cells, fitted, None, fitted.pcs)
+    by_heads = fitted.heads(torch.from_numpy(inputs.values)).detach().numpy()
+    by_genes = fitted.gene_classifiers.predict_proba_cells(cells)
+    expected = combine(np.concatenate([by_heads[None], by_genes]), fitted.weights)
+    np.testing.assert_allclose(made.predict_proba(mdata), expected, atol=1e-6)
     published = CellTypeClassifier(trained, **QUICK, inputs="embedding")
     assert published.fit(mdata, "cell_type").fitted_.gene_classifiers is None
-    some = mdata[60:].copy()
-    with seed(0):  # cells of ATAC alone: heads alone
-        made = CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type")
-    by_genes = made.fitted_.gene_classifiers.predict_proba_cells(trained._read_cells(some["atac"]))
-    assert np.isnan(by_genes).all()
-    assert made.predict_proba(some["atac"]).notna().all(axis=None)
+
+
+def test_cells_of_atac_alone_are_given_the_types_of_the_heads(classifier, trained, mdata):
+    some = mdata["atac"][60:].copy()
+    fitted, cells = classifier.fitted_, trained._read_cells(some, {})
+    assert np.isnan(fitted.gene_classifiers.predict_proba_cells(cells)).all()
+    inputs = cell_inputs(trained, cells, fitted, None, fitted.pcs)
+    by_heads = fitted.heads(torch.from_numpy(inputs.values)).detach().numpy()
+    np.testing.assert_allclose(classifier.predict_proba(some), by_heads, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["rna", "atac"])
@@ -239,31 +240,13 @@ def test_a_saved_classifier_predicts_the_same(trained, saved, mdata, tmp_path, m
         assert read.fitted_.fine_epoch == fitted.fitted_.fine_epoch
 
 
-def test_folders_with_former_names_are_read(classifier, trained, mdata, tmp_path):
+def test_a_folder_of_an_earlier_version_is_to_be_fitted_again(classifier, tmp_path, refuses):
     path = tmp_path / "types"
     classifier.save(path)
     file = path / "classifier.json"
-    meta, tensors = json.loads(file.read_text()), load_file(path / "weights.safetensors")
-    meta["n_sure"] = meta.pop("n_always_present")
-    meta["gene_share"] = meta.pop("gene_classifier_weight")
-    meta["config"]["gene_votes"] = meta["config"].pop("gene_classifier_weight")
-    del meta["fine_epoch"]
-    file.write_text(json.dumps({**meta, "format_version": 1}))
-    for former, name in (
-        ("centres", "novelty.centers"),
-        ("whiten", "novelty.whiten"),
-        ("spread", "novelty.reference_novelty"),
-        ("votes.linear", "genes.coef"),
-        ("votes.intercept", "genes.intercept"),
-        ("votes.log_shares", "genes.feature_log_prob"),
-        ("votes.log_prior", "genes.class_log_prior"),
-    ):
-        tensors[former] = tensors.pop(name)
-    save_file(tensors, path / "weights.safetensors")
-    read = CellTypeClassifier.load(path, trained)
-    pd.testing.assert_frame_equal(read.predict_proba(mdata), classifier.predict_proba(mdata))
-    np.testing.assert_array_equal(read.novelty(mdata), classifier.novelty(mdata))
-    assert read.threshold() == classifier.threshold() and read.config == classifier.config
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format_version": 2}))
+    with refuses(ValueError, "format version 3", "found 2", "Fit it again"):
+        CellTypeClassifier.load(path, classifier.model)
 
 
 def test_another_model_is_refused(classifier, trained, trained_rna, tmp_path, refuses):
@@ -314,14 +297,26 @@ def test_bad_labels_are_refused(trained, mdata, refuses):
     labels = mdata.obs["cell_type"].astype(object).to_numpy()
     with refuses(ValueError, "two classes", "['a']"):
         make().fit(mdata, np.full(120, "a"))
-    with refuses(ValueError, "two cells of each class", "['lonely']"):
-        make().fit(mdata, np.where(np.arange(120) == 5, "lonely", labels))
+    with pytest.warns(UserWarning, match="lonely"), refuses(ValueError, "two classes", "['a']"):
+        make().fit(mdata, np.where(np.arange(120) == 5, "lonely", "a"))
     with refuses(ValueError, "2 of 120 missing", "Drop"):
         make().fit(mdata, np.where(np.arange(120) < 2, np.nan, labels))
     with refuses(ValueError, "120 cells", "(3,)"):
         make().fit(mdata, ["a", "b", "c"])
     with refuses(KeyError, "'nope'", "cell_type"):
         make().fit(mdata, "nope")
+
+
+def test_classes_of_a_single_cell_are_left_out_by_name(trained, mdata, seed):
+    labels = mdata.obs["cell_type"].astype(object).to_numpy(copy=True)
+    kept = np.arange(120) != 5
+    with seed(0):
+        expected = CellTypeClassifier(trained, **QUICK).fit(mdata[kept].copy(), labels[kept])
+    labels[5] = "lonely"
+    with seed(0), pytest.warns(UserWarning, match="1 of .* classes .* such as 'lonely'"):
+        found = CellTypeClassifier(trained, **QUICK).fit(mdata, labels)
+    assert "lonely" not in found.classes_
+    pd.testing.assert_frame_equal(found.predict_proba(mdata), expected.predict_proba(mdata))
 
 
 def test_a_class_of_two_cells_is_enough(trained, mdata):
@@ -352,10 +347,7 @@ def test_unknown_options_are_refused(trained, mdata, refuses):
         CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type", modalities=["protein"])
 
 
-def test_former_names_work_with_a_warning(trained, classifier):
-    with pytest.warns(FutureWarning, match="gene_classifier_weight=") as caught:
-        made = CellTypeClassifier(trained, gene_votes=0.2)
-    assert made.config.gene_classifier_weight == 0.2 and caught[0].filename == __file__
+def test_former_names_work_with_a_warning(classifier):
     sure = np.eye(len(classifier.classes_))
     with pytest.warns(FutureWarning, match="assign_labels"):
         assert np.array_equal(classifier.name(sure), classifier.classes_)

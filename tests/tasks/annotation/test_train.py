@@ -64,11 +64,11 @@ def test_held_out_cells_are_those_of_the_heads_folds():
     config = ClassifierConfig(n_members=3, hidden=8, max_epochs=10)
     module = ClassifierModule(4, 2, 4, config)
     out, epochs = train_heads(module, x, codes, config)
-    assert (~np.isnan(out[:, 0])).sum() == 60 and len(epochs) == 3
+    assert (~np.isnan(out[:, 0])).sum() == 120 and len(epochs) == 3
     known = ~np.isnan(out[:, 0])
     assert (out[known].argmax(1) == codes.numpy()[known]).mean() > 0.9
     out = train_heads(ClassifierModule(4, 2, 4, config), x, codes, config, one_fold=True)[0]
-    assert (~np.isnan(out[:, 0])).sum() == 20
+    assert (~np.isnan(out[:, 0])).sum() == 40
 
 
 def test_missing_inputs_count_as_average():

@@ -1,0 +1,64 @@
+"""Stacking: the weights of several classifiers, found on cells that they were not fitted to."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+_FLOOR = 1e-4  # of probabilities, so that no classifier alone can rule a class out
+_PRIOR = 10.0  # strength of the pull to equal weights, which counts if there are few cells
+_CLASS_WEIGHT = 0.5  # power of the inverse frequency, as in the training of the heads
+
+
+def fit_weights(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the weights, at least 0, under which the classes of held-out cells are most probable.
+
+    The classifiers are combined as in Heskes, 1998, "Selecting weighting factors in logarithmic
+    opinion pools", with weights of free sum: it calibrates what they are jointly too sure or too
+    unsure of. The problem is convex.
+
+    Parameters
+    ----------
+    probabilities
+        Of held-out cells, ``(n_classifiers, n_cells, n_classes)``.
+    codes
+        Their classes, ``(n_cells,)``.
+
+    Returns
+    -------
+    Shape ``(n_classifiers,)``.
+    """
+    logs, n = _logs(probabilities), len(codes)
+    equal = np.full(len(logs), 1 / len(logs))
+    if n == 0:
+        return equal
+    counts = np.bincount(codes)
+    share = (1 / counts[codes]) ** _CLASS_WEIGHT
+    share = share / share.sum()
+    rows = np.arange(n)
+    true = logs[:, rows, codes]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        found = log_softmax(np.tensordot(weights, logs, 1), axis=1)
+        expected = np.einsum("nc,knc->kn", np.exp(found), logs)
+        pull = weights - equal
+        value = -share @ found[rows, codes] + _PRIOR / n * pull @ pull
+        return float(value), (expected - true) @ share + 2 * _PRIOR / n * pull
+
+    bounds = [(0, None)] * len(logs)
+    return minimize(loss, equal, jac=True, bounds=bounds, method="L-BFGS-B").x
+
+
+def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted product of probabilities, normalized, ``(n_cells, n_classes)`` float32.
+
+    Where a cell lacks classifiers (NaN), the first, which all cells have, counts alone.
+    """
+    both = softmax(np.tensordot(weights, _logs(probabilities), 1), axis=1)
+    alone = np.isnan(probabilities).any((0, 2))
+    return np.where(alone[:, None], probabilities[0], both).astype(np.float32)
+
+
+def _logs(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities.astype(np.float64), _FLOOR))

@@ -1,0 +1,73 @@
+"""Weights of classifiers from held-out cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+
+from scmomer.tasks.annotation import _stacking
+from scmomer.tasks.annotation._stacking import combine, fit_weights
+
+N = 600
+CODES = np.arange(N) % 3
+
+
+def classifier(signal: float, seed: int, sure: float = 1.0) -> np.ndarray:
+    """Probabilities with some signal; `sure` times as sure as they should be."""
+    noise = np.random.default_rng(seed).normal(size=(N, 3))
+    return softmax(sure * signal * (noise + signal * np.eye(3)[CODES]), axis=1)
+
+
+def test_what_knows_nothing_does_not_count():
+    weights = fit_weights(np.stack([classifier(2, 0), classifier(0, 1)]), CODES)
+    assert weights[0] == pytest.approx(1, abs=0.2) and weights[1] < 0.2 * weights[0]
+    wrong = classifier(2, 0)[:, [1, 2, 0]]
+    assert fit_weights(np.stack([classifier(2, 2), wrong]), CODES)[1] == 0
+
+
+def test_two_that_err_apart_are_better_together():
+    parts = np.stack([classifier(1, 0), classifier(1, 1)])
+    both = combine(parts, fit_weights(parts, CODES))
+    right = [(p.argmax(1) == CODES).mean() for p in (*parts, both)]
+    assert right[2] > max(right[:2]) + 0.05
+
+
+@pytest.mark.parametrize("sure", [0.4, 2.5])
+def test_probabilities_become_as_sure_as_they_are_right(sure):
+    parts = np.stack([classifier(1, 0, sure), classifier(1, 1, sure)])
+    found = combine(parts, fit_weights(parts, CODES))
+    gap = lambda p: abs(p.max(1).mean() - (p.argmax(1) == CODES).mean())
+    assert gap(found) < 0.03 < gap(parts[0])
+
+
+def test_without_a_prior_it_is_a_regression_on_log_probabilities(monkeypatch):
+    """Of two classes, on differences of log probabilities."""
+    monkeypatch.setattr(_stacking, "_PRIOR", 0.0)
+    codes = CODES % 2
+    parts = np.stack([classifier(1, 0), classifier(1, 1)])[:, :, :2]
+    parts[:, codes == 1] = parts[:, codes == 1][:, :, ::-1]
+    parts /= parts.sum(2, keepdims=True)
+    x = np.log(parts[:, :, 1] / parts[:, :, 0]).T
+    regression = LogisticRegression(C=1e6, fit_intercept=False, tol=1e-6).fit(x, codes)
+    expected = np.maximum(regression.coef_[0], 0)
+    np.testing.assert_allclose(fit_weights(parts, codes), expected, atol=0.02)
+
+
+def test_few_cells_leave_weights_near_equal_ones():
+    parts = np.stack([classifier(2, 0), classifier(0, 1)])
+    few = fit_weights(parts[:, :6], CODES[:6])
+    many = fit_weights(parts, CODES)
+    assert np.abs(few - 0.5).max() < np.abs(many - 0.5).max() / 2
+    np.testing.assert_array_equal(fit_weights(parts[:, :0], CODES[:0]), [0.5, 0.5])
+
+
+def test_cells_that_lack_a_classifier_have_the_first_alone():
+    parts = np.stack([classifier(1, 0), classifier(1, 1)])
+    parts[1, :3] = np.nan
+    found = combine(parts, np.array([0.2, 0.9]))
+    np.testing.assert_allclose(found[:3], parts[0, :3], atol=1e-6)
+    logs = 0.2 * np.log(parts[0, 3:]) + 0.9 * np.log(parts[1, 3:])
+    np.testing.assert_allclose(found[3:], softmax(logs, axis=1), atol=1e-3)
+    assert found.dtype == np.float32
