@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mudata import MuData
 
-from scmomer._constants import KEYS
+from scmomer._constants import KEYS, Modality
 from scmomer.data import check_container, obs_column
 from scmomer.pl._dots import (
     draw_labels,
@@ -159,9 +159,8 @@ def _bases(sets: Mapping[str, Cells], basis: str | Sequence[str] | None) -> list
     """Return keys that all data sets have in obsm."""
     shared = [k for k in next(iter(sets.values())).obsm if all(k in s.obsm for s in sets.values())]
     if basis is None:
-        single = [k for k in shared if k.startswith(f"{KEYS.OBSM}_")]
-        wanted = [*single, *(k for k in shared if k == KEYS.OBSM)]
-        if wanted:
+        usual = [*(f"{KEYS.OBSM}_{m}" for m in get_args(Modality)), KEYS.OBSM]
+        if wanted := [k for k in usual if k in shared]:
             return wanted
         wanted = [KEYS.OBSM]
     else:
@@ -190,9 +189,7 @@ def _colors(
     return [name for name in _ORIGINS if several[name]] or [None]
 
 
-def _map(
-    sets: Mapping[str, Cells], keys: list[str], n_neighbors: int, random_state: int
-) -> _Map:
+def _map(sets: Mapping[str, Cells], keys: list[str], n_neighbors: int, random_state: int) -> _Map:
     """Return the UMAP of some bases of all data sets."""
     rows, parts = [], []
     for name, cells in sets.items():
