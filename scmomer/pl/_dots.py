@@ -50,7 +50,9 @@ def draw_labels(
     size = _dot(len(xy))
     values = labels.to_numpy()
     missing = pd.isna(values)
-    ax.scatter(*xy[missing].T, s=size, c=_MISSING_COLOR, linewidths=0, rasterized=True)
+    ax.scatter(
+        xy[missing, 0], xy[missing, 1], s=size, c=_MISSING_COLOR, linewidths=0, rasterized=True
+    )
     # One call in random order, so that no type covers another.
     order = np.random.default_rng(0).permutation(np.flatnonzero(~missing))
     ax.scatter(
@@ -79,7 +81,9 @@ def draw_numbers(ax: Axes, xy: np.ndarray, values: np.ndarray, bar: bool = True)
     """Draw cells in the colors of numbers; cells without one are pale, below."""
     missing, size = np.isnan(values), _dot(len(xy))
     if missing.any():
-        ax.scatter(*xy[missing].T, s=size, c=_MISSING_COLOR, linewidths=0, rasterized=True)
+        ax.scatter(
+            xy[missing, 0], xy[missing, 1], s=size, c=_MISSING_COLOR, linewidths=0, rasterized=True
+        )
     order = np.argsort(values)[: int((~missing).sum())]  # high values on top
     # Limits the effect of a few extreme cells on the color scale.
     top = float(np.quantile(values[order], 0.99)) if len(order) else 1.0

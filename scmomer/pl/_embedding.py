@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from scmomer.pl._figure import finish, panels
 from scmomer.pl._labels import labels_in
 
 logger = logging.getLogger(__name__)
-Cells = AnnData | MuData
+Cells: TypeAlias = AnnData | MuData
 _ORIGINS = ("data", "basis")  # colors that are no columns of obs
 _SIZE = (3.8, 3.8)  # inches of a panel
 _LEGEND = 1.3  # inches beside the last panel of a row
@@ -186,7 +186,7 @@ def _colors(
     if color is not None:
         return [color] if isinstance(color, str) else list(color) or [None]
     several = {"data": len(sets) > 1, "basis": joint and len(keys) > 1}
-    return [name for name in _ORIGINS if several[name]] or [None]
+    return [*(name for name in _ORIGINS if several[name])] or [None]
 
 
 def _map(sets: Mapping[str, Cells], keys: list[str], n_neighbors: int, random_state: int) -> _Map:
@@ -226,7 +226,9 @@ def _map(sets: Mapping[str, Cells], keys: list[str], n_neighbors: int, random_st
 # -- drawing
 
 
-def _draw_row(axes: Sequence[Axes], maps: list[_Map], sets: Mapping[str, Cells], name: str | None):
+def _draw_row(
+    axes: Sequence[Axes], maps: list[_Map], sets: Mapping[str, Cells], name: str | None
+) -> None:
     """Draw all UMAPs in the colors of one column."""
     columns = [_column(sets, one, name) for one in maps]
     colors: dict[str, str] = {}
@@ -240,8 +242,7 @@ def _draw_row(axes: Sequence[Axes], maps: list[_Map], sets: Mapping[str, Cells],
             draw_labels(panel, one.xy, column, colors, legend=last)
         else:
             draw_numbers(panel, one.xy, column.to_numpy(float), bar=last)
-        titled = len(maps) > 1 or name is None
-        panel.set_title(one.title if titled else name)
+        panel.set_title(one.title if len(maps) > 1 or name is None else name)
         name_axes(panel, one.axis)
     if len(maps) > 1 and name is not None:
         axes[0].set_ylabel(f"{name}\n\n{axes[0].get_ylabel()}")
