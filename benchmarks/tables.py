@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable
 
+from _deep_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
@@ -378,6 +379,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "transfer-labels": lambda: transfer("labels"),
     "transfer-translation": lambda: transfer("translation"),
     "invariance": invariance,
+    **{f"phenotype-{p}": lambda p=p: phenotype(p) for p in PHENOTYPE},  # type: ignore[misc]
+    **{f"confidence-{p}": lambda p=p: confidence(p) for p in CONFIDENCE},  # type: ignore[misc]
     "annotation-batches": lambda: annotation("batches"),
     "annotation-unknown": lambda: by_setting("unknown", "auroc", "AUROC of the left-out type"),
     "annotation-five-fold": lambda: annotation("five_fold"),

@@ -9,6 +9,7 @@ from scmomer.metrics._flattened import flattened_auroc, flattened_average_precis
 from scmomer.metrics._integration import check_batches_and_types as check_batches_and_types
 from scmomer.metrics._integration import import_scib_metrics as import_scib_metrics
 from scmomer.metrics._integration import integration
+from scmomer.metrics._label_calibration import label_calibration
 from scmomer.metrics._markers import marker_recovery
 from scmomer.metrics._matching import foscttm
 from scmomer.metrics._modality import predict_modality
@@ -41,6 +42,7 @@ __all__ = [
     "foscttm",
     "integration",
     "interval_coverage",
+    "label_calibration",
     "label_prediction",
     "marker_recovery",
     "pairing_agreement",

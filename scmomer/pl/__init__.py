@@ -6,6 +6,7 @@ from scmomer.pl._confusion import confusion
 from scmomer.pl._drug_response import drug_response
 from scmomer.pl._drug_response_methods import drug_response_methods
 from scmomer.pl._drug_synergy import drug_synergy
+from scmomer.pl._embedding import embedding
 from scmomer.pl._gene_property import gene_property
 from scmomer.pl._gene_variability import gene_variability
 from scmomer.pl._integration import integration
@@ -24,6 +25,7 @@ __all__ = [
     "drug_response",
     "drug_response_methods",
     "drug_synergy",
+    "embedding",
     "gene_variability",
     "gene_property",
     "integration",

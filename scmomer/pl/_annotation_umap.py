@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-import pandas as pd
-import scanpy as sc
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from mudata import MuData
 
 from scmomer._constants import KEYS
+from scmomer.pl._dots import draw_labels, draw_numbers, label_colors, name_axes, umap_of
 from scmomer.pl._figure import finish, panels
 from scmomer.pl._labels import labels_in
-from scmomer.tasks.annotation import UNKNOWN
-
-_UNKNOWN_COLOR = "#bbbbbb"
-_N_LEGEND_ROWS = 16
 
 
 def annotation_umap(
@@ -80,16 +73,18 @@ def annotation_umap(
     }
     numbers = {key: _numbers(data, key) for key in continuous}
     xy = _coordinates(data, basis, use_rep, random_state)
-    colors = _colors(list(columns.values()))
+    colors = label_colors(columns.values())
     wide = 4.2 + (0.0 if ax is not None else 1.3)
     axes = panels(len(columns) + len(numbers), ax, (wide, 4.2), columns=3)
     named = list(columns.items())
     for number, (panel, (title, labels)) in enumerate(zip(axes, named, strict=False)):
-        _draw_labels(panel, xy, labels, colors, legend=number == len(named) - 1)
+        draw_labels(panel, xy, labels, colors, legend=number == len(named) - 1)
         panel.set_title(f"{title} ({true if title == 'true' else predicted})")
     for panel, (key, values) in zip(axes[len(named) :], numbers.items(), strict=True):
-        _draw_numbers(panel, xy, values)
+        draw_numbers(panel, xy, values)
         panel.set_title(key)
+    for panel in axes:
+        name_axes(panel)
     finish(axes, ax is None, save, show)
     figure = axes[0].get_figure(root=True)
     assert figure is not None
@@ -113,87 +108,4 @@ def _coordinates(data: AnnData | MuData, basis: str, use_rep: str, random_state:
             f"{sorted(data.obsm)}. Run scmomer.tl.embed first."
         )
         raise KeyError(msg)
-    cells = AnnData(np.asarray(data.obsm[use_rep]))
-    sc.pp.neighbors(cells, use_rep="X", random_state=random_state)
-    sc.tl.umap(cells, random_state=random_state)
-    return cells.obsm["X_umap"]
-
-
-def _colors(columns: list[pd.Series]) -> dict[str, str]:
-    """Return a color for each label of any column, starting with the most frequent."""
-    counts = pd.concat(columns).value_counts()
-    names = [name for name in counts.index if name != UNKNOWN]
-    palette = [to_hex(c) for name in ("tab20", "tab20b", "tab20c") for c in _shades(name)]
-    colors = {name: palette[i % len(palette)] for i, name in enumerate(names)}
-    return colors | ({UNKNOWN: _UNKNOWN_COLOR} if UNKNOWN in counts.index else {})
-
-
-def _shades(name: str) -> list[tuple[float, float, float]]:
-    """Return the colors of a map, strong ones first."""
-    shades = list(mpl.colormaps[name].colors)  # type: ignore[attr-defined]
-    shades = [s for s in shades if np.ptp(s) > 0]  # gray is used for unknown cells
-    return shades[::2] + shades[1::2]
-
-
-def _draw_labels(
-    ax: Axes, xy: np.ndarray, labels: pd.Series, colors: dict[str, str], legend: bool
-) -> None:
-    size = _dot(len(xy))
-    values = labels.to_numpy()
-    missing = pd.isna(values)
-    ax.scatter(xy[missing, 0], xy[missing, 1], s=size, c="#eeeeee", linewidths=0, rasterized=True)
-    # One call in random order, so that no type covers another.
-    order = np.random.default_rng(0).permutation(np.flatnonzero(~missing))
-    ax.scatter(
-        xy[order, 0],
-        xy[order, 1],
-        s=size,
-        c=[colors[v] for v in values[order]],
-        linewidths=0,
-        rasterized=True,
-    )
-    _format_axes(ax)
-    if not legend:
-        return
-    for name, color in colors.items():
-        ax.scatter([], [], s=25, c=color, label=name)
-    ax.legend(
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
-        ncols=-(-len(colors) // _N_LEGEND_ROWS),
-        fontsize="small",
-        frameon=False,
-        handletextpad=0.2,
-    )
-
-
-def _draw_numbers(ax: Axes, xy: np.ndarray, values: np.ndarray) -> None:
-    order = np.argsort(values)  # high values on top
-    # Limits the effect of a few extreme cells on the color scale.
-    top = float(np.nanquantile(values, 0.99)) if len(values) else 1.0
-    dots = ax.scatter(
-        xy[order, 0],
-        xy[order, 1],
-        s=_dot(len(xy)),
-        c=values[order],
-        cmap="viridis",
-        vmax=top,
-        linewidths=0,
-        rasterized=True,
-    )
-    _format_axes(ax)
-    figure = ax.get_figure()
-    assert figure is not None
-    figure.colorbar(dots, ax=ax, shrink=0.6)
-
-
-def _dot(n_cells: int) -> float:
-    """Return the dot area: scanpy's rule, clipped."""
-    return float(np.clip(120_000 / max(n_cells, 1) / 4, 1, 25))
-
-
-def _format_axes(ax: Axes) -> None:
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.set_xlabel("UMAP1")
-    ax.set_ylabel("UMAP2")
+    return umap_of(data.obsm[use_rep], random_state)
