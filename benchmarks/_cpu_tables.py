@@ -31,7 +31,7 @@ def _stage(found: dict[str, Any]) -> tuple[float, float]:
 def deep_table() -> str:
     """Return core-seconds by stage and code."""
     report = results("cpu")
-    names = [n for n in ("before", "main", "after") if n in report["deep"]]
+    names = [n for n in ("before", "after") if n in report["deep"]]
     runs = {name: report["deep"][name][-1] for name in names}
     times = {stage: {name: _stage(run[stage]) for name, run in runs.items()} for stage in _EPOCHS}
     rows = [

@@ -18,8 +18,6 @@ from scmomer.nn._rows import SparseRows
 
 # Products in memory at a time: on a CPU they share the cache with the rest, on a GPU all fit.
 _CHUNK_ELEMENTS = {"cpu": 2**19, "cuda": 2**27}
-# Above, 1 - sigmoid(x) has few digits, and a product of eight could be 0.
-_MAX_LOGIT = 8.0
 
 Piece = Callable[[Tensor, slice], Tensor]
 """Returns the summed loss of ``z @ weight[part].T``, which it replaces by its gradient."""
@@ -42,8 +40,8 @@ class _LinearLoss(torch.autograd.Function):
             total += piece(values, part)
             if grad_z is not None:
                 grad_z.addmm_(values, own)
-            if grad_weight is not None:  # transposed: faster where few features are a row's
-                grad_weight[part] = (z.T @ values).T
+            if grad_weight is not None:
+                torch.mm(values.T, z, out=grad_weight[part])
         ctx.save_for_backward(grad_z, grad_weight)
         return total
 
@@ -79,25 +77,6 @@ def _entries_by_part(indices: Tensor, step: int, n_features: int) -> list[Tensor
     return list(torch.from_numpy(np.argsort(narrow, kind="stable")).split(n_entries))
 
 
-def _softplus_then_sigmoid(logits: Tensor) -> Tensor:
-    """Return the sum of ``softplus(logits)``; turn them into probabilities, in place.
-
-    Logarithms take most of the time of this loss on a CPU. ``softplus(x) = -log(1 - sigmoid(x))``,
-    and the sum of eight logarithms is that of one product.
-    """
-    # On other devices, the comparison would wait.
-    if logits.device.type != "cpu" or not logits.numel() or logits.max() > _MAX_LOGIT:
-        total = F.softplus(logits).sum()
-        logits.sigmoid_()
-        return total
-    closed = (1 - logits.sigmoid_()).view(-1)
-    n = len(closed) // 8
-    product = closed[: 8 * n].view(2, 2, 2, n)
-    while product.dim() > 1:
-        product = product[0].mul_(product[1])
-    return -product.log_().sum() - closed[8 * n :].log().sum()
-
-
 def linear_bce(z: Tensor, weight: Tensor, targets: SparseRows, pos_weight: float = 1.0) -> Tensor:
     """Return the mean over cells of the summed binary cross-entropy of all peaks.
 
@@ -124,9 +103,9 @@ def linear_bce(z: Tensor, weight: Tensor, targets: SparseRows, pos_weight: float
             here = entries[part.start // step]
             hit = rows[here] * logits.shape[1] + peaks[here] - part.start
             positive = logits.view(-1)[hit]
-            total = pos_weight * F.softplus(-positive).sum() - F.softplus(positive).sum()
-            total += _softplus_then_sigmoid(logits)
-            logits.view(-1)[hit] = pos_weight * (positive.sigmoid() - 1)
+            total = F.softplus(logits).sum() - F.softplus(positive).sum()
+            total += pos_weight * F.softplus(-positive).sum()
+            logits.sigmoid_().view(-1)[hit] = pos_weight * (positive.sigmoid() - 1)
             return total
 
         return _mean(z, weight, piece)

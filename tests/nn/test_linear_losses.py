@@ -100,28 +100,6 @@ def test_linear_bce_leaves_its_inputs_alone(counts, sparse):
     assert torch.equal(z, before[0]) and torch.equal(weight, before[1])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (8, 4), (7, 129)], ids=str)
-@pytest.mark.parametrize("shift", [-30.0, -4.0, 0.0, 4.0, 30.0])
-def test_sum_of_logarithms_equals_softplus(shape, shift):
-    logits = torch.randn(shape, generator=torch.Generator().manual_seed(0)) + shift
-    expected = F.softplus(logits.double()).sum()
-    values = logits.clone()
-    found = _linear_losses._softplus_then_sigmoid(values)
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(values, logits.sigmoid())
-
-
-def test_sum_of_logarithms_at_its_limit():
-    logits = torch.full((16,), _linear_losses._MAX_LOGIT)
-    expected = F.softplus(logits.double()).sum()
-    found = _linear_losses._softplus_then_sigmoid(logits)
-    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
-
-
-def test_sum_of_no_logarithms_is_zero():
-    assert _linear_losses._softplus_then_sigmoid(torch.zeros(3, 0)) == 0
-
-
 # -- squared error and multinomial
 
 
