@@ -131,7 +131,7 @@ def epochs(args: argparse.Namespace, report: dict[str, Any]) -> None:
     model = scmomer.SCMOMER(train, size="small")
     started = time.process_time()
     model.train(stages=[], **_QUIET)
-    common = {"start_values": time.process_time() - started}
+    common: dict[str, Any] = {"start_values": time.process_time() - started}
     for stage in _FIRST:
         common[stage] = timed_stage(model, stage, None)
     after_first, fused = snapshot(model), {}
@@ -146,7 +146,7 @@ def epochs(args: argparse.Namespace, report: dict[str, Any]) -> None:
         model.stages_ = (*_FIRST, "fusion")
         stages = {**common, "fusion": fused[fusion][1]}
         stages["bridge"] = timed_stage(model, "bridge", int(bridge), *map(float, lr))
-        loss = model.history_["bridge"]["validation_loss"].tolist()
+        loss = (model.history_ or {})["bridge"]["validation_loss"].tolist()
         row = {"seconds": total(stages), "stages": stages, "validation_loss": loss}
         key = f"{args.name} {args.fold} {args.seed} {name}"
         rows[key] = {**row, "scores": score(model, test)}
