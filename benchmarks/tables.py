@@ -13,7 +13,8 @@ import math
 import re
 from collections.abc import Callable
 
-from _deep_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
+from _phenotype_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
+from _cpu_tables import TABLES as CPU_TABLES
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
@@ -372,6 +373,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ablation": ablation,
     "encoder": encoder,
     "attention": attention,
+    **CPU_TABLES,
     **{f"gpu-{part}": lambda part=part: gpu(part) for part in GPU_PARTS},  # type: ignore[misc]
     "pairing": pairing,
     "links-synthetic": lambda: links("synthetic"),
