@@ -17,7 +17,11 @@ _MIN_PER_CELL, _MIN_PER_GENE = 10, 15
 
 
 def probe(
-    train: np.ndarray, labels: np.ndarray, tests: dict[str, np.ndarray], truth: np.ndarray, seed: int
+    train: np.ndarray,
+    labels: np.ndarray,
+    tests: dict[str, np.ndarray],
+    truth: np.ndarray,
+    seed: int,
 ) -> Scores:
     """Return accuracy and macro-F1 of logistic regression by labels given and kind of test cells.
 
