@@ -34,8 +34,9 @@ from _deep_encoder_scores import HiddenEntries, Scores, probe, scaled
 from _deep_encoder_training import Recipe, build, encode, fit, predict_hidden
 from _measure import machine, versions
 from _report import write_report
-from scmomer.nn import to_rows
 from sklearn.neighbors import NearestNeighbors
+
+from scmomer.nn import to_rows
 
 SIZES = {"sorted PBMC": (1100, 600), "Kang": (1000, 600)}  # training and test cells
 LONG = 3.0
