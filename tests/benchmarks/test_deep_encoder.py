@@ -48,6 +48,9 @@ def task(scripts, counts, monkeypatch):
     """A split of these cells."""
     monkeypatch.setattr(scvi.settings, "seed", 0)
     monkeypatch.setattr(scripts.main, "read", lambda name: counts)
+    monkeypatch.setattr(
+        scripts.main, "HIDDEN", 0.5
+    )  # enough of them in a cell for a rank correlation
     return scripts.main.prepare("any", 0, 70, 50, 30)
 
 
