@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 from _phenotype_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
 from _cpu_tables import TABLES as CPU_TABLES
+from _deep_encoder_tables import TABLES as ENCODER_PARTS
+from _deep_encoder_tables import deep_encoder
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
@@ -255,6 +257,11 @@ def invariance() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "drug-synergy": synergy,
+    **{
+        f"deep-encoder-{part}-{key}": lambda part=part, data=data: deep_encoder(part, data)  # type: ignore[misc]
+        for part in ENCODER_PARTS
+        for key, data in (("pbmc", "sorted PBMC"), ("kang", "Kang"))
+    },
     **{
         f"drugs-{part}": lambda part=part: drugs(part)  # type: ignore[misc]
         for part in DRUG_PARTS
