@@ -82,8 +82,8 @@ def test_statistics(make_module, make_cells):
 @pytest.mark.parametrize("multiple", [0.25, 1, 8])
 def test_the_least_spread_of_a_gene_follows_what_one_count_adds(make_module, multiple):
     counts = np.full((40, 30), 10.0)
-    counts[:20, 1] = 1000  # varies a lot
-    counts[0, 2:] = 11  # hardly varies
+    counts[:20, 0] = counts[20:, 1] = 1000  # two genes vary a lot, at the same depth
+    counts[0, 2:] = 11  # the others hardly vary
     counts = sp.csr_matrix(counts.astype(np.float32))
     depth = median_total(counts)
     module = make_module(rna_target_sum=multiple * depth)
