@@ -11,16 +11,17 @@ import anndata as ad
 import numpy as np
 import protein
 import scipy.sparse as sp
-import scmomer
 from _held_out import score_embedding, score_translation
 from _quality import CHOSEN_ON, data
 from anndata import AnnData
 from mudata import MuData
-from scmomer import metrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+import scmomer
+from scmomer import metrics
 
 RNA = Path(os.environ.get("SCMOMER_DATA", "../shared/data")) / "rna"
 N_SNARESEQ, N_PEAKS = 2500, 8000  # training cells, and their most frequent peaks
@@ -109,13 +110,13 @@ class Protein:
 class Multiome:
     """RNA and ATAC of the same cells; translation and embedding from RNA alone."""
 
-    def __init__(self, train: MuData, test: MuData, labels: str):
-        self.train, self.test, self.rna = train, test, train["rna"]
+    def __init__(self, train: MuData, test: MuData, labels: str, fixed: Options = MLP):
+        self.train, self.test, self.rna, self.fixed = train, test, train["rna"], fixed
         self.labels = test.obs[labels].astype(str).to_numpy()
 
     def run(self, options: Options, seed: int) -> Scores:
         """Score translation to ATAC and the embedding of unseen cells."""
-        model = fitted(self.train, MLP | options)
+        model = fitted(self.train, self.fixed | options)
         values = model.get_translated(self.test["rna"])
         scores = score_translation(self.test["atac"].X, values, self.labels)
         z = model.get_latent_representation(self.test["rna"])
@@ -138,7 +139,7 @@ def synthetic() -> Multiome:
     return Multiome(*some(mdata, 1000), "cell_type")
 
 
-def snareseq() -> Multiome:
+def snareseq(fixed: Options = MLP) -> Multiome:
     """Return some cells of SNARE-seq, and two batches on which settings were chosen."""
     train, test = data(CHOSEN_ON[1], None)
     train = some(train, N_SNARESEQ)[0]
@@ -146,7 +147,7 @@ def snareseq() -> Multiome:
     parts = [MuData({"rna": m["rna"], "atac": m["atac"][:, often].copy()}) for m in (train, test)]
     for part, whole in zip(parts, (train, test), strict=True):
         part.obs[["batch", "cell_subtype"]] = whole.obs[["batch", "cell_subtype"]]
-    return Multiome(*parts, "cell_subtype")
+    return Multiome(*parts, "cell_subtype", fixed)
 
 
 SETS: dict[str, Callable[[], Any]] = {
@@ -155,4 +156,5 @@ SETS: dict[str, Callable[[], Any]] = {
     "CITE-seq": Protein,
     "synthetic, deep": synthetic,
     "SNARE-seq": snareseq,
+    "SNARE-seq, default encoders": lambda: snareseq({"bridge_n_heads": 0}),
 }

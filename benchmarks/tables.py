@@ -13,6 +13,8 @@ import math
 import re
 from collections.abc import Callable
 
+from _deep_default_tables import COLUMNS as DEFAULT_PARTS
+from _deep_default_tables import defaults
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
@@ -252,6 +254,10 @@ def invariance() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    **{
+        f"deep-defaults-{part}": lambda part=part: defaults(part)  # type: ignore[misc]
+        for part in DEFAULT_PARTS
+    },
     "drug-synergy": synergy,
     **{
         f"drugs-{part}": lambda part=part: drugs(part)  # type: ignore[misc]

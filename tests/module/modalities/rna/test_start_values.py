@@ -13,7 +13,6 @@ from scmomer.module import SCMOMERModule
 from scmomer.module.modalities.rna._start_values import gene_profiles
 from scmomer.nn import to_rows
 
-
 MIN_SPREAD = 0.4  # at the median total, where one count is 1
 
 
