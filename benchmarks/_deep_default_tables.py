@@ -44,7 +44,7 @@ def differences(runs: Runs, columns: dict[str, dict[str, str]]) -> list[list[str
     by = {(r["set"], r["row"], r["seed"]): r["scores"] for r in runs}
     kept = [(s, key) for s, keys in columns.items() for key in keys]
     names = list(dict.fromkeys(r["row"] for r in runs if r["set"] in columns))
-    default = next(name for name in names if name.startswith("default"))
+    default = next(name for name in names if name.startswith("deep default"))
     table = [["change", *(f"{s}: {columns[s][key]}" for s, key in kept)]]
     for name in (default, *(n for n in names if n != default)):
         line = []

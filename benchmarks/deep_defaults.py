@@ -30,7 +30,7 @@ from _measure import machine, versions
 from _quality import standard_error
 from _report import write_report
 
-DEFAULT, FORMER = "default: least spread 0.4", "least spread 0.05, the former default"
+DEEP, SHALLOW = "deep default: least spread 0.4", "shallow default: least spread 0.05"
 _DEFAULTS: Options = {
     "rna_target_sum": None,
     "rna_scale_genes": True,
@@ -43,8 +43,8 @@ _DEFAULTS: Options = {
 }
 # A target sum below 10 is a multiple of the median count.
 ROWS: dict[str, Options] = {
-    DEFAULT: {},
-    FORMER: {"rna_min_spread": 0.05},
+    DEEP: {},
+    SHALLOW: {"rna_min_spread": 0.05},
     "least spread 0.2": {"rna_min_spread": 0.2},
     "least spread 0.8": {"rna_min_spread": 0.8},
     "errors of genes not scaled": {"rna_scale_genes": False},

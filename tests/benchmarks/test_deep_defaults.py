@@ -31,13 +31,13 @@ def scripts():
         sys.path.remove(str(BENCHMARKS))
 
 
-def test_the_row_called_default_is_the_default(scripts):
+def test_the_first_row_is_the_default_of_deep_cells(scripts):
     config = get_config("small", **scripts.main._DEFAULTS)
-    assert scripts.main.ROWS[scripts.main.DEFAULT] == {}
-    assert config == get_config("small")
+    assert scripts.main.ROWS[scripts.main.DEEP] == {}
+    assert get_config("small", base=config, rna_min_spread=None) == get_config("small")
     for row, options in scripts.main.ROWS.items():
         changed = get_config("small", **{**scripts.main._DEFAULTS, **options})
-        assert (changed != config) == (row != scripts.main.DEFAULT)
+        assert (changed != config) == (row != scripts.main.DEEP)
 
 
 def test_runs_are_not_repeated(scripts, tmp_path, monkeypatch):
@@ -52,7 +52,7 @@ def test_runs_are_not_repeated(scripts, tmp_path, monkeypatch):
 
     monkeypatch.setattr(scripts.main, "SETS", {"CITE-seq": Part})
     command = ["deep_defaults.py", "--json", str(path), "--seeds", "3", "--rows"]
-    rows = [scripts.main.DEFAULT, "target sum a quarter of the median", "3 quantile bins"]
+    rows = [scripts.main.DEEP, "target sum a quarter of the median", "3 quantile bins"]
     for some in (rows[:1], rows):
         monkeypatch.setattr(sys, "argv", [*command, *some])
         scripts.main.main()
@@ -67,12 +67,12 @@ def test_differences_are_those_of_equal_seeds(scripts):
     def run(row: str, seed: int, score: float) -> dict:
         return {"set": "blood", "row": row, "seed": seed, "scores": {"accuracy": score}}
 
-    runs = [run("default: x", 0, 0.5), run("default: x", 1, 0.7), run("other", 1, 0.8)]
+    runs = [run("deep default: x", 0, 0.5), run("deep default: x", 1, 0.7), run("other", 1, 0.8)]
     runs += [run("new seed", 5, 0.9)]
     header, *rows = scripts.tables.differences(runs, {"blood": {"accuracy": "acc."}})
     assert header == ["change", "blood: acc."]
     assert rows == [
-        ["default: x", "0.600 ± 0.100"],
+        ["deep default: x", "0.600 ± 0.100"],
         ["other", "+0.100"],
         ["new seed", "-"],
     ]

@@ -30,6 +30,9 @@ from scmomer.nn import (
     to_dense,
 )
 
+# Least spread of genes in cells of at least, and of fewer, median counts: 0.4 is the spread of a
+# gene with a count in one of five cells.
+_DEEP, _DEEP_SPREAD, _SHALLOW_SPREAD = 500, 0.4, 0.05
 _MIN_STD = 1e-3  # of log expression, also of genes that are the same in all cells
 _MIN_LOG_STD = 1e-3  # of log library sizes
 _CLIP = 10.0  # deviations of a scaled gene beyond which its error stops growing
@@ -148,7 +151,10 @@ class RNAModality(ModalityModule):
         """
         depth = float(np.median(totals[totals > 0])) if totals.any() else 1.0
         one_count = float(np.log2(1 + float(self.target_sum) / depth))  # 1 at the median total
-        return max(self.config.min_spread * one_count, _MIN_STD)
+        spread = self.config.min_spread
+        if spread is None:
+            spread = _DEEP_SPREAD if depth >= _DEEP else _SHALLOW_SPREAD
+        return max(spread * one_count, _MIN_STD)
 
     def error(self, decoder: Decoder, z: Tensor, target: Tensor, batch: Tensor | None) -> Tensor:
         """Return the squared error of log expression."""
