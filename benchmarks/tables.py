@@ -17,6 +17,8 @@ from _phenotype_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
 from _cpu_tables import TABLES as CPU_TABLES
 from _deep_encoder_tables import TABLES as ENCODER_PARTS
 from _deep_encoder_tables import deep_encoder
+from _deep_default_tables import COLUMNS as DEFAULT_PARTS
+from _deep_default_tables import defaults
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
@@ -256,6 +258,10 @@ def invariance() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    **{
+        f"deep-defaults-{part}": lambda part=part: defaults(part)  # type: ignore[misc]
+        for part in DEFAULT_PARTS
+    },
     "drug-synergy": synergy,
     **{
         f"deep-encoder-{part}-{key}": lambda part=part, data=data: deep_encoder(part, data)  # type: ignore[misc]

@@ -37,6 +37,9 @@ class RNAConfig:
     mlp_dropout: float = 0.3
     target_sum: float | None = None  # None: median total of the training cells; published: 1e4
     scale_genes: bool = True  # error in units of each gene's spread; published: unscaled
+    # Least spread of a gene, in units of the log expression of one count in a cell of median depth.
+    # None: 0.4, and 0.05 in shallow cells; see benchmarks/deep_defaults.py.
+    min_spread: float | None = None
 
 
 _STAGE = StageConfig(min_steps=50)

@@ -30,7 +30,10 @@ from scmomer.nn import (
     to_dense,
 )
 
-_MIN_STD = 0.05  # of a gene's log expression; rarer genes would dominate otherwise
+# Least spread of genes in cells of at least, and of fewer, median counts: 0.4 is the spread of a
+# gene with a count in one of five cells.
+_DEEP, _DEEP_SPREAD, _SHALLOW_SPREAD = 500, 0.4, 0.05
+_MIN_STD = 1e-3  # of log expression, also of genes that are the same in all cells
 _MIN_LOG_STD = 1e-3  # of log library sizes
 _CLIP = 10.0  # deviations of a scaled gene beyond which its error stops growing
 
@@ -141,6 +144,18 @@ class RNAModality(ModalityModule):
             target = target._replace(values=values)
         return to_dense(target, self.n_features)
 
+    def _min_spread(self, totals: np.ndarray) -> float:
+        """Return the least spread of a gene, as a multiple of what one count adds.
+
+        What varies less is mostly rare genes, whose counts by chance would dominate otherwise.
+        """
+        depth = float(np.median(totals[totals > 0])) if totals.any() else 1.0
+        one_count = float(np.log2(1 + float(self.target_sum) / depth))  # 1 at the median total
+        spread = self.config.min_spread
+        if spread is None:
+            spread = _DEEP_SPREAD if depth >= _DEEP else _SHALLOW_SPREAD
+        return max(spread * one_count, _MIN_STD)
+
     def error(self, decoder: Decoder, z: Tensor, target: Tensor, batch: Tensor | None) -> Tensor:
         """Return the squared error of log expression."""
         design = decoder.design_matrix(z, batch, None)
@@ -177,7 +192,7 @@ class RNAModality(ModalityModule):
         mean = np.asarray(expression.mean(0, dtype=np.float64)).ravel()
         squares = np.asarray(expression.power(2).mean(0, dtype=np.float64)).ravel()
         variance = np.maximum(squares - mean**2, 0)
-        std = np.maximum(np.sqrt(variance), _MIN_STD)
+        std = np.maximum(np.sqrt(variance), self._min_spread(totals))
         if self.config.scale_genes:
             self.gene_weight.copy_(torch.from_numpy(1 / std**2))
         weight = self.gene_weight.cpu().numpy()

@@ -10,9 +10,10 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from scmomer.module import SCMOMERModule
-from scmomer.module.modalities.rna._modality import _MIN_STD
 from scmomer.module.modalities.rna._start_values import gene_profiles
 from scmomer.nn import to_rows
+
+MIN_SPREAD = 0.05  # of shallow cells, at the median total, where one count is 1
 
 
 def start(module: SCMOMERModule, counts: sp.csr_matrix) -> None:
@@ -45,7 +46,7 @@ def test_the_encoder_starts_as_pca_of_scaled_expression(make_module, make_cells,
     z = kind.encoder(kind.normalize(to_rows(counts))).cell.numpy()
     z = z[:, :2]  # half of the latent space, one for each contrast
     expression = log_expression(counts, median_total(counts))
-    scaled = expression / np.maximum(expression.std(0), _MIN_STD)
+    scaled = expression / np.maximum(expression.std(0), MIN_SPREAD)
     components = PCA(2, svd_solver="full").fit_transform(scaled)
     for k in range(2):
         assert abs(np.corrcoef(z[:, k], components[:, k])[0, 1]) > 0.99
@@ -66,7 +67,7 @@ def test_statistics(make_module, make_cells):
     start(module, counts)
     kind = module.rna
     expression = log_expression(counts, median_total(counts))
-    variance = np.maximum(expression.std(0), _MIN_STD) ** 2
+    variance = np.maximum(expression.std(0), MIN_SPREAD) ** 2
     np.testing.assert_allclose(kind.gene_weight, 1 / variance, rtol=1e-3)
     shares = (counts.sum(0).A1 + 0.5) / (counts.sum() + 0.5 * 30)
     assert float(kind.count_baseline) == pytest.approx(-(counts @ np.log(shares)).mean(), rel=1e-5)
@@ -77,12 +78,36 @@ def test_statistics(make_module, make_cells):
     np.testing.assert_allclose(sizes, (logs - logs.mean(0)) / logs.std(0), atol=1e-3)
 
 
+@pytest.mark.parametrize("multiple", [0.25, 1, 8])
+@pytest.mark.parametrize(("each", "least"), [(10, 0.4), (1, 0.05)], ids=["deep", "shallow"])
+def test_the_least_spread_follows_depth_and_what_one_count_adds(make_module, multiple, each, least):
+    counts = np.full((40, 30), float(each))
+    counts[:20, 0] = counts[20:, 1] = 100 * each  # two genes vary a lot, at the same depth
+    counts[0, 2:] *= 1.001  # the others hardly vary
+    counts = sp.csr_matrix(counts.astype(np.float32))
+    depth = median_total(counts)
+    module = make_module(rna_target_sum=multiple * depth)
+    start(module, counts)
+    weight = module.rna.gene_weight.numpy()
+    np.testing.assert_allclose(weight[2:] ** -0.5, least * np.log2(1 + multiple), rtol=1e-5)
+    spread = log_expression(counts, multiple * depth).std(0)[1]
+    assert spread > least * np.log2(1 + multiple)
+    assert weight[1] ** -0.5 == pytest.approx(spread, rel=1e-3)
+
+
+def test_a_gene_that_never_varies_has_finite_weight_without_a_least_spread(make_module):
+    counts = sp.csr_matrix(np.full((20, 30), 3, np.float32))
+    module = make_module(rna_min_spread=0.0)
+    start(module, counts)
+    assert torch.isfinite(module.rna.gene_weight).all()
+
+
 @torch.no_grad()
 def test_decoders_start_at_the_mean_profile(make_module, make_cells):
     counts, module = make_cells().counts["rna"], make_module()
     start(module, counts)
     expression = log_expression(counts, median_total(counts))
-    spread = np.maximum(expression.std(0), _MIN_STD)
+    spread = np.maximum(expression.std(0), MIN_SPREAD)
     origin = torch.zeros(1, 8)
     assert len(module.all_decoders("rna")) == 7  # its own, three from RNA and three from ATAC
     for decoder in module.all_decoders("rna"):
@@ -98,7 +123,7 @@ def test_bridges_standardize_expression(make_module, make_cells):
     counts, module = make_cells().counts["rna"], make_module()
     start(module, counts)
     expression = log_expression(counts, median_total(counts))
-    spread = np.maximum(expression.std(0), _MIN_STD)
+    spread = np.maximum(expression.std(0), MIN_SPREAD)
     for bridge in module.bridges_from("rna"):
         np.testing.assert_allclose(bridge.scale, 1 / spread, rtol=1e-3)
         np.testing.assert_allclose(bridge.shift, expression.mean(0) / spread, rtol=1e-3)
