@@ -9,7 +9,9 @@ feature. Cell types are thirds of lineages, so that the cells at their borders a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import mudata
 import numpy as np
@@ -228,18 +230,10 @@ class DeepCells:
         """Add to log depths what makes so many features appear in a typical cell."""
         probe = np.arange(min(_N_PROBE, len(self.batch)))
         for name, wanted in (("rna", expressed), ("atac", accessible)):
-            own, rates = self.rates[name], np.exp(self._log_rates(name, probe, None))
-
-            def excess(log_scale: float, rates: np.ndarray = rates, name: str = name) -> float:
-                scaled = rates * np.exp(np.float32(log_scale))
-                absent = (
-                    np.exp(-scaled)
-                    if name == "atac"
-                    else (1 + _DISPERSION * scaled) ** (-1 / _DISPERSION)
-                )
-                return float(np.median((1 - absent).sum(1))) - wanted
-
-            own.depth[:] += brentq(excess, -25, 10, xtol=1e-3)
+            rates = np.exp(self._log_rates(name, probe, None))
+            power = np.inf if name == "atac" else 1 / _DISPERSION
+            excess = partial(_n_seen, rates, power, wanted)
+            self.rates[name].depth[:] += brentq(excess, -25, 10, xtol=1e-3)
 
     def _counts(self, rates: np.ndarray) -> np.ndarray:
         """Return negative binomial counts."""
@@ -258,7 +252,8 @@ class DeepCells:
             parts.append(sp.csr_matrix((waits < rates).astype(np.float32)))
         return sp.vstack(parts).tocsr()
 
-    def _chunks(self, name: str):  # noqa: ANN202
+    def _chunks(self, name: str) -> Iterator[np.ndarray]:
+        """Yield the rates of some cells, ``(n, n_features)``."""
         n_cells, n_features = len(self.batch), len(self.rates[name].mean)
         step = max(1, _AT_ONCE // n_features)
         for start in range(0, n_cells, step):
@@ -278,6 +273,13 @@ def deep_cells(
     """Draw counts of RNA and ATAC; see :class:`DeepCells`."""
     sizes = {"expressed": expressed, "accessible": accessible}
     return DeepCells(n_cells, n_genes, n_peaks, **sizes, seed=seed).mdata
+
+
+def _n_seen(rates: np.ndarray, power: float, wanted: int, log_scale: float) -> float:
+    """Return how many more features than wanted a typical cell has."""
+    scaled = rates * np.exp(np.float32(log_scale))
+    absent = np.exp(-scaled) if power == np.inf else (1 + scaled / power) ** -power
+    return float(np.median((1 - absent).sum(1))) - wanted
 
 
 def _chrom(gene: np.ndarray, n_genes: int) -> np.ndarray:

@@ -13,6 +13,8 @@ import math
 import re
 from collections.abc import Callable
 
+from _deep_tables import PARTS as DEEP_PARTS
+from _deep_tables import deep
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
@@ -252,6 +254,11 @@ def invariance() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    **{f"deep-{part}": lambda part=part: deep(part) for part in DEEP_PARTS},  # type: ignore[misc]
+    **{
+        f"deep-10x-{part}": lambda part=part: deep(part, "muon_10x_1000")  # type: ignore[misc]
+        for part in ("accessibility", "expression")
+    },
     "drug-synergy": synergy,
     **{
         f"drugs-{part}": lambda part=part: drugs(part)  # type: ignore[misc]
