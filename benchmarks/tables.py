@@ -19,6 +19,8 @@ from _deep_encoder_tables import TABLES as ENCODER_PARTS
 from _deep_encoder_tables import deep_encoder
 from _deep_default_tables import COLUMNS as DEFAULT_PARTS
 from _deep_default_tables import defaults
+from _deep_tables import PARTS as DEEP_PARTS
+from _deep_tables import deep
 from _drug_tables import COLUMNS as DRUG_PARTS
 from _drug_tables import drugs, synergy
 from _gene_tables import genes, links
@@ -261,6 +263,10 @@ TABLES: dict[str, Callable[[], str]] = {
     **{
         f"deep-defaults-{part}": lambda part=part: defaults(part)  # type: ignore[misc]
         for part in DEFAULT_PARTS
+    **{f"deep-{part}": lambda part=part: deep(part) for part in DEEP_PARTS},  # type: ignore[misc]
+    **{
+        f"deep-10x-{part}": lambda part=part: deep(part, "muon_10x_1000")  # type: ignore[misc]
+        for part in ("accessibility", "expression")
     },
     "drug-synergy": synergy,
     **{
