@@ -14,6 +14,7 @@ from scmomer.module import SCMOMERModule
 
 logger = logging.getLogger(__name__)
 _RANK = 32  # singular vectors; 128 rank about as well
+_LEAST = 1e-4  # of the largest singular value
 _MAX_CELLS = 20_000  # enough for the leading vectors
 
 
@@ -37,7 +38,8 @@ def share_profiles(module: SCMOMERModule, cells: Cells, split: Split, seed: int)
     rank = min(_RANK, *(n - 1 for n in open_peaks.shape))
     if rank < 1:
         return
-    rows = randomized_svd(open_peaks, rank, random_state=seed)[2].astype(np.float32)
+    _, sizes, rows = randomized_svd(open_peaks, rank, random_state=seed)
+    rows = rows[sizes > _LEAST * sizes[0]].astype(np.float32)  # others have any direction
     vectors = torch.from_numpy(rows).to(module.device)  # (rank, n_peaks)
     rate = (np.asarray(open_peaks.sum(0)).ravel() + 0.5) / (len(train) + 1)  # never 0
     units = torch.from_numpy(rate.astype(np.float32))[:, None].to(module.device)

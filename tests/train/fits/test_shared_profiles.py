@@ -38,9 +38,7 @@ def test_the_rest_shrinks_by_the_paired_share(make_model, mdata):
         for group in (0, 1):
             one, other = old[group::2], new[group::2]
             np.testing.assert_allclose(other.mean(0), one.mean(0), atol=1e-5)
-            np.testing.assert_allclose(
-                other - other.mean(0), 0.25 * (one - one.mean(0)), atol=1e-5
-            )
+            np.testing.assert_allclose(other - other.mean(0), 0.25 * (one - one.mean(0)), atol=1e-5)
 
 
 @pytest.mark.parametrize("n_paired", [0, N])
