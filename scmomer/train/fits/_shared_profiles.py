@@ -13,7 +13,7 @@ from scmomer.data import Cells, Split
 from scmomer.module import SCMOMERModule
 
 logger = logging.getLogger(__name__)
-_RANK = 32  # singular vectors; 128 rank about as well
+_RANK = 32  # singular vectors; with 128 pseudobulks are worse: docs/benchmarks.md
 _LEAST = 1e-4  # of the largest singular value
 _MAX_CELLS = 20_000  # enough for the leading vectors
 
