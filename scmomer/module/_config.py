@@ -36,6 +36,7 @@ class BridgeConfig:
     self_reconstruction: float = 2.0  # weight of rebuilding log expression from RNA too
     count_loss: float = 2.0  # weight of rebuilding raw counts as multinomial
     use_unpaired_rna: bool = True  # cells with RNA alone rebuild it
+    use_unpaired_atac: bool = True  # cells with ATAC alone shape its decoders: share_profiles
     n_heads: int = 3  # further bridges with decoders of their own, averaged in translation
 
 

@@ -32,6 +32,7 @@ _PAPER = ModuleConfig(
         self_reconstruction=1.0,
         count_loss=0.0,
         use_unpaired_rna=False,
+        use_unpaired_atac=False,
         n_heads=0,
     ),
     stages={

@@ -1,7 +1,7 @@
 """Closed-form fits: start values before stage 1, and what precedes and follows stages.
 
-:data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order. After stage 3 the depth
-heads come first; the shrinkage of measured ATAC comes last, because it needs the bridges only.
+:data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order. After stage 3 decoders
+and depth heads come first; the shrinkage of measured ATAC comes last, because it needs the bridges only.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from scmomer.train.fits._depth import fit_depth_heads
 from scmomer.train.fits._encoder_cache import cache_encoders
 from scmomer.train.fits._latent_basis import fit_latent_basis
 from scmomer.train.fits._query_bias import fit_query_bias
+from scmomer.train.fits._shared_profiles import share_profiles
 from scmomer.train.fits._shrinkage import fit_shrinkage
 from scmomer.train.fits._start_values import init_from_data
 
@@ -25,7 +26,7 @@ BEFORE: dict[str, tuple[Fit, ...]] = {
     "bridge": (cache_encoders, record_co_measured, start_refining),
 }
 AFTER: dict[str, tuple[Fit, ...]] = {
-    "bridge": (fit_depth_heads, fit_latent_basis, fit_shrinkage),
+    "bridge": (share_profiles, fit_depth_heads, fit_latent_basis, fit_shrinkage),
 }
 
 
@@ -55,5 +56,6 @@ __all__ = [
     "reset_bridge_fits",
     "run_after",
     "run_before",
+    "share_profiles",
     "start_refining",
 ]

@@ -36,6 +36,13 @@ def changed(module, before: dict[str, torch.Tensor]) -> set[str]:
     return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
 
 
+def atac_decoders(module) -> set[str]:
+    """Names of the weights that training goes on from: those of decoders of accessibility."""
+    return {k for k in module.state_dict() if k.endswith("atac.linear.weight")} | {
+        "modalities.atac.decoder.linear.weight"
+    }
+
+
 def is_reset(module) -> bool:
     """Whether nothing is left of an earlier stage 3."""
     is_plain = torch.equal(module.basis, torch.eye(8)) and not module.even_depth.any()
@@ -83,7 +90,7 @@ def test_after_stage_three_all_fits_run(module, cells):
     before = clone_state(module)
     run_after("bridge", module, cells, SPLIT, 0)
     depth = {"depth_heads.atac.weight", "depth_heads.atac.bias"}
-    assert changed(module, before) == {*depth, "basis", "even_depth"}
+    assert changed(module, before) == {*depth, *atac_decoders(module), "basis", "even_depth"}
     assert all(v.isfinite().all() for v in module.state_dict().values())
     assert module.refines
 
@@ -121,7 +128,8 @@ def test_what_an_earlier_stage_three_left_is_dropped(module, cells, stage):
         module.refines.fill_(False)
     assert is_reset(module)
     # Depth heads wait to be fitted again.
-    assert changed(module, before) == {"depth_heads.atac.weight", "depth_heads.atac.bias"}
+    depth = {"depth_heads.atac.weight", "depth_heads.atac.bias"}
+    assert changed(module, before) == depth | atac_decoders(module)
 
 
 @pytest.mark.parametrize("stage", EARLIER)
