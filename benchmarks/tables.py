@@ -13,12 +13,11 @@ import math
 import re
 from collections.abc import Callable
 
-from _phenotype_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
 from _cpu_tables import TABLES as CPU_TABLES
-from _deep_encoder_tables import TABLES as ENCODER_PARTS
-from _deep_encoder_tables import deep_encoder
 from _deep_default_tables import COLUMNS as DEFAULT_PARTS
 from _deep_default_tables import defaults
+from _deep_encoder_tables import TABLES as ENCODER_PARTS
+from _deep_encoder_tables import deep_encoder
 from _deep_tables import PARTS as DEEP_PARTS
 from _deep_tables import deep
 from _drug_tables import COLUMNS as DRUG_PARTS
@@ -29,6 +28,7 @@ from _gpu_tables import gpu
 from _markdown import ROOT, markdown, results
 from _perturbation_tables import TABLES as PERTURBATION_PARTS
 from _perturbation_tables import perturbation
+from _phenotype_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
 from _transfer_tables import transfer
 
 PAGES = (
@@ -263,6 +263,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{
         f"deep-defaults-{part}": lambda part=part: defaults(part)  # type: ignore[misc]
         for part in DEFAULT_PARTS
+    },
     **{f"deep-{part}": lambda part=part: deep(part) for part in DEEP_PARTS},  # type: ignore[misc]
     **{
         f"deep-10x-{part}": lambda part=part: deep(part, "muon_10x_1000")  # type: ignore[misc]
@@ -407,6 +408,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "annotation-five-fold": lambda: annotation("five_fold"),
     "annotation-imbalance": lambda: annotation("imbalance"),
     "annotation-facs": lambda: annotation("facs"),
+    "annotation-facs-deep": lambda: annotation("facs_deep"),
     "annotation-kang": lambda: annotation("kang"),
     "annotation-pancreas": lambda: by_setting("pancreas", "macro_f1", "macro-F1"),
     "annotation-fractions": lambda: by_setting("fractions", "macro_f1", "macro-F1, labels given"),
