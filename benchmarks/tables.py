@@ -222,15 +222,17 @@ def missing() -> str:
     return markdown(header, rows)
 
 
-def annotation(protocol: str, setting: str = "all") -> str:
+ANNOTATION = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "rare_f1": "F1 of the six rarest types",
+    "core_seconds": "core seconds",
+}
+
+
+def annotation(protocol: str, columns: dict[str, str] = ANNOTATION, first: str = " ") -> str:
     """Return annotation scores of each method; the best scores are bold."""
-    columns = {
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        "rare_f1": "F1 of the six rarest types",
-        "core_seconds": "core seconds",
-    }
-    methods = results("annotation")[protocol]["summary"][setting]
+    methods = results("annotation")[protocol]["summary"]["all"]
     best = {key: max(scores[key][0] for scores in methods.values()) for key in columns}
 
     def cell(scores: dict[str, list[float]], key: str) -> str:
@@ -241,7 +243,7 @@ def annotation(protocol: str, setting: str = "all") -> str:
         return f"**{text}**" if mean == best[key] else text
 
     rows = ([name, *(cell(scores, key) for key in columns)] for name, scores in methods.items())
-    return markdown([" ", *columns.values()], rows)
+    return markdown([first, *columns.values()], rows)
 
 
 def by_setting(protocol: str, key: str, first: str, methods: list[str] | None = None) -> str:
@@ -409,6 +411,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "annotation-imbalance": lambda: annotation("imbalance"),
     "annotation-facs": lambda: annotation("facs"),
     "annotation-facs-deep": lambda: annotation("facs_deep"),
+    "annotation-short": lambda: annotation(
+        "facs_deep",
+        {"accuracy": "accuracy", "macro_f1": "macro-F1"},
+        "annotation of deep cells from RNA",
+    ),
     "annotation-kang": lambda: annotation("kang"),
     "annotation-pancreas": lambda: by_setting("pancreas", "macro_f1", "macro-F1"),
     "annotation-fractions": lambda: by_setting("fractions", "macro_f1", "macro-F1, labels given"),

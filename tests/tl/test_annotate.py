@@ -154,10 +154,6 @@ def test_bad_references_are_refused_and_write_nothing(trained, mdata, refuses):
     one.obs["cell_type"] = "a"
     with refuses(ValueError, "two classes"):
         go(one)
-    lonely = rna.copy()
-    lonely.obs["cell_type"] = ["alone", *lonely.obs["cell_type"].astype(str)[1:]]
-    with refuses(ValueError, "two cells of each class", "alone"):
-        go(lonely)
     missing = rna.copy()
     missing.obs["cell_type"] = [None, *missing.obs["cell_type"].astype(str)[1:]]
     with refuses(ValueError, "1 of 120 missing"):
@@ -165,6 +161,14 @@ def test_bad_references_are_refused_and_write_nothing(trained, mdata, refuses):
     with refuses(TypeError, "AnnData or a MuData", "list"):
         go([1])
     assert not set(query.obs) & set(COLUMNS) and not query.obsm
+
+
+def test_classes_of_a_single_cell_are_left_out(trained, mdata):
+    query, lonely = mdata["rna"].copy(), mdata["rna"].copy()
+    lonely.obs["cell_type"] = ["alone", *lonely.obs["cell_type"].astype(str)[1:]]
+    with pytest.warns(UserWarning, match="such as 'alone'"):
+        annotate(query, lonely, labels_key="cell_type", model=trained)
+    assert "alone" not in query.obs["scmomer_label"].cat.categories
 
 
 def test_data_without_a_common_gene_are_refused(trained, mdata, refuses):
