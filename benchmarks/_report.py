@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
+
+from _measure import machine, versions
 
 _WIDTH = 160
 _DIGITS = 7  # of single precision
@@ -13,6 +16,19 @@ _DIGITS = 7  # of single precision
 def write_report(path: Path, report: Any) -> None:
     """Write a report; numbers are rounded to seven significant digits."""
     path.write_text(_text(_rounded(report), 0) + "\n")
+
+
+def write_runs(path: Path, runs: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+    """Write the runs so far with their summary, the command, the machine and versions."""
+    report = {
+        "command": " ".join(["python", *sys.argv]),
+        "machine": machine("cpu"),
+        "versions": versions("scmomer", "scvi-tools", "torch", "scikit-learn"),
+        "summary": summary,
+        "runs": runs,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_report(path, report)
 
 
 def _rounded(value: Any) -> Any:

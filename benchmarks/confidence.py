@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,8 @@ import pandas as pd
 import scipy.sparse as sp
 import scvi
 from _annotators import OPPONENTS, Annotator, novelty_of_pcs, ours, run, unknown_auroc
-from _measure import machine, versions
 from _quality import standard_error
-from _report import write_report
+from _report import write_runs
 from anndata import AnnData
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -125,19 +123,6 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def write(path: Path, runs: list[dict[str, Any]]) -> None:
-    """Write the results so far."""
-    report = {
-        "command": " ".join(["python", *sys.argv]),
-        "machine": machine("cpu"),
-        "versions": versions("scmomer", "scvi-tools", "torch", "scikit-learn"),
-        "summary": summarize(runs),
-        "runs": runs,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_report(path, report)
-
-
 def main() -> None:
     """Run all folds and settings that were not run before."""
     parser = argparse.ArgumentParser(
@@ -167,7 +152,7 @@ def main() -> None:
             else:
                 found = unknown(train, test, setting, number, args)
             runs.append({**key, "methods": found})
-            write(args.json, runs)
+            write_runs(args.json, runs, summarize(runs))
 
 
 if __name__ == "__main__":

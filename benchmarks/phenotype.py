@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 import warnings
 from argparse import Namespace
@@ -34,9 +33,8 @@ import scvi
 from _annotators import OPPONENTS, Annotator, ours, run
 from _counts import recover_counts
 from _held_out import score_embedding
-from _measure import machine, versions
 from _quality import kept_model, standard_error
-from _report import write_report
+from _report import write_runs
 from anndata import AnnData
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
@@ -216,19 +214,6 @@ def _mean(values: list[float]) -> list[float]:
     return [float(np.mean(values)), standard_error(values)]
 
 
-def write(path: Path, runs: list[dict[str, Any]]) -> None:
-    """Write the results so far."""
-    report = {
-        "command": " ".join(["python", *sys.argv]),
-        "machine": machine("cpu"),
-        "versions": versions("scmomer", "scvi-tools", "torch", "scikit-learn"),
-        "summary": summarize(runs),
-        "runs": runs,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_report(path, report)
-
-
 def main() -> None:
     """Run all folds that were not run before."""
     parser = argparse.ArgumentParser(
@@ -255,7 +240,7 @@ def main() -> None:
                 continue
             print(f"{name}, fold {number}: {len(split[0])} and {len(split[1])} cells", flush=True)
             runs.append({**key, **one_fold(name, cells, (split[0], split[1]), number, args)})
-            write(args.json, runs)
+            write_runs(args.json, runs, summarize(runs))
 
 
 if __name__ == "__main__":

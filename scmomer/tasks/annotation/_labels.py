@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -10,10 +9,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from scvi import settings
 
 from scmomer._deprecated import warn_renamed
-from scmomer.data import as_text, check_no_missing, examples, obs_column, with_values
+from scmomer.data import as_text, check_no_missing, examples, obs_column, warn, with_values
 
 if TYPE_CHECKING:
     from scmomer.tasks.annotation._fitted import FittedClassifier
@@ -80,11 +78,9 @@ def usable_labels(labels: np.ndarray) -> np.ndarray:
     """
     names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if single := names[counts < 2].tolist():
-        warnings.warn(
+        warn(
             f"{len(single)} of {len(names)} classes have a single cell and are left out, such as "
-            f"{examples(single)}: one cell to train and one to validate on are needed.",
-            UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            f"{examples(single)}: one cell to train and one to validate on are needed."
         )
     if (counts > 1).sum() < 2:
         msg = (
