@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from scmomer.data import ModelSpec, SplitRecord
 from scmomer.model._current_model import set_current
 from scmomer.model._folder import WEIGHTS, Folder
-from scmomer.module import ModuleConfig, config_from_dict, config_to_dict, former_state
+from scmomer.module import (
+    ModuleConfig,
+    config_from_dict,
+    config_to_dict,
+    former_state,
+    with_linear_map,
+)
 
 _FOLDER = Folder("model", version=2)
 
@@ -67,15 +73,16 @@ def read_model(path: Path) -> ModelFile:
     meta, tensors = _FOLDER.read_meta(path), _FOLDER.read_tensors(path)
     try:
         split = meta.get("split")
+        config = config_from_dict(meta["config"])
         tables = {stage: pd.DataFrame(table) for stage, table in meta["history"].items()}
         return ModelFile(
             meta["model_id"],
             ModelSpec.from_dict(meta["spec"]),
-            config_from_dict(meta["config"]),
+            config,
             tuple(meta["stages"]),
             None if split is None else SplitRecord.from_dict(split),
             {stage: table.set_index("epoch") for stage, table in tables.items()},
-            former_state(tensors),
+            with_linear_map(former_state(tensors), config),
             meta.get("origin"),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:

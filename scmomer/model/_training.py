@@ -391,7 +391,7 @@ class TrainingMixin:
         """Train one stage with the fits that belong to it; return its history."""
         seed_stage(stage)
         seed = settings.seed or 0
-        run_before(stage, self.module, cells, split, seed)
+        run_before(stage, self.module, cells, split, seed, anew=stage not in self.stages_)
         table = run_stage(
             self, cells, split, stage, config, progress, options, improve=self._began_with_model
         )

@@ -5,7 +5,7 @@ from scmomer.module._config import BridgeConfig, ModuleConfig, StageConfig
 from scmomer.module._decoder import Decoder
 from scmomer.module._freezing import frozen_parameters, has_point, part_names
 from scmomer.module._module import CellEmbeddings, SCMOMERModule, average_predictions
-from scmomer.module._older_weights import former_state, present_name
+from scmomer.module._older_weights import former_state, present_name, with_linear_map
 from scmomer.module._presets import config_from_dict, config_to_dict, get_config
 from scmomer.module._transfer import Transfer, copy_tensors, modality_of
 from scmomer.module.modalities import (
@@ -92,6 +92,7 @@ __all__ = [
     "peaks_in_one_notation",
     "plain_chromosomes",
     "present_name",
+    "with_linear_map",
     "resolve_attention",
     "shared_chromosomes",
     "strip_versions",

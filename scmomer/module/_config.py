@@ -60,5 +60,5 @@ class ModuleConfig:
     measured_gain: bool = True  # shrink measured ATAC embeddings towards those predicted from RNA
     discriminator_weight: float = 0.1
     distill_weight: float = 0.1
-    warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their concatenation
+    warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their common components
     input_dropout: float = 0.2  # share of counts hidden from the encoders in stage 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,13 @@ class Fusion(nn.Module):
     def forward(self, first: Tensor, second: Tensor, *others: Tensor) -> Tensor:
         """Fuse ``(n, n_latent)`` embeddings, RNA's first, into one of the same shape."""
         return self.to_out(torch.cat([second, first, *others], dim=-1))
+
+    @torch.no_grad()
+    def init_linear(self, weights: Sequence[Tensor], bias: Tensor) -> None:
+        """Start at a linear map, ``(n_latent, n_latent)`` of each embedding in the order of inputs."""
+        first, second, *others = weights
+        self.to_out.weight.copy_(torch.cat([second, first, *others], 1))
+        self.to_out.bias.copy_(bias)
 
     @torch.no_grad()
     def init_concatenation(self) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from scmomer.module._config import ModuleConfig
+
 _MODALITIES = ("rna", "atac", "protein")  # in the order of the former ``baseline``
 _DEPTH_ROWS = {"atac": 0, "protein": 3}  # of the former ``size_stats``
 _RENAMED = (
@@ -48,6 +50,19 @@ def former_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.endswith(("fusion.to_out.bias", ".decoder.linear.weight"))
     )
     return {**found, "basis": torch.eye(width)}
+
+
+def with_linear_map(state: Mapping[str, Tensor], config: ModuleConfig) -> dict[str, Tensor]:
+    """Return weights with the linear map that perceptrons of RNA did not have, as none: zeros."""
+    place = "modalities.rna.encoder"
+    first, rna = state.get(f"{place}.first"), config.modalities.get("rna")
+    if first is None or f"{place}.linear" in state or not rna.value_skip:
+        return dict(state)
+    added = {
+        f"{place}.linear": torch.zeros(len(first), config.n_latent),
+        f"{place}.bias": torch.zeros(config.n_latent),
+    }
+    return {**state, **added}
 
 
 def present_name(name: str) -> str:

@@ -82,7 +82,7 @@ def test_between_the_networks_it_is_the_same(make_model, train, mdata, monkeypat
     if stages:
         train(model, stages=stages)
     before = weights(model)
-    monkeypatch.setattr(_training, name, lambda *args: send())
+    monkeypatch.setattr(_training, name, lambda *args, **kwargs: send())
     with pytest.raises(SystemExit) as caught:
         train(model, resume=True)
     assert caught.value.code == 143 and list(model.stages_) == stages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scmomer.nn import SparseRows, drop_entries, sparse_linear
+
+_SMALL = 0.1  # of the perceptron's output, where it begins beside a linear map
 
 
 class Encoded(NamedTuple):
@@ -122,7 +124,7 @@ class LatentNorm(nn.Module):
 
 
 class MLPEncoder(Encoder):
-    """Two-layer perceptron on normalized features; the baseline, and the choice for tiny data.
+    """Two-layer perceptron on normalized features, beside a linear map of them.
 
     Parameters
     ----------
@@ -136,10 +138,10 @@ class MLPEncoder(Encoder):
         Share of the hidden units dropped in training.
     norm
         Normalization of the embedding.
+    linear
+        Whether a linear map is added, which begins at start values from data. Without it, a short
+        training leaves the perceptron far behind principal components.
     """
-
-    feature_axes: ClassVar[dict[str, int]] = {"first": 0}
-    input_tables = ("first",)
 
     def __init__(
         self,
@@ -148,9 +150,16 @@ class MLPEncoder(Encoder):
         hidden: int,
         dropout: float,
         norm: Literal["none", "layer"],
+        linear: bool = False,
     ):
         super().__init__()
         self.first = nn.Parameter(torch.randn(n_features, hidden) / hidden**0.5)
+        self.linear = self.bias = None
+        if linear:
+            self.linear = nn.Parameter(torch.zeros(n_features, n_latent))
+            self.bias = nn.Parameter(torch.zeros(n_latent))
+        self.input_tables = ("first", "linear") if linear else ("first",)
+        self.feature_axes = dict.fromkeys(self.input_tables, 0)
         self.rest = nn.Sequential(
             nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, n_latent)
         )
@@ -158,8 +167,27 @@ class MLPEncoder(Encoder):
 
     def forward(self, features: SparseRows) -> Encoded:
         """Encode normalized rows."""
-        hidden = sparse_linear(features, self.first)  # (n, hidden)
-        return Encoded(self.norm(self.rest(hidden)), None)
+        cell = self.rest(sparse_linear(features, self.first))  # (n, n_latent)
+        if self.linear is not None:
+            cell = cell + sparse_linear(features, self.linear) + self.bias
+        return Encoded(self.norm(cell), None)
+
+    @torch.no_grad()
+    def init_linear(self, weights: Tensor, bias: Tensor | None = None) -> None:
+        """Start at a linear map from features, ``(n_features, k)`` and ``(k,)``."""
+        if self.linear is None or self.bias is None:
+            return
+        k = weights.shape[1]
+        self.linear[:, :k] = weights
+        if bias is not None:
+            self.bias[:k] = bias
+        last = cast(nn.Linear, self.rest[-1])
+        last.weight.mul_(_SMALL)
+        last.bias.zero_()
+
+    def slow_parameters(self) -> list[nn.Parameter]:
+        """Return the linear map."""
+        return [p for p in (self.linear, self.bias) if p is not None]
 
     def feature_table(self) -> Tensor:
         """Return the input weights, ``(n_features, hidden)``."""

@@ -1,7 +1,7 @@
 """Closed-form fits: start values before stage 1, and what precedes and follows stages.
 
-:data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order. After stage 3 decoders
-and depth heads come first; the shrinkage of measured ATAC comes last, because it needs the bridges only.
+:data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order, and :data:`START` what
+precedes it only if it was never trained. After stage 3 decoders and depth heads come first; the shrinkage of measured ATAC comes last, because it needs the bridges only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from scmomer.module import SCMOMERModule
 from scmomer.train.fits._bridge_state import record_co_measured, reset_bridge_fits, start_refining
 from scmomer.train.fits._depth import fit_depth_heads
 from scmomer.train.fits._encoder_cache import cache_encoders
+from scmomer.train.fits._expression_decoders import fit_expression_decoders
+from scmomer.train.fits._fusion_start import start_fusion
 from scmomer.train.fits._latent_basis import fit_latent_basis
 from scmomer.train.fits._query_bias import fit_query_bias
 from scmomer.train.fits._shared_profiles import share_profiles
@@ -22,17 +24,32 @@ from scmomer.train.fits._start_values import init_from_data
 Fit = Callable[[SCMOMERModule, Cells, Split, int], None]
 """Changes a network in place, given cells, their split and a seed."""
 
+START: dict[str, tuple[Fit, ...]] = {
+    "fusion": (start_fusion,),
+}
 BEFORE: dict[str, tuple[Fit, ...]] = {
     "bridge": (cache_encoders, record_co_measured, start_refining),
 }
 AFTER: dict[str, tuple[Fit, ...]] = {
-    "bridge": (share_profiles, fit_depth_heads, fit_latent_basis, fit_shrinkage),
+    "bridge": (
+        share_profiles,
+        fit_expression_decoders,
+        fit_depth_heads,
+        fit_latent_basis,
+        fit_shrinkage,
+    ),
 }
 
 
-def run_before(stage: str, module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
-    """Prepare a stage: drop what an earlier stage 3 left, then the stage's own fits."""
-    for fit in (reset_bridge_fits, *BEFORE.get(stage, ())):
+def run_before(
+    stage: str, module: SCMOMERModule, cells: Cells, split: Split, seed: int, anew: bool = False
+) -> None:
+    """Prepare a stage: drop what an earlier stage 3 left, then the stage's own fits.
+
+    With `anew` also those that replace weights which training would go on from.
+    """
+    start = START.get(stage, ()) if anew else ()
+    for fit in (reset_bridge_fits, *start, *BEFORE.get(stage, ())):
         fit(module, cells, split, seed)
 
 
@@ -45,9 +62,11 @@ def run_after(stage: str, module: SCMOMERModule, cells: Cells, split: Split, see
 __all__ = [
     "AFTER",
     "BEFORE",
+    "START",
     "Fit",
     "cache_encoders",
     "fit_depth_heads",
+    "fit_expression_decoders",
     "fit_latent_basis",
     "fit_query_bias",
     "fit_shrinkage",
@@ -57,5 +76,6 @@ __all__ = [
     "run_after",
     "run_before",
     "share_profiles",
+    "start_fusion",
     "start_refining",
 ]

@@ -16,7 +16,7 @@ def init_from_data(
     """Set statistics and start values of `module` from the `train` cells, in place.
 
     Encoders begin as linear maps that their modality computes, decoders at the mean profile, fusion
-    as a concatenation; the stages then learn what these miss.
+    as a concatenation until :func:`start_fusion`; the stages then learn what these miss.
 
     Parameters
     ----------

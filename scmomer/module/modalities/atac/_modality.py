@@ -160,6 +160,4 @@ class ATACModality(ModalityModule):
             median = float(np.median(n_open))
             if isinstance(self.encoder, ViTEncoder):
                 self.encoder.median_n_open.fill_(median)
-            self.encoder.init_linear(
-                semantic_indexing(open_peaks, rate, median, self.n_latent // 2)
-            )
+            self.encoder.init_linear(semantic_indexing(open_peaks, rate, median, self.n_latent))

@@ -97,7 +97,7 @@ class ProteinModality(ModalityModule):
         if isinstance(self.encoder, ProteinEncoder):
             self.encoder.standardize(*scale)
         if warm_start:
-            self.encoder.init_linear(*protein_components(ratios, mean, std, self.n_latent // 2))
+            self.encoder.init_linear(*protein_components(ratios, mean, std, self.n_latent))
         average = table.mean(0) + 0.5 / len(table)  # never zero
         log_mean = torch.from_numpy(np.log(average)).float()
         log_dispersion = torch.from_numpy(np.log(dispersions(table, average))).float()

@@ -31,7 +31,7 @@ class RNAConfig:
     stabilizer: Literal["head", "cell"] = "head"  # of FAVOR+ keys; see FavorAttention
     # "genes" is the published conv + linear; "mean_max" has no parameters and 2 * dim outputs
     pooling: Literal["genes", "mean_max"] = "genes"
-    value_skip: bool = True  # pooled value = expression + the Performer's output for the gene
+    value_skip: bool = True  # the embedding also has a linear map of expression: see the encoders
     frozen_positions: bool = False  # the published gene2vec table is frozen
     mlp_hidden: int = 256
     mlp_dropout: float = 0.3

@@ -121,7 +121,12 @@ class RNAModality(ModalityModule):
         own, n = self.config, len(features)
         if own.encoder == "mlp":
             return MLPEncoder(
-                n, config.n_latent, own.mlp_hidden, own.mlp_dropout, config.latent_norm
+                n,
+                config.n_latent,
+                own.mlp_hidden,
+                own.mlp_dropout,
+                config.latent_norm,
+                linear=own.value_skip,
             )
         return PerformerEncoder(n, own, config.n_latent, config.latent_norm)
 
@@ -210,7 +215,7 @@ class RNAModality(ModalityModule):
             if self.config.scale_genes:
                 bridge.standardize(torch.from_numpy(mean), torch.from_numpy(std))
         if warm_start:
-            weights, bias = principal_components(expression, mean, std, self.n_latent // 2)
+            weights, bias = principal_components(expression, mean, std, self.n_latent)
             self.encoder.init_linear(weights, bias)
             if isinstance(self.encoder, PerformerEncoder):
                 components = expression @ weights.numpy()
