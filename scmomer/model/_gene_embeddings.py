@@ -165,8 +165,9 @@ class GeneEmbeddingsMixin:
             raise ValueError(msg)
         if source == "contextual" and not encoder.has_gene_tokens:
             msg = (
-                f"Expected an encoder with tokens of genes, found rna_encoder={kind!r}. Train a "
-                "model with rna_encoder='performer', or use source='table'."
+                f"Expected an encoder with tokens of genes, found rna_encoder={kind!r}, the default for "
+                "RNA alone in cells with many genes. Train a model with rna_encoder='performer', or use "
+                "source='table'."
             )
             raise ValueError(msg)
 

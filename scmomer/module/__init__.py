@@ -41,6 +41,7 @@ from scmomer.module.modalities.rna import (
     RNAConfig,
     RNAModality,
     resolve_attention,
+    resolve_encoder,
     strip_versions,
 )
 
@@ -94,6 +95,7 @@ __all__ = [
     "present_name",
     "with_linear_map",
     "resolve_attention",
+    "resolve_encoder",
     "shared_chromosomes",
     "strip_versions",
 ]

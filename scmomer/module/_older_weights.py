@@ -55,8 +55,8 @@ def former_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def with_linear_map(state: Mapping[str, Tensor], config: ModuleConfig) -> dict[str, Tensor]:
     """Return weights with the linear map that perceptrons of RNA did not have, as none: zeros."""
     place = "modalities.rna.encoder"
-    first, rna = state.get(f"{place}.first"), config.modalities.get("rna")
-    if first is None or f"{place}.linear" in state or not rna.value_skip:
+    first = state.get(f"{place}.first")
+    if first is None or f"{place}.linear" in state or not config.modalities["rna"].value_skip:
         return dict(state)
     added = {
         f"{place}.linear": torch.zeros(len(first), config.n_latent),

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import lightning.pytorch as pl
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
+import scmomer
 from scmomer.data import SparseDataSplitter
 from scmomer.train._objectives import stage_loss
 
@@ -202,6 +204,7 @@ def test_plan_kwargs_reach_every_stage(make_model, train, mdata):
         "bias",
     )
     start_values += ("shift", "even_depth", "refines", "depth_heads.atac.weight")
+    start_values += ("decoders.rna.linear.weight",)  # least squares
     moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert moved and all(key.endswith(start_values) for key in moved), moved
 
@@ -366,3 +369,22 @@ def test_an_error_keeps_finished_stages_too(make_model, train, mdata):
     assert signal.getsignal(signal.SIGINT) is handler and not model.module.training
     train(model, resume=True)
     assert model.stages_ == STAGES
+
+
+def test_the_encoder_of_rna_alone_depends_on_the_number_of_genes():
+    """Many genes: a perceptron; with a second modality and for few genes the Performer."""
+    mdata = scmomer.datasets.synthetic(60, 900, 80, seed=0)
+    mdata["rna"].X = sp.csr_matrix(
+        np.random.default_rng(0).poisson(1.0, (60, 900)), dtype=np.float32
+    )
+    for data, expected in (
+        (mdata["rna"], "mlp"),
+        (mdata, "performer"),
+        (mdata["rna"][:, :300], "performer"),
+    ):
+        copy = data.copy()
+        if copy.n_vars == 980:
+            scmomer.pp.setup_mudata(copy)
+        else:
+            scmomer.pp.setup_anndata(copy, modality="rna")
+        assert scmomer.SCMOMER(copy).config.modalities["rna"].encoder == expected

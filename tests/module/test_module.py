@@ -238,9 +238,8 @@ def test_maps_with_start_values_move_slowly(make_module, options):
     module = make_module(**options)
     found = {name for name, p in module.named_parameters() for s in slow(module) if p is s}
     expected = {"modalities.atac.encoder.peak_skip", "fusion.to_out.weight"}
-    if not options:
-        pool = "modalities.rna.encoder.pool"
-        expected |= {f"{pool}.projection", f"{pool}.bias"}
+    names = ("linear", "bias") if options else ("pool.projection", "pool.bias")
+    expected |= {f"modalities.rna.encoder.{name}" for name in names}
     assert found == expected
     assert slow(make_module(warm_start=False, **options)) == []
 

@@ -143,6 +143,9 @@ class MLPEncoder(Encoder):
         training leaves the perceptron far behind principal components.
     """
 
+    feature_axes: ClassVar[dict[str, int]] = {"first": 0, "linear": 0}
+    input_tables = ("first", "linear")
+
     def __init__(
         self,
         n_features: int,
@@ -158,8 +161,6 @@ class MLPEncoder(Encoder):
         if linear:
             self.linear = nn.Parameter(torch.zeros(n_features, n_latent))
             self.bias = nn.Parameter(torch.zeros(n_latent))
-        self.input_tables = ("first", "linear") if linear else ("first",)
-        self.feature_axes = dict.fromkeys(self.input_tables, 0)
         self.rest = nn.Sequential(
             nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, n_latent)
         )

@@ -1,7 +1,8 @@
 """Closed-form fits: start values before stage 1, and what precedes and follows stages.
 
 :data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order, and :data:`START` what
-precedes it only if it was never trained. After stage 3 decoders and depth heads come first; the shrinkage of measured ATAC comes last, because it needs the bridges only.
+precedes it only if it was never trained. After stage 3 decoders and depth heads come first; the
+shrinkage of measured ATAC comes last, because it needs the bridges only.
 """
 
 from __future__ import annotations

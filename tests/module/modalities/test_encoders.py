@@ -106,3 +106,19 @@ def test_mlp_drops_only_in_training():
     assert not torch.equal(encoder(rows).cell, encoder(rows).cell)
     encoder.eval()
     assert torch.equal(encoder(rows).cell, encoder(rows).cell)
+
+
+def test_mlp_with_a_linear_map_begins_there():
+    torch.manual_seed(0)
+    rows = SparseRows(torch.tensor([0, 3]), torch.tensor([0, 2, 4]), torch.ones(3))
+    encoder = MLPEncoder(10, 4, 32, dropout=0.5, norm="none", linear=True).eval()
+    weights, bias = torch.randn(10, 3), torch.randn(3)
+    encoder.init_linear(weights, bias)
+    torch.testing.assert_close(
+        encoder(rows).cell[0, :3], weights[[0, 2, 4]].sum(0) + bias, rtol=0, atol=0.3
+    )
+    assert len(encoder.slow_parameters()) == 2
+    plain = MLPEncoder(10, 4, 32, dropout=0.5, norm="none")
+    before = plain.eval()(rows).cell
+    plain.init_linear(weights, bias)
+    assert torch.equal(plain(rows).cell, before) and not plain.slow_parameters()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
+from scmomer.data import Cells
 from scmomer.inference import Inference
 from scmomer.train import clone_state, init_from_data, run_before
 from scmomer.train.fits import start_fusion
@@ -64,13 +66,16 @@ def test_unused_dimensions_stay_small(rng):
     assert all(np.isfinite(w).all() for w in constant)
 
 
-@pytest.mark.parametrize("n_proteins", [0, 6])
-def test_fused_embeddings_are_uncorrelated(make_module, make_cells, n_proteins):
-    cells = make_cells(120, n_proteins=n_proteins) if n_proteins else make_cells(120)
-    module = make_module(n_proteins=n_proteins).eval() if n_proteins else make_module().eval()
+@pytest.mark.parametrize("three", [False, True])
+def test_fused_embeddings_are_uncorrelated(make_module, make_cells, three):
+    cells, module = make_cells(120), make_module(n_proteins=6 if three else 0).eval()
+    if three:
+        counts = np.random.default_rng(1).poisson(5.0, (120, 6)).astype(np.float32)
+        measured = cells.measured | {"protein": np.ones(120, bool)}
+        cells = Cells(cells.counts | {"protein": sp.csr_matrix(counts)}, measured)
     init_from_data(module, cells, ALL)
     start_fusion(module, cells, SPLIT, 0)
-    parts = {m: torch.from_numpy(Inference(module, cells).encode(m)) for m in module.modalities}
+    parts = {m: torch.from_numpy(Inference(module, cells).encode(m)) for m in cells.counts}
     with torch.no_grad():
         z = module.fuse(parts).numpy()
     spread = z.std(0)

@@ -1,6 +1,6 @@
 """RNA: log expression, a Performer over genes."""
 
-from scmomer.module.modalities.rna._config import RNAConfig, resolve_attention
+from scmomer.module.modalities.rna._config import RNAConfig, resolve_attention, resolve_encoder
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
 from scmomer.module.modalities.rna._modality import RNAModality
 from scmomer.module.modalities.rna._names import strip_versions
@@ -12,5 +12,6 @@ __all__ = [
     "RNAConfig",
     "RNAModality",
     "resolve_attention",
+    "resolve_encoder",
     "strip_versions",
 ]

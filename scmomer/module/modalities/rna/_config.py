@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from scmomer.module._config import ModuleConfig, StageConfig
 
-_LONG = 400  # expressed genes per cell from which FAVOR+ is faster: benchmarks/attention.py
+# Expressed genes per cell beyond which FAVOR+ is faster than softmax (benchmarks/attention.py); and in
+# RNA alone a perceptron as good as the Performer and many times as fast (benchmarks/deep_encoder.py).
+_LONG = 400
+_OF_ALL_ENCODERS = (
+    "encoder",
+    "value_skip",
+    "mlp_hidden",
+    "mlp_dropout",
+    "target_sum",
+    "scale_genes",
+    "min_spread",
+)
 Tokens = Literal["expressed", "all"]
 Binning = Literal["log2", "log2_floor", "quantile"]
 
@@ -16,7 +27,7 @@ Binning = Literal["log2", "log2_floor", "quantile"]
 class RNAConfig:
     """RNA encoder: expression tokens, Performer blocks, pooling to one vector per cell."""
 
-    encoder: Literal["performer", "mlp", "custom"] = "performer"
+    encoder: Literal["auto", "performer", "mlp", "custom"] = "auto"  # see resolve_encoder
     tokens: Tokens = "expressed"
     binning: Binning = "quantile"  # log2 of counts per 10k saturates on shallow assays
     n_bins: int = 5  # expressed genes fall into bins 1..n_bins, 0 is "not expressed"
@@ -48,6 +59,7 @@ PRESETS = {
     "base": (RNAConfig(dim=128, n_layers=4, n_heads=8, ff_mult=4), _STAGE),
     "paper": (
         RNAConfig(
+            encoder="performer",
             tokens="all",
             binning="log2",
             attention="favor",
@@ -64,6 +76,28 @@ PRESETS = {
         StageConfig(100, 1e-4, batch_size=3, weight_decay=0.0, patience=3),
     ),
 }
+
+
+def resolve_encoder(config: ModuleConfig, n_expressed: float, is_alone: bool) -> ModuleConfig:
+    """Settle ``encoder="auto"`` for cells with `n_expressed` genes in the median.
+
+    A perceptron beyond 400 genes if RNA `is_alone` in the model, unless an option was changed that
+    only the Performer has.
+    """
+    rna: RNAConfig = config.modalities["rna"]
+    if rna.encoder != "auto":
+        return config
+    sizes = [_of_performer(preset) for preset, _ in PRESETS.values()]
+    is_usual = _of_performer(rna) in sizes
+    rna = replace(
+        rna, encoder="mlp" if is_alone and n_expressed > _LONG and is_usual else "performer"
+    )
+    return replace(config, modalities={**config.modalities, "rna": rna})
+
+
+def _of_performer(config: RNAConfig) -> dict[str, Any]:
+    """Return the options of the Performer."""
+    return {k: v for k, v in asdict(config).items() if k not in _OF_ALL_ENCODERS}
 
 
 def resolve_attention(config: ModuleConfig, n_expressed: float) -> ModuleConfig:

@@ -93,7 +93,8 @@ class RNAModality(ModalityModule):
         rna = cast(RNAModality, source)
         known = rna.mean_expression()
         share = known[np.unique(rows[rows >= 0])].sum() / known.sum()
-        return {"target_sum": float(rna.target_sum * share)}
+        encoder = {"encoder": rna.config.encoder} if config.encoder == "auto" else {}
+        return encoder | {"target_sum": float(rna.target_sum * share)}
 
     def adapt(self, counts: sp.csr_matrix, rows: np.ndarray) -> None:
         """Let counts of new genes not take from the total of the others."""
