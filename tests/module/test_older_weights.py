@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmomer.module import SCMOMERModule, former_state
+from scmomer.module import SCMOMERModule, former_state, with_linear_map
 
 MODALITIES = ("rna", "atac", "protein")
 # Today's names and former ones, first match wins.
@@ -144,3 +144,25 @@ def test_statistics_go_to_their_modalities(make_module):
 def test_todays_weights_stay_as_they_are(module):
     state = module.state_dict()
     assert same(former_state(state), state)
+
+
+def test_a_perceptron_without_a_linear_map_gets_zeros(make_module):
+    module = make_module(rna_encoder="mlp")
+    state = {k: v.clone() for k, v in module.state_dict().items()}
+    former = {
+        k: v for k, v in state.items() if not k.endswith((".encoder.linear", ".encoder.bias"))
+    }
+    assert len(former) == len(state) - 2
+    found = with_linear_map(former, module.config)
+    assert found.keys() == state.keys()
+    assert not found["modalities.rna.encoder.linear"].any()
+    module.load_state_dict(found)
+    assert with_linear_map(state, module.config).keys() == state.keys()
+    without = make_module(rna_encoder="mlp", rna_value_skip=False)
+    assert (
+        with_linear_map(without.state_dict(), without.config).keys() == without.state_dict().keys()
+    )
+    performer = make_module(rna_encoder="performer")
+    assert with_linear_map(performer.state_dict(), performer.config).keys() == (
+        performer.state_dict().keys()
+    )
