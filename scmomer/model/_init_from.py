@@ -105,6 +105,8 @@ def plan_start(
             check_features(m, features[m], theirs[m], rows[m])
     base = None if size != "auto" else source.config
     config = get_config(size, has_gpu=has_gpu, base=base, **options)  # type: ignore[arg-type]
+    if config.measured_gain is None:
+        config = replace(config, measured_gain=source.config.measured_gain)
     records = dict(config.modalities)
     for m in rows:
         kind = source.module.modality(m)

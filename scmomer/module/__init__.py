@@ -42,6 +42,7 @@ from scmomer.module.modalities.rna import (
     RNAModality,
     resolve_attention,
     resolve_encoder,
+    resolve_measured_gain,
     strip_versions,
 )
 
@@ -96,6 +97,7 @@ __all__ = [
     "with_linear_map",
     "resolve_attention",
     "resolve_encoder",
+    "resolve_measured_gain",
     "shared_chromosomes",
     "strip_versions",
 ]

@@ -57,7 +57,10 @@ class ModuleConfig:
     # Distances in the embedding of RNA and ATAC are those of decoded expression; see
     # fit_latent_basis.
     expression_metric: bool = True
-    measured_gain: bool = True  # shrink measured ATAC embeddings towards those predicted from RNA
+    # Refine measured embeddings: RNA's by its bridge, ATAC's by shrinking towards the one predicted from
+    # RNA. None: yes, but not for RNA and ATAC of deep cells, which are better as they are measured;
+    # see resolve_measured_gain.
+    measured_gain: bool | None = None
     discriminator_weight: float = 0.1
     distill_weight: float = 0.1
     warm_start: bool = True  # encoders begin as PCA and LSI, fusion as their common components

@@ -295,12 +295,13 @@ class SCMOMERModule(nn.Module):
         counts: Mapping[str, SparseRows],
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return what fusion reads, and predictions of modalities that were not measured."""
-        if len(z) == len(self.fused_modalities) and not self.config.measured_gain:
+        if len(z) == len(self.fused_modalities) and self.config.measured_gain is False:
             return z, {}
         bridged = {m: self.bridge(m, z[m], features[m]) for m in z}
         predicted = average_predictions(bridged, [m for m in self.fused_modalities if m not in z])
         parts = {**{m: bridged[m][m] for m in z}, **predicted}
-        if self.config.measured_gain and RNA in z and ATAC in z and ATAC in bridged[RNA]:
+        has_gain = self.config.measured_gain is not False
+        if has_gain and RNA in z and ATAC in z and ATAC in bridged[RNA]:
             parts[ATAC] = self.shrink_measured(bridged[RNA][ATAC], z[ATAC], counts[ATAC])
         return parts, predicted
 

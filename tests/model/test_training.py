@@ -387,4 +387,6 @@ def test_the_encoder_of_rna_alone_depends_on_the_number_of_genes():
             scmomer.pp.setup_mudata(copy)
         else:
             scmomer.pp.setup_anndata(copy, modality="rna")
-        assert scmomer.SCMOMER(copy).config.modalities["rna"].encoder == expected
+        config = scmomer.SCMOMER(copy).config
+        assert config.modalities["rna"].encoder == expected
+        assert config.measured_gain is (False if copy.n_vars == 980 else None)

@@ -252,7 +252,7 @@ def test_reading_leaves_its_input_alone():
 
 def former_defaults(**options: Any) -> ModuleConfig:
     """Return today's configuration with the encoder that was the default."""
-    return get_config("small", rna_encoder="performer", **options)
+    return get_config("small", **{"rna_encoder": "performer", "measured_gain": True, **options})
 
 
 def test_a_former_configuration_is_read():

@@ -24,7 +24,7 @@ def fit_shrinkage(module: SCMOMERModule, cells: Cells, split: Split, seed: int) 
     the number of peaks (split-half reliability).
     """
     here = {RNA, ATAC} <= cells.counts.keys()
-    if not (module.config.measured_gain and here and module.has_bridge(RNA, ATAC)):
+    if module.config.measured_gain is False or not here or not module.has_bridge(RNA, ATAC):
         return
     train, validation, _ = split
     both = cells.has_all(RNA, ATAC)

@@ -1,6 +1,11 @@
 """RNA: log expression, a Performer over genes."""
 
-from scmomer.module.modalities.rna._config import RNAConfig, resolve_attention, resolve_encoder
+from scmomer.module.modalities.rna._config import (
+    RNAConfig,
+    resolve_attention,
+    resolve_encoder,
+    resolve_measured_gain,
+)
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
 from scmomer.module.modalities.rna._modality import RNAModality
 from scmomer.module.modalities.rna._names import strip_versions
@@ -13,5 +18,6 @@ __all__ = [
     "RNAModality",
     "resolve_attention",
     "resolve_encoder",
+    "resolve_measured_gain",
     "strip_versions",
 ]

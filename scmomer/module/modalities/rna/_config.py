@@ -8,7 +8,8 @@ from typing import Any, Literal
 from scmomer.module._config import ModuleConfig, StageConfig
 
 # Expressed genes per cell beyond which FAVOR+ is faster than softmax (benchmarks/attention.py); and in
-# RNA alone a perceptron as good as the Performer and many times as fast (benchmarks/deep_encoder.py).
+# RNA alone a perceptron as good as the Performer and many times as fast (benchmarks/deep_encoder.py);
+# and embeddings of measured RNA and ATAC better as they are (benchmarks/deep.py).
 _LONG = 400
 _OF_ALL_ENCODERS = (
     "encoder",
@@ -93,6 +94,17 @@ def resolve_encoder(config: ModuleConfig, n_expressed: float, is_alone: bool) ->
         rna, encoder="mlp" if is_alone and n_expressed > _LONG and is_usual else "performer"
     )
     return replace(config, modalities={**config.modalities, "rna": rna})
+
+
+def resolve_measured_gain(config: ModuleConfig, n_expressed: float) -> ModuleConfig:
+    """Settle ``measured_gain=None`` for cells with `n_expressed` genes in the median.
+
+    Refining an embedding of both modalities helps shallow cells and costs deep ones some of their
+    differences (benchmarks/deep.py).
+    """
+    if config.measured_gain is not None:
+        return config
+    return replace(config, measured_gain=n_expressed <= _LONG)
 
 
 def _of_performer(config: RNAConfig) -> dict[str, Any]:

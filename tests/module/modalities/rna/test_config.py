@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scmomer.module import get_config, resolve_encoder
+from scmomer.module import get_config, resolve_encoder, resolve_measured_gain
 
 
 @pytest.mark.parametrize("size", ["small", "base"])
@@ -34,3 +34,12 @@ def test_options_of_all_encoders_leave_the_choice(options):
     assert (
         resolve_encoder(get_config(**options), 100, True).modalities["rna"].encoder == "performer"
     )
+
+
+@pytest.mark.parametrize(("n_expressed", "expected"), [(400, True), (401, False)])
+def test_measurements_of_cells_with_many_genes_stay_as_they_are(n_expressed, expected):
+    assert resolve_measured_gain(get_config("small"), n_expressed).measured_gain is expected
+    for own in (True, False):
+        config = get_config("small", measured_gain=own)
+        assert resolve_measured_gain(config, n_expressed).measured_gain is own
+    assert resolve_measured_gain(get_config("paper"), n_expressed).measured_gain is False
