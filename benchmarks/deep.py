@@ -114,6 +114,9 @@ def of_accessibility(
 
     ours = {
         "scMomer": lambda: model.get_translated(data.test["rna"]),
+        "scMomer, all of the predicted depth": lambda: model.get_translated(
+            data.test["rna"], depth_share=1.0
+        ),
         "scMomer, at mean depth": lambda: model.get_translated(data.test["rna"], depth="mean"),
     }
     found = scored(ours | accessibility(data, seed), score)
