@@ -114,7 +114,9 @@ def test_atac_alone_leaves_no_stage(trained, make_unseen, train, refuses):
 
 
 def test_what_it_began_with_competes(model, train):
-    before = {k: v.clone() for k, v in model.module.state_dict().items() if "linear" in k}
+    weights = {k: v.clone() for k, v in model.module.state_dict().items() if "linear" in k}
+    # Decoders of heads into RNA are fitted to these cells in any case.
+    before = {k: v for k, v in weights.items() if ".decoders.rna." not in k}
     train(model, plan_kwargs={"lr": 10.0, "warmup": 0.0}, stages=["bridge"], freeze="encoders")
     after = model.module.state_dict()
     assert all(torch.equal(v, after[k]) for k, v in before.items())

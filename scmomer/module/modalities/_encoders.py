@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple, cast
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -157,13 +157,14 @@ class MLPEncoder(Encoder):
     ):
         super().__init__()
         self.first = nn.Parameter(torch.randn(n_features, hidden) / hidden**0.5)
+        last = nn.Linear(hidden, n_latent)
+        self.rest = nn.Sequential(nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout), last)
         self.linear = self.bias = None
         if linear:
             self.linear = nn.Parameter(torch.zeros(n_features, n_latent))
             self.bias = nn.Parameter(torch.zeros(n_latent))
-        self.rest = nn.Sequential(
-            nn.LayerNorm(hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, n_latent)
-        )
+            last.weight.data.mul_(_SMALL)
+            nn.init.zeros_(last.bias)
         self.norm = LatentNorm(n_latent, norm)
 
     def forward(self, features: SparseRows) -> Encoded:
@@ -182,9 +183,6 @@ class MLPEncoder(Encoder):
         self.linear[:, :k] = weights
         if bias is not None:
             self.bias[:k] = bias
-        last = cast(nn.Linear, self.rest[-1])
-        last.weight.mul_(_SMALL)
-        last.bias.zero_()
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Return the linear map."""

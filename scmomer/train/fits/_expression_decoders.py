@@ -22,7 +22,7 @@ def fit_expression_decoders(module: SCMOMERModule, cells: Cells, split: Split, s
 
     Bridges learn with half of their inputs and hidden units dropped, and decoders shrink what
     reaches them by as much as that noise adds. So their predictions without it are too close to the
-    mean. Mean predictions and differences between batches stay as they are.
+    mean. Mean predictions and differences between batches stay as they are, and frozen decoders.
     """
     if RNA not in cells.counts:
         return
@@ -40,6 +40,8 @@ def fit_expression_decoders(module: SCMOMERModule, cells: Cells, split: Split, s
         for k, head in enumerate(heads):
             decoder = head.decoder(RNA)
             z = found.heads[source][:, k].astype(np.float64)
+            if not decoder.linear.weight.requires_grad or np.allclose(z, z[0]):
+                continue
             slopes = _slopes(z, expression, batch)  # (n_genes, n_latent)
             if decoder.scale is not None:
                 slopes = slopes / decoder.scale[:, 0].cpu().numpy()[:, None]
