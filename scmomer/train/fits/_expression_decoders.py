@@ -11,6 +11,7 @@ from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
 from scmomer.nn import log_normalize_csr
+from scmomer.train.fits._chosen_cells import cells_with, center_within
 
 _MAX_CELLS = 20_000  # enough for tens of weights a gene
 _RIDGE = 1e-3  # of the mean variance of a dimension
@@ -30,13 +31,12 @@ def fit_expression_decoders(module: SCMOMERModule, cells: Cells, split: Split, s
         if source == RNA or source not in cells.counts or not module.has_bridge(source, RNA):
             continue
         heads = module.heads_from(source)
-        chosen = np.sort(split[0][cells.has_all(RNA, source)[split[0]]])
-        chosen = chosen[:: max(1, -(-len(chosen) // _MAX_CELLS))]
+        chosen = cells_with(cells, split[0], (RNA, source), _MAX_CELLS)
         if not heads or len(chosen) <= 2 * module.config.n_latent:
             continue
         expression = log_normalize_csr(cells.counts[RNA][chosen], float(module.rna.target_sum))
         found = Inference(module, cells.select_modality(source), chosen).embed(to=RNA)
-        batch = np.zeros(len(chosen), np.int64) if cells.batch is None else cells.batch[chosen]
+        batch = None if cells.batch is None else cells.batch[chosen]
         for k, head in enumerate(heads):
             decoder = head.decoder(RNA)
             z = found.heads[source][:, k].astype(np.float64)
@@ -51,11 +51,9 @@ def fit_expression_decoders(module: SCMOMERModule, cells: Cells, split: Split, s
             decoder.linear.weight.copy_(new)
 
 
-def _slopes(z: np.ndarray, expression: sp.csr_matrix, batch: np.ndarray) -> np.ndarray:
+def _slopes(z: np.ndarray, expression: sp.csr_matrix, batch: np.ndarray | None) -> np.ndarray:
     """Return the ridge regression of genes on `z` within batches, ``(n_genes, n_latent)``."""
-    z = z.copy()
-    for one in np.unique(batch):
-        z[batch == one] -= z[batch == one].mean(0)
+    z = center_within(z, batch)
     gram = z.T @ z
     gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
     return (expression.T @ z) @ np.linalg.inv(gram)

@@ -10,6 +10,7 @@ import torch
 from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
+from scmomer.train.fits._chosen_cells import cells_with, center_within
 
 _MIN_CELLS = 100  # fewer have correlations by chance
 _MAX_CELLS = 2_000  # enough for directions of a hundred or so dimensions
@@ -28,16 +29,14 @@ def start_fusion(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -
     """
     if not module.config.warm_start or not {*module.fused_modalities} <= cells.counts.keys():
         return
-    train = np.sort(split[0])
-    chosen = train[cells.has_all(*module.fused_modalities)[train]]
+    chosen = cells_with(cells, split[0], module.fused_modalities, _MAX_CELLS)
     if len(chosen) < _MIN_CELLS:
         return
-    chosen = chosen[:: -(-len(chosen) // _MAX_CELLS)]
     encoded = {
         m: Inference(module, cells.select_modality(m), chosen).encode(m).astype(np.float64)
         for m in module.fused_modalities
     }
-    batch = np.zeros(len(chosen), np.int64) if cells.batch is None else cells.batch[chosen]
+    batch = None if cells.batch is None else cells.batch[chosen]
     weights, bias = common_components(list(encoded.values()), batch, module.config.n_latent)
     module.fusion.init_linear(
         [torch.from_numpy(w).float() for w in weights], torch.from_numpy(bias)
@@ -45,7 +44,7 @@ def start_fusion(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -
 
 
 def common_components(
-    parts: Sequence[np.ndarray], batch: np.ndarray, n_components: int
+    parts: Sequence[np.ndarray], batch: np.ndarray | None, n_components: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the linear map from several embeddings to their common components.
 
@@ -54,7 +53,7 @@ def common_components(
     parts
         Embeddings of the same cells, each ``(n, d)``.
     batch
-        Of each cell, ``(n,)``.
+        Of each cell, ``(n,)``, or None.
     n_components
         At most the number of dimensions of all parts.
 
@@ -64,10 +63,7 @@ def common_components(
         Weights of each part, ``(n_components, d)``, and the bias ``(n_components,)``, under which
         components have mean 0.
     """
-    within = [part.copy() for part in parts]
-    for one in np.unique(batch):
-        for part in within:
-            part[batch == one] -= part[batch == one].mean(0)
+    within = [center_within(part, batch) for part in parts]
     spreads = [part.std(0) for part in within]
     spreads = [np.maximum(s, max(_LEAST_SPREAD * s.max(), 1e-6)) for s in spreads]
     side_by_side = np.hstack([part / s for part, s in zip(within, spreads, strict=True)])

@@ -1,0 +1,26 @@
+"""Cells that closed-form fits read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scmomer.data import Cells
+
+
+def cells_with(
+    cells: Cells, train: np.ndarray, modalities: tuple[str, ...], most: int
+) -> np.ndarray:
+    """Return the `train` cells with all `modalities`, sorted, every k-th so that `most` are left."""
+    train = np.sort(train)
+    chosen = train[cells.has_all(*modalities)[train]]
+    return chosen[:: max(1, -(-len(chosen) // most))]
+
+
+def center_within(values: np.ndarray, batch: np.ndarray | None) -> np.ndarray:
+    """Return ``(n, d)`` less the mean of each cell's batch, ``(n,)``; of all cells for None."""
+    if batch is None:
+        return values - values.mean(0)
+    centered = values.copy()
+    for one in np.unique(batch):
+        centered[batch == one] -= values[batch == one].mean(0)
+    return centered

@@ -1,0 +1,26 @@
+"""Cells that fits read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scmomer.train.fits._chosen_cells import cells_with, center_within
+
+
+def test_cells_with_all_modalities_are_sorted_and_thinned(make_cells):
+    cells = make_cells(without={"rna": [0, 1], "atac": [2]})
+    train = np.random.default_rng(0).permutation(60)[:40]
+    expected = np.setdiff1d(np.sort(train), [0, 1, 2])
+    np.testing.assert_array_equal(cells_with(cells, train, ("rna", "atac"), 100), expected)
+    few = cells_with(cells, train, ("rna", "atac"), 7)
+    assert len(few) <= 7 and np.isin(few, expected).all()
+    assert len(cells_with(cells, train[:0], ("rna",), 7)) == 0
+
+
+def test_means_of_batches_are_taken_away():
+    values, batch = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+    found = center_within(values, batch)
+    for one in range(3):
+        np.testing.assert_allclose(found[batch == one].mean(0), 0, atol=1e-12)
+    np.testing.assert_allclose(center_within(values, None), values - values.mean(0))
+    np.testing.assert_allclose(center_within(values, np.zeros(30)), values - values.mean(0))
