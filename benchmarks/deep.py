@@ -28,10 +28,9 @@ import scvi
 from _deep_opponents import accessibility, embeddings, expression
 from _deep_sources import Deep, from_file, synthetic
 from _held_out import classify, score_embedding, score_profile, score_translation
-from _measure import machine, versions
 from _multivi import run_multivi
 from _quality import Scores, kept_model, measured, standard_error
-from _report import write_report
+from _report import write_runs
 from mudata import MuData
 
 import scmomer
@@ -249,15 +248,7 @@ def main() -> None:
         if any((r["data"], r["seed"]) == (data.name, seed) for r in runs):
             continue
         runs.append(run(data, seed, args))
-        report = {
-            **report,
-            "machine": machine("cpu"),
-            "versions": versions("scmomer", "scvi-tools", "torch", "scanpy"),
-            "summary": summarize(runs),
-            "runs": runs,
-        }
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        write_report(args.json, report)
+        write_runs(args.json, runs, summarize(runs))
 
 
 if __name__ == "__main__":

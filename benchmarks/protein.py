@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import scvi
-from _measure import machine, versions
 from _quality import measured, standard_error
-from _report import write_report
+from _report import write_runs
 from anndata import AnnData
 from mudata import MuData
 
@@ -175,15 +173,7 @@ def main() -> None:
                 scores[name] = {**score(truth, values, types), **spent}
                 print(fold, seed, name, scores[name], flush=True)
             runs.append({"fold": fold, "seed": seed, "n_cells": len(truth), "scores": scores})
-            report = {
-                "command": " ".join(["python", *sys.argv]),
-                "machine": machine("cpu"),
-                "versions": versions("scmomer", "scvi-tools", "torch"),
-                "summary": summarize(runs),
-                "runs": runs,
-            }
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            write_report(args.json, report)
+            write_runs(args.json, runs, summarize(runs))
 
 
 if __name__ == "__main__":
