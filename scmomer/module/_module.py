@@ -34,6 +34,8 @@ class CellEmbeddings:
     """Of each modality, measured or predicted, ``(n, n_latent)``."""
     heads: dict[str, Tensor] = field(default_factory=dict)
     """Of the heads of each modality, ``(n, n_heads, n_latent)``."""
+    parts: dict[str, Tensor] = field(default_factory=dict)
+    """What fusion reads, ``(n, n_latent)`` each."""
 
 
 class SCMOMERModule(nn.Module):
@@ -286,7 +288,7 @@ class SCMOMERModule(nn.Module):
         if not self.fused:
             return CellEmbeddings(next(iter(z.values())), z, heads)
         parts, predicted = self._complete(z, features, counts)
-        return CellEmbeddings(self.fuse(parts), {**predicted, **z}, heads)
+        return CellEmbeddings(self.fuse(parts), {**predicted, **z}, heads, parts)
 
     def _complete(
         self,

@@ -1,8 +1,8 @@
 """Closed-form fits: start values before stage 1, and what precedes and follows stages.
 
 :data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order, and :data:`START` what
-precedes it only if it was never trained. After stage 3 decoders and depth heads come first; the
-shrinkage of measured ATAC comes last, because it needs the bridges only.
+precedes it only if it was never trained. After stage 3 decoders and depth heads come first, then the
+shrinkage of measured ATAC, which the outputs of bridges into RNA are fitted with.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from scmomer.data import Cells, Split
 from scmomer.module import SCMOMERModule
+from scmomer.train.fits._bridge_outputs import fit_bridge_outputs
 from scmomer.train.fits._bridge_state import record_co_measured, reset_bridge_fits, start_refining
 from scmomer.train.fits._depth import fit_depth_heads
 from scmomer.train.fits._encoder_cache import cache_encoders
@@ -38,6 +39,7 @@ AFTER: dict[str, tuple[Fit, ...]] = {
         fit_depth_heads,
         fit_latent_basis,
         fit_shrinkage,
+        fit_bridge_outputs,
     ),
 }
 
@@ -66,6 +68,7 @@ __all__ = [
     "START",
     "Fit",
     "cache_encoders",
+    "fit_bridge_outputs",
     "fit_depth_heads",
     "fit_expression_decoders",
     "fit_latent_basis",

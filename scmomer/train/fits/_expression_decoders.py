@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
 from scmomer._constants import RNA
@@ -11,10 +10,9 @@ from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
 from scmomer.nn import log_normalize_csr
-from scmomer.train.fits._chosen_cells import cells_with, center_within
+from scmomer.train.fits._chosen_cells import cells_with, slopes_within
 
 _MAX_CELLS = 20_000  # enough for tens of weights a gene
-_RIDGE = 1e-3  # of the mean variance of a dimension
 
 
 @torch.no_grad()
@@ -42,18 +40,10 @@ def fit_expression_decoders(module: SCMOMERModule, cells: Cells, split: Split, s
             z = found.heads[source][:, k].astype(np.float64)
             if not decoder.linear.weight.requires_grad or np.allclose(z, z[0]):
                 continue
-            slopes = _slopes(z, expression, batch)  # (n_genes, n_latent)
+            slopes = slopes_within(z, expression, batch)  # (n_genes, n_latent)
             if decoder.scale is not None:
                 slopes = slopes / decoder.scale[:, 0].cpu().numpy()[:, None]
             new = torch.from_numpy(slopes).to(decoder.linear.weight)
             mean = torch.from_numpy(z.mean(0)).to(new)
             decoder.linear.bias.add_((decoder.linear.weight - new) @ mean)
             decoder.linear.weight.copy_(new)
-
-
-def _slopes(z: np.ndarray, expression: sp.csr_matrix, batch: np.ndarray | None) -> np.ndarray:
-    """Return the ridge regression of genes on `z` within batches, ``(n_genes, n_latent)``."""
-    z = center_within(z, batch)
-    gram = z.T @ z
-    gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return (expression.T @ z) @ np.linalg.inv(gram)

@@ -1,10 +1,10 @@
-"""Cells that fits read."""
+"""Cells that fits read, and least squares on them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from scmomer.train.fits._chosen_cells import cells_with, center_within
+from scmomer.train.fits._chosen_cells import cells_with, center_within, slopes_within
 
 
 def test_cells_with_all_modalities_are_sorted_and_thinned(make_cells):
@@ -24,3 +24,12 @@ def test_means_of_batches_are_taken_away():
         np.testing.assert_allclose(found[batch == one].mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(center_within(values, None), values - values.mean(0))
     np.testing.assert_allclose(center_within(values, np.zeros(30)), values - values.mean(0))
+
+
+def test_slopes_are_those_of_regression_with_batches():
+    rng = np.random.default_rng(0)
+    z, batch = rng.normal(size=(300, 4)), rng.integers(3, size=300)
+    expression = rng.poisson(1, (300, 6)) + z @ rng.normal(size=(4, 6)) + batch[:, None]
+    design = np.hstack([z, np.eye(3)[batch]])
+    expected = np.linalg.lstsq(design, expression, rcond=None)[0][:4].T
+    np.testing.assert_allclose(slopes_within(z, expression, batch), expected, rtol=0.01, atol=0.002)

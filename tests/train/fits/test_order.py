@@ -36,10 +36,11 @@ def changed(module, before: dict[str, torch.Tensor]) -> set[str]:
     return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
 
 
-def fitted_decoders(module) -> set[str]:
-    """Names of the weights that training goes on from: of decoders of other modalities."""
+def fitted_weights(module) -> set[str]:
+    """Names of the weights that training goes on from: of decoders, and outputs of bridges."""
     names = [k for k in module.state_dict() if ".linear." in k and "decoder" in k]
     atac = {k for k in names if k.endswith(("atac.linear.weight", "atac.decoder.linear.weight"))}
+    atac |= {f"bridges.atac.0.rest.3.{k}" for k in ("weight", "bias")}
     return atac | {k for k in names if k.startswith("bridges.atac") and ".decoders.rna." in k}
 
 
@@ -90,7 +91,7 @@ def test_after_stage_three_all_fits_run(module, cells):
     before = clone_state(module)
     run_after("bridge", module, cells, SPLIT, 0)
     depth = {"depth_heads.atac.weight", "depth_heads.atac.bias"}
-    assert changed(module, before) == {*depth, *fitted_decoders(module), "basis", "even_depth"}
+    assert changed(module, before) == {*depth, *fitted_weights(module), "basis", "even_depth"}
     assert all(v.isfinite().all() for v in module.state_dict().values())
     assert module.refines
 
@@ -129,7 +130,7 @@ def test_what_an_earlier_stage_three_left_is_dropped(module, cells, stage):
     assert is_reset(module)
     # Depth heads wait to be fitted again.
     depth = {"depth_heads.atac.weight", "depth_heads.atac.bias"}
-    assert changed(module, before) == depth | fitted_decoders(module)
+    assert changed(module, before) == depth | fitted_weights(module)
 
 
 @pytest.mark.parametrize("stage", EARLIER)
