@@ -246,17 +246,15 @@ class Inference:
         batch: int | None,
         columns: np.ndarray | None = None,
         spread: bool = False,
-        use_depth_free: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode some cells to expression, probabilities or counts, ``(n, n_columns)`` float32.
 
-        Predictions of the decoder and the heads are averaged as logits, logs or expression. With
-        `spread`, return also the standard deviation of the single predictions around the result.
-        Without `use_depth_free`, heads without a depth term are left out: they predict at no depth
-        that could be asked for.
+        Predictions of the decoder and the heads are averaged as logits, logs or expression. Heads
+        without a depth term take the mean of those that others have. With `spread`, return also the
+        standard deviation of the single predictions around the result.
         """
         start, stop, _ = rows.indices(len(embeddings.z))
-        options = (depth, batch, columns, spread, use_depth_free)
+        options = (depth, batch, columns, spread)
         if self._most is None or stop - start <= self._most:
             try:
                 return self._decode(to, embeddings, rows, *options)
@@ -283,7 +281,6 @@ class Inference:
         batch: int | None,
         columns: np.ndarray | None,
         spread: bool,
-        use_depth_free: bool,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode these cells at once."""
         module, kind = self.module, self.module.modality(to)
@@ -296,6 +293,13 @@ class Inference:
         log_depth = None if depth is None else on_device(depth[rows])
         wanted = slice(None) if columns is None else on_device(columns)
 
+        heads = [head for source in embeddings.heads for head in module.heads_from(source)]
+        common: Tensor | float = 0.0  # what depth adds, for heads without a term of it
+        if log_depth is not None and kind.decoder.sees_depth:
+            decoders = [kind.decoder, *(head.decoder(to) for head in heads)]
+            effects = [d.depth_effect(log_depth, wanted) for d in decoders if d.sees_depth]
+            common = torch.stack(effects).mean(0)
+
         def predictions() -> Iterator[Tensor]:
             yield kind.decoder(z, codes, log_depth, wanted)
             for source, own in embeddings.heads.items():
@@ -303,9 +307,8 @@ class Inference:
                 own_z = on_device(own[rows])
                 for k, head in enumerate(module.heads_from(source)):
                     decoder = head.decoder(to)
-                    free = decoder.depth_slope is None and kind.decoder.depth_slope is not None
-                    if use_depth_free or not free:
-                        yield decoder(own_z[:, k], codes, log_depth, wanted)
+                    values = decoder(own_z[:, k], codes, log_depth, wanted)
+                    yield values if decoder.sees_depth else values + common
 
         every = list(predictions()) if spread else None
         n, total = z.new_zeros(len(z), 1), torch.zeros((), device=self.device)

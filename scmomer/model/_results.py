@@ -143,12 +143,12 @@ class ResultsMixin:
         depth
             Sequencing depth of predicted accessibility or protein: ``"predicted"`` from the cell's
             RNA, ``"mean"`` of the training cells, or a number of open peaks or protein counts. Use
-            ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. Heads
-            without a depth term are averaged in at predicted depth only. RNA that is not counts may
-            have no depth to predict from: ``"predicted"`` is ``"mean"`` then.
+            ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. RNA that
+            is not counts may have no depth to predict from: ``"predicted"`` is ``"mean"`` then.
         depth_share
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
-            to 1. None: 0.7 for accessibility, whose depth RNA predicts roughly, else 1.
+            to 1. None: 1 for proteins; for accessibility, whose depth RNA predicts roughly, the
+            model's ``atac_depth_share``, 0.8 in deep cells and 0.35 in shallow ones.
         batch
             Name of a training batch, or of one added by :meth:`load_query_data`, to predict for;
             None averages over the training batches.
@@ -222,9 +222,8 @@ class ResultsMixin:
             logger.info("RNA has no library sizes: depth='mean' is used for depth='predicted'.")
             depth = "mean"
         log_depth = run.depths(found, depth, to, depth_share)
-        # Heads without a depth term predict at no depth that could be asked for.
-        free, n = depth == "predicted", len(self.spec.features[to])
-        return Translation(run, found, to, columns, log_depth, free, code, n)
+        n = len(self.spec.features[to])
+        return Translation(run, found, to, columns, log_depth, code, n)
 
     def _check_can_translate(self, to: str) -> None:
         self._check_trained()
@@ -317,12 +316,11 @@ class Translation:
         to: str,
         columns: np.ndarray | None,
         depth: np.ndarray | None,
-        use_depth_free: bool,
         batch: int | None,
         n_features: int,
     ):
         self.run, self.embeddings, self.to, self.columns = run, embeddings, to, columns
-        self.depth, self.use_depth_free, self.batch = depth, use_depth_free, batch
+        self.depth, self.batch = depth, batch
         n = len(embeddings.z)
         self.shape = (n, n_features if columns is None else len(columns))
 
@@ -331,14 +329,7 @@ class Translation:
         for start in range(0, self.shape[0], self.run.batch_size):
             rows = slice(start, start + self.run.batch_size)
             values, deviation = self.run.decode(
-                self.to,
-                self.embeddings,
-                rows,
-                self.depth,
-                self.batch,
-                self.columns,
-                spread,
-                self.use_depth_free,
+                self.to, self.embeddings, rows, self.depth, self.batch, self.columns, spread
             )
             yield rows, values, deviation
 

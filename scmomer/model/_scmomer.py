@@ -49,7 +49,7 @@ from scmomer.module import (
     get_config,
     resolve_attention,
     resolve_encoder,
-    resolve_measured_gain,
+    resolve_for_depth,
 )
 
 _NO_DATA_REGISTRY: dict[str, Any] = {
@@ -182,7 +182,7 @@ class SCMOMER(
             config = resolve_encoder(config, n_expressed, len(spec.features) == 1)
             config = resolve_attention(config, n_expressed)
             if ATAC in spec.features:
-                config = resolve_measured_gain(config, n_expressed)
+                config = resolve_for_depth(config, n_expressed)
         self._build(spec, config, encoders)
 
     @classmethod

@@ -42,7 +42,7 @@ from scmomer.module.modalities.rna import (
     RNAModality,
     resolve_attention,
     resolve_encoder,
-    resolve_measured_gain,
+    resolve_for_depth,
     strip_versions,
 )
 
@@ -97,7 +97,7 @@ __all__ = [
     "with_linear_map",
     "resolve_attention",
     "resolve_encoder",
-    "resolve_measured_gain",
+    "resolve_for_depth",
     "shared_chromosomes",
     "strip_versions",
 ]

@@ -59,7 +59,7 @@ class ModuleConfig:
     expression_metric: bool = True
     # Refine measured embeddings: RNA's by its bridge, ATAC's by shrinking towards the one predicted from
     # RNA. None: yes, but not for RNA and ATAC of deep cells, which are better as they are measured;
-    # see resolve_measured_gain.
+    # see resolve_for_depth.
     measured_gain: bool | None = None
     discriminator_weight: float = 0.1
     distill_weight: float = 0.1

@@ -101,6 +101,17 @@ class Decoder(nn.Module):
         weights = torch.cat([*parts, self.batch_bias[columns]], dim=-1)
         return weights if self.scale is None else weights * self.scale[columns]
 
+    @property
+    def sees_depth(self) -> bool:
+        """Whether it has a depth term."""
+        return self.depth_slope is not None
+
+    def depth_effect(self, depth: Tensor, columns: slice | Tensor = slice(None)) -> Tensor:
+        """Return what the standardized log depth ``(n,)`` adds, ``(n, n_columns)``."""
+        slope = torch.as_tensor(self.depth_slope)[columns]
+        slope = slope if self.scale is None else slope * self.scale[columns]
+        return depth[:, None] * slope.T
+
     def forward(
         self,
         z: Tensor,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -70,7 +69,7 @@ _RENAMED = {
 }
 # Options that became something else.
 _REPLACED = {
-    "depth_share": "Pass depth_share= to translations.",
+    "depth_share": "Pass atac_depth_share, or depth_share= to translations.",
     "depth_free_heads": "The first head has a depth term, further ones have not.",
     "bridge_input": "Bridges read features and embedding; published: bridge_reads='features'.",
     "bridge_input_atac": "Bridges from ATAC read its embedding; published: bridge_reads='features'.",
@@ -250,16 +249,11 @@ def _from_flat(values: Mapping[str, Any]) -> dict[str, Any]:
             "it again."
         )
         raise ValueError(msg)
-    share = values.pop("depth_share", 0.7)
-    if share != 0.7:
-        warnings.warn(
-            f"The model was set to depth_share={share}, which is now an argument of translation: "
-            f"pass depth_share={share}.",
-            UserWarning,
-            stacklevel=2,
-        )
+    # Half of the decoders had a depth term, and the others none.
+    share = values.pop("depth_share", 0.7) / (2 if n_heads else 1)
     stages = values.pop("stages")
     weight = {"atac_pos_weight": values.pop("atac_pos_weight", 1.0)}
+    weight |= {} if share == 0.35 else {"atac_depth_share": share}
     nested = {m: dict(values.pop(m)) for m in ("rna", "atac", "protein") if m in values}
     flat = {f"{m}_{name}": value for m, own in nested.items() for name, value in own.items()}
     flat = {_RENAMED.get(k, k): v for k, v in {**values, **flat, **weight}.items()}

@@ -55,19 +55,25 @@ def decode(make_cells):
 
 
 @torch.no_grad()
-def predictions(module, to, embeddings, depth=None, batch=None) -> torch.Tensor:
-    """Values or logits of the decoder and of each head, ``(1 + n_heads, n, n_features)``."""
+def predictions(module, to, embeddings, depth=None, batch=None, own=False) -> torch.Tensor:
+    """Values or logits of the decoder and of each head, ``(1 + n_heads, n, n_features)``.
+
+    With their `own` effects of depth only, otherwise heads without one have the others' mean.
+    """
     codes = None if batch is None else torch.full((N,), batch)
     depth = None if depth is None else torch.full((N,), depth)
     first = module.modality(to).decoder(torch.from_numpy(embeddings.z), codes, depth)
     heads = embeddings.heads.get(SOURCE[to])
     if heads is None:
         return first[None]
-    own = torch.from_numpy(heads)
-    others = [
-        head.decoder(to)(own[:, k], codes, depth)
-        for k, head in enumerate(module.heads_from(SOURCE[to]))
-    ]
+    z = torch.from_numpy(heads)
+    decoders = [head.decoder(to) for head in module.heads_from(SOURCE[to])]
+    others = [decoder(z[:, k], codes, depth) for k, decoder in enumerate(decoders)]
+    every = [module.modality(to).decoder, *decoders]
+    slopes = [d.depth_slope[:, 0] for d in every if d.sees_depth]
+    if depth is not None and slopes and not own:
+        common = depth[:, None] * torch.stack(slopes).mean(0)
+        others = [v if d.sees_depth else v + common for v, d in zip(others, decoders, strict=True)]
     return torch.stack([first, *others])
 
 
@@ -97,30 +103,26 @@ def test_the_spread_is_the_deviation_of_single_predictions(network, decode, to):
     assert spread.max() > 0.01
 
 
-def test_heads_without_a_depth_term_are_left_out_where_depth_is_asked_for(network, decode):
+def test_heads_without_a_depth_term_take_the_mean_of_those_of_others(network, decode):
     module, found = network(), draw("atac")
-    shallow, deep = (predictions(module, "atac", found, d) for d in (-1.0, 1.0))
+    shallow, deep = (predictions(module, "atac", found, d, own=True) for d in (-1.0, 1.0))
     moved = [not torch.equal(one, two) for one, two in zip(shallow, deep, strict=True)]
     assert moved == [True, True, False, False]
-    values, _ = decode(module, "atac", found, 1.0, use_depth_free=False)
-    np.testing.assert_allclose(values, averaged(module, "atac", deep[:2]), **CLOSE)
+    effect = sum(two - one for one, two in zip(shallow[:2], deep[:2], strict=True)) / 4
+    expected = torch.stack([*deep[:2], *(values + effect for values in deep[2:])])
     values, _ = decode(module, "atac", found, 1.0)
-    np.testing.assert_allclose(values, averaged(module, "atac", deep), **CLOSE)
+    np.testing.assert_allclose(values, averaged(module, "atac", expected), **CLOSE)
+    some = decode(module, "atac", found, 1.0, columns=np.array([3, 1]))[0]
+    np.testing.assert_allclose(some, values[:, [3, 1]], **CLOSE)
 
 
-def test_no_head_is_left_out_where_nothing_has_a_depth_term(network, decode, to):
+def test_depth_changes_nothing_where_nothing_has_a_depth_term(network, decode, to):
     """Expression never has one; accessibility has none on demand."""
     module, found = network(atac_depth_term=False), draw(to)
-    values, _ = decode(module, to, found, 1.0, use_depth_free=False)
+    values, _ = decode(module, to, found, 1.0)
     every = predictions(module, to, found, 1.0)
     assert len(every) == 4
     np.testing.assert_allclose(values, averaged(module, to, every), **CLOSE)
-
-
-def test_expression_has_no_depth_to_ask_for(network, decode):
-    module, found = network(), draw("rna")
-    values, _ = decode(module, "rna", found, use_depth_free=False)
-    np.testing.assert_array_equal(values, decode(module, "rna", found)[0])
 
 
 def test_without_heads_only_the_decoder_counts(network, decode, to):

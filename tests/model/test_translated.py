@@ -121,7 +121,7 @@ def test_depth_share_moves_from_the_mean_to_the_predicted_depth(trained, mdata, 
     whole, half = (logit(translate(share)) - logit(none) for share in (1.0, 0.5))
     assert np.abs(whole).max() > 1e-2
     same(2 * half, whole, 1e-4)  # logits are linear in the depth
-    assert np.array_equal(translate(None), translate(0.7))
+    assert np.array_equal(translate(None), translate(0.35))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, np.nan, "all", [0.5]], ids=str)

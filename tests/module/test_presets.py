@@ -293,7 +293,9 @@ def test_bridges_that_read_features_are_read():
 @pytest.mark.parametrize(("n_heads", "n_free"), [(0, 2), (1, 0), (2, 1), (3, 2)])
 def test_heads_of_which_one_has_a_depth_term_are_read(n_heads, n_free):
     former = {**FORMER, "bridge_heads": n_heads, "depth_free_heads": n_free}
-    assert config_from_dict(former) == former_defaults(bridge_n_heads=n_heads)
+    share = None if n_heads else 0.7
+    expected = former_defaults(bridge_n_heads=n_heads, atac_depth_share=share)
+    assert config_from_dict(former) == expected
 
 
 @pytest.mark.parametrize(("n_heads", "n_free", "n_told"), [(1, 2, 0), (3, 0, 3), (2, 2, 0)])
@@ -305,10 +307,13 @@ def test_other_heads_are_an_error_unless_there_is_no_depth_term(n_heads, n_free,
     assert config_from_dict({**former, "depth_term": False}) == expected
 
 
-def test_a_share_of_the_depth_is_an_argument_now():
-    with pytest.warns(UserWarning, match=r"pass depth_share=0\.5"):
-        config = config_from_dict({**FORMER, "depth_share": 0.5})
-    assert config == former_defaults()
+@pytest.mark.parametrize(
+    ("n_heads", "share", "now"), [(3, 0.7, None), (3, 0.5, 0.25), (0, 0.5, 0.5)]
+)
+def test_shares_of_the_depth_are_those_of_all_decoders(n_heads, share, now):
+    """One of three heads and the decoder had a depth term."""
+    former = {**FORMER, "bridge_heads": n_heads, "depth_share": share}
+    assert config_from_dict(former) == former_defaults(bridge_n_heads=n_heads, atac_depth_share=now)
 
 
 @pytest.mark.parametrize("name", _REMOVED)
@@ -321,7 +326,7 @@ def test_removed_options_raise_if_they_were_set(name):
 
 @pytest.mark.parametrize(
     ("name", "remedy"),
-    [("depth_share", "to translations"), ("bridge_input", "bridge_reads='features'")],
+    [("depth_share", "atac_depth_share"), ("bridge_input", "bridge_reads='features'")],
 )
 def test_options_that_became_something_else_name_it(name, remedy):
     with pytest.raises(ValueError, match=f"{name} is no longer an option.*{remedy}"):

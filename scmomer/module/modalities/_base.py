@@ -56,8 +56,6 @@ class ModalityModule(nn.Module, ABC):
     """Its configuration and that of stage 1, by size; ``"small"`` for sizes that are not there."""
     has_depth: ClassVar[bool] = False
     """Whether decoders read the cell's depth."""
-    depth_share: ClassVar[float] = 1.0
-    """Share of the predicted deviation from the mean depth at which it is translated."""
     bridge_reads: ClassVar[Reads] = "both"
     """What its bridge reads; further heads read ``head_reads``."""
     head_reads: ClassVar[Reads] = "features"
@@ -147,6 +145,11 @@ class ModalityModule(nn.Module, ABC):
     @abstractmethod
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return an untrained encoder."""
+
+    @property
+    def depth_share(self) -> float:
+        """Share of the predicted deviation from the mean depth at which it is translated."""
+        return 1.0
 
     def make_decoder(self, sees_depth: bool = True) -> Decoder:
         """Return an untrained decoder; without `sees_depth` it has no depth term."""

@@ -70,9 +70,7 @@ def test_a_second_fit_gains_nothing_more(make_module, cells):
 
 def test_of_three_modalities_only_what_goes_to_rna_changes(make_module, cells):
     rng = np.random.default_rng(0)
-    counts = cells.counts | {
-        "protein": sp.csr_matrix(rng.poisson(2.0, (200, 5)), dtype=np.float32)
-    }
+    counts = cells.counts | {"protein": sp.csr_matrix(rng.poisson(2.0, (200, 5)), dtype=np.float32)}
     cells = Cells(counts, {m: np.ones(200, bool) for m in counts})
     module = make_module(n_proteins=5).eval()
     init_from_data(module, cells, ALL)

@@ -28,6 +28,9 @@ class ATACConfig:
     mlp_dropout: float = 0.3
     pos_weight: float = 1.0  # of open peaks; 1 keeps probabilities calibrated; published: 20, 5, 5
     depth_term: bool = True  # decoders read the cell's depth
+    # Share of the predicted deviation from the mean depth at which RNA is translated, which RNA
+    # predicts roughly. None: 0.8 in deep cells, 0.35 in others; see resolve_for_depth.
+    depth_share: float | None = None
 
 
 _STAGE = StageConfig(min_steps=50)

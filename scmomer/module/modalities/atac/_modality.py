@@ -30,6 +30,8 @@ from scmomer.module.modalities.atac._peaks import parse_peaks
 from scmomer.module.modalities.atac._start_values import semantic_indexing
 from scmomer.nn import SparseRows, linear_bce, to_dense
 
+_DEPTH_SHARE = 0.35  # of shallow cells: benchmarks/ablation.py
+
 
 class ATACModality(ModalityModule):
     """Accessibility: open or not, cross-entropy at the cell's depth."""
@@ -41,7 +43,6 @@ class ATACModality(ModalityModule):
     config_type = ATACConfig
     presets = PRESETS
     has_depth = True
-    depth_share = 0.7  # RNA predicts the ATAC depth of a cell roughly: benchmarks/ablation.py
     bridge_reads = head_reads = "embedding"  # bridges that read peaks overfit
     centers_inputs = False
 
@@ -73,10 +74,12 @@ class ATACModality(ModalityModule):
     def inherited(
         cls, config: ATACConfig, source: ModalityModule, names: pd.Index, rows: np.ndarray
     ) -> dict[str, Any]:
-        """Keep the patches of `source`, whose position embeddings are learned."""
-        encoder = source.encoder
+        """Keep the depth share of `source`, and its patches: their positions are learned."""
+        encoder, kept = source.encoder, {}
+        if config.depth_share is None:
+            kept["depth_share"] = source.config.depth_share
         if not isinstance(encoder, ViTEncoder) or config.encoder != "vit":
-            return {}
+            return kept
         if source.config.patch_weights == "shared" and not are_same(rows, len(names)):
             msg = (
                 f"Expected the {len(names)} peaks of the model in init_from= in their order, "
@@ -85,9 +88,9 @@ class ATACModality(ModalityModule):
             )
             raise ValueError(msg)
         if source.config.patch_order == "file":
-            return {"patch_order": "file"}
+            return {**kept, "patch_order": "file"}
         known = source.config.patch_starts
-        return {"patch_starts": patch_starts(encoder.layout, parse_peaks(names), known)}
+        return {**kept, "patch_starts": patch_starts(encoder.layout, parse_peaks(names), known)}
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a ViT over patches of peaks, or a perceptron."""
@@ -104,6 +107,11 @@ class ATACModality(ModalityModule):
             peaks = parse_peaks(features)
             layout = patch_layout(peaks.chromosome, peaks.start, own.n_patches)
         return ViTEncoder(layout, own, config.n_latent, config.latent_norm)
+
+    @property
+    def depth_share(self) -> float:
+        """Less than all: RNA predicts the ATAC depth of a cell roughly."""
+        return _DEPTH_SHARE if self.config.depth_share is None else self.config.depth_share
 
     def make_decoder(self, sees_depth: bool = True) -> Decoder:
         """Return a decoder to logits."""

@@ -4,7 +4,7 @@ from scmomer.module.modalities.rna._config import (
     RNAConfig,
     resolve_attention,
     resolve_encoder,
-    resolve_measured_gain,
+    resolve_for_depth,
 )
 from scmomer.module.modalities.rna._encoder import PerformerEncoder
 from scmomer.module.modalities.rna._modality import RNAModality
@@ -18,6 +18,6 @@ __all__ = [
     "RNAModality",
     "resolve_attention",
     "resolve_encoder",
-    "resolve_measured_gain",
+    "resolve_for_depth",
     "strip_versions",
 ]

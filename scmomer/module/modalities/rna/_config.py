@@ -11,6 +11,7 @@ from scmomer.module._config import ModuleConfig, StageConfig
 # RNA alone a perceptron as good as the Performer and many times as fast (benchmarks/deep_encoder.py);
 # and embeddings of measured RNA and ATAC better as they are (benchmarks/deep.py).
 _LONG = 400
+_DEPTH_SHARE = 0.8  # of deep cells
 _OF_ALL_ENCODERS = (
     "encoder",
     "value_skip",
@@ -96,15 +97,18 @@ def resolve_encoder(config: ModuleConfig, n_expressed: float, is_alone: bool) ->
     return replace(config, modalities={**config.modalities, "rna": rna})
 
 
-def resolve_measured_gain(config: ModuleConfig, n_expressed: float) -> ModuleConfig:
-    """Settle ``measured_gain=None`` for cells with `n_expressed` genes in the median.
+def resolve_for_depth(config: ModuleConfig, n_expressed: float) -> ModuleConfig:
+    """Settle what differs for deep cells of RNA and ATAC, with `n_expressed` genes in the median.
 
     Refining an embedding of both modalities helps shallow cells and costs deep ones some of their
-    differences (benchmarks/deep.py).
+    differences; and RNA of deep cells predicts the depth of their ATAC better (benchmarks/deep.py).
     """
-    if config.measured_gain is not None:
-        return config
-    return replace(config, measured_gain=n_expressed <= _LONG)
+    is_deep = n_expressed > _LONG
+    atac = config.modalities["atac"]
+    if is_deep and atac.depth_share is None:
+        atac = replace(atac, depth_share=_DEPTH_SHARE)
+    gain = not is_deep if config.measured_gain is None else config.measured_gain
+    return replace(config, measured_gain=gain, modalities={**config.modalities, "atac": atac})
 
 
 def _of_performer(config: RNAConfig) -> dict[str, Any]:
