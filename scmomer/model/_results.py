@@ -148,7 +148,7 @@ class ResultsMixin:
         depth_share
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
             to 1. None: 1 for proteins; for accessibility, whose depth RNA predicts roughly, the
-            model's ``atac_depth_share``, 0.8 in deep cells and 0.35 in shallow ones.
+            model's ``atac_depth_share``, 1 in deep cells and 0.35 in shallow ones.
         batch
             Name of a training batch, or of one added by :meth:`load_query_data`, to predict for;
             None averages over the training batches.

@@ -22,12 +22,16 @@ def fit_bridge_outputs(module: SCMOMERModule, cells: Cells, split: Split, seed: 
     """Fit the outputs of bridges into RNA by ridge regression, in place.
 
     Bridges learn with half of their inputs and hidden units dropped, so without it their
-    predictions are too close to the mean; those from ATAC, which tells little of a cell, most.
-    A linear map, folded into the last layer, brings what fusion reads of training cells that show
-    one modality to what it reads of them when RNA is measured too. Not from RNA: what it predicts
-    is the expectation that measured ATAC is shrunk to, and needs no fit. Frozen bridges stay.
+    predictions are too close to the mean; those from shallow ATAC, which tells little of a cell,
+    most. A linear map, folded into the last layer, brings what fusion reads of training cells that
+    show one modality to what it reads of them when RNA is measured too. Not from RNA: what it
+    predicts is the expectation that measured ATAC is shrunk to, and needs no fit. Nor without
+    ``measured_gain``, as in deep cells: fusion then reads measurements with their noise. Frozen
+    bridges stay.
     """
-    for source in cells.counts if RNA in cells.counts else ():
+    if RNA not in cells.counts or module.config.measured_gain is False:
+        return
+    for source in cells.counts:
         if source == RNA or not module.fused or not module.has_bridge(source, RNA):
             continue
         last = cast(nn.Linear, module.bridges_from(source)[0].rest[-1])

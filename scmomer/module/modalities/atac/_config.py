@@ -29,7 +29,7 @@ class ATACConfig:
     pos_weight: float = 1.0  # of open peaks; 1 keeps probabilities calibrated; published: 20, 5, 5
     depth_term: bool = True  # decoders read the cell's depth
     # Share of the predicted deviation from the mean depth at which RNA is translated, which RNA
-    # predicts roughly. None: 0.8 in deep cells, 0.35 in others; see resolve_for_depth.
+    # predicts roughly. None: 1 in deep cells, 0.35 in others; see resolve_for_depth.
     depth_share: float | None = None
 
 

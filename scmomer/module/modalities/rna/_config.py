@@ -11,7 +11,7 @@ from scmomer.module._config import ModuleConfig, StageConfig
 # RNA alone a perceptron as good as the Performer and many times as fast (benchmarks/deep_encoder.py);
 # and embeddings of measured RNA and ATAC better as they are (benchmarks/deep.py).
 _LONG = 400
-_DEPTH_SHARE = 0.8  # of deep cells
+_DEPTH_SHARE = 1.0  # of deep cells
 _OF_ALL_ENCODERS = (
     "encoder",
     "value_skip",

@@ -50,5 +50,5 @@ def test_more_of_the_predicted_depth_counts_in_deep_cells():
         config = get_config("small", **options)
         return resolve_for_depth(config, n_expressed).modalities["atac"].depth_share
 
-    assert share(400) is None and share(401) == 0.8
+    assert share(400) is None and share(401) == 1.0
     assert share(100, atac_depth_share=0.2) == share(3000, atac_depth_share=0.2) == 0.2
