@@ -315,10 +315,10 @@ class Inference:
         for values in predictions() if every is None else every:
             n = n + ~values[:, :1].isnan()  # not all cells have all heads
             total = total + values.nan_to_num()
-        result = kind.to_output(total / n)
+        result = kind.to_output(total / n, wanted)
         if every is None:
             return _to_numpy(result), None
-        apart = [(kind.to_output(v) - result).square().nan_to_num() for v in every]
+        apart = [(kind.to_output(v, wanted) - result).square().nan_to_num() for v in every]
         return _to_numpy(result), _to_numpy((sum(apart) / (n - 1).clamp_min(1)).sqrt())
 
     def depths(

@@ -18,7 +18,7 @@ from scmomer.module import (
     config_from_dict,
     config_to_dict,
     former_state,
-    with_linear_map,
+    with_later_tensors,
 )
 
 _FOLDER = Folder("model", version=2)
@@ -82,7 +82,7 @@ def read_model(path: Path) -> ModelFile:
             tuple(meta["stages"]),
             None if split is None else SplitRecord.from_dict(split),
             {stage: table.set_index("epoch") for stage, table in tables.items()},
-            with_linear_map(former_state(tensors), config),
+            with_later_tensors(former_state(tensors), config),
             meta.get("origin"),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:

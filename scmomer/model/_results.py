@@ -135,7 +135,7 @@ class ResultsMixin:
         to
             ``"atac"``: probability that a peak is open, in ``[0, 1]``. ``"rna"``: expression as
             ``log2(1 + counts / total * target)``, at least 0, with ``model.target_sum`` as
-            target. ``"protein"``: expected counts.
+            target. ``"protein"``: typical counts, whose ``log1p`` is the expected one.
         features
             Names of the features to predict; None for all of the model's, in its order.
         indices

@@ -5,7 +5,7 @@ from scmomer.module._config import BridgeConfig, ModuleConfig, StageConfig
 from scmomer.module._decoder import Decoder
 from scmomer.module._freezing import frozen_parameters, has_point, part_names
 from scmomer.module._module import CellEmbeddings, SCMOMERModule, average_predictions
-from scmomer.module._older_weights import former_state, present_name, with_linear_map
+from scmomer.module._older_weights import former_state, present_name, with_later_tensors
 from scmomer.module._presets import config_from_dict, config_to_dict, get_config
 from scmomer.module._transfer import Transfer, copy_tensors, modality_of
 from scmomer.module.modalities import (
@@ -34,7 +34,12 @@ from scmomer.module.modalities.atac import (
     plain_chromosomes,
     shared_chromosomes,
 )
-from scmomer.module.modalities.protein import ProteinConfig, ProteinDecoder, ProteinEncoder
+from scmomer.module.modalities.protein import (
+    ProteinConfig,
+    ProteinDecoder,
+    ProteinEncoder,
+    ProteinModality,
+)
 from scmomer.module.modalities.rna import (
     Packing,
     PerformerEncoder,
@@ -66,6 +71,7 @@ __all__ = [
     "ProteinConfig",
     "ProteinDecoder",
     "ProteinEncoder",
+    "ProteinModality",
     "RNAConfig",
     "RNAModality",
     "SCMOMERModule",
@@ -94,7 +100,7 @@ __all__ = [
     "peaks_in_one_notation",
     "plain_chromosomes",
     "present_name",
-    "with_linear_map",
+    "with_later_tensors",
     "resolve_attention",
     "resolve_encoder",
     "resolve_for_depth",

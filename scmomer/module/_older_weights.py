@@ -52,17 +52,21 @@ def former_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**found, "basis": torch.eye(width)}
 
 
-def with_linear_map(state: Mapping[str, Tensor], config: ModuleConfig) -> dict[str, Tensor]:
-    """Return weights with the linear map that perceptrons of RNA did not have, as none: zeros."""
+def with_later_tensors(state: Mapping[str, Tensor], config: ModuleConfig) -> dict[str, Tensor]:
+    """Return weights with tensors that were added later, as if they were not there: zeros.
+
+    The linear map of perceptrons of RNA, and the shift of proteins to typical counts.
+    """
+    added = {}
     place = "modalities.rna.encoder"
     first = state.get(f"{place}.first")
-    if first is None or f"{place}.linear" in state or not config.modalities["rna"].value_skip:
-        return dict(state)
-    added = {
-        f"{place}.linear": torch.zeros(len(first), config.n_latent),
-        f"{place}.bias": torch.zeros(config.n_latent),
-    }
-    return {**state, **added}
+    if first is not None and config.modalities["rna"].value_skip:
+        added[f"{place}.linear"] = torch.zeros(len(first), config.n_latent)
+        added[f"{place}.bias"] = torch.zeros(config.n_latent)
+    mean = state.get("modalities.protein.decoder.linear.bias")
+    if mean is not None:
+        added["modalities.protein.log_shift"] = torch.zeros_like(mean)
+    return {**added, **state}
 
 
 def present_name(name: str) -> str:

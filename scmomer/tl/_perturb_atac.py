@@ -152,7 +152,7 @@ def perturb_protein(
 ) -> AnnData:
     """Predict how perturbations change surface protein, from RNA alone.
 
-    As :func:`perturb_atac`, with expected counts of proteins in place of probabilities.
+    As :func:`perturb_atac`, with typical counts of proteins in place of probabilities.
 
     Parameters
     ----------

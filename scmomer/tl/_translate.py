@@ -178,7 +178,10 @@ def translate_rna(
     other="rna",
     data="RNA or ATAC AnnData, or MuData",
     features="proteins",
-    values="Expected counts (mean of a negative binomial); use ``log1p`` to plot or compare them",
+    values=(
+        "Typical counts: their ``log1p``, to be plotted and compared, is what that of counts is on "
+        "average"
+    ),
     depth=_DEPTH.format(
         what="Total protein count of each cell", number="a number of counts", share="1"
     ),

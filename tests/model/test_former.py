@@ -48,6 +48,16 @@ def results(model: scmomer.SCMOMER, cells, wanted: list[str]) -> np.ndarray:
     return std if wanted[-1] == "std" else values
 
 
+def is_as_then(model: scmomer.SCMOMER, wanted: list[str]) -> bool:
+    """Whether a key was computed as today: heads without a depth term knew no depth then.
+
+    Half of the decoders had one, at twice the share that all have now, so that translations at the
+    predicted depth are the same, but not their deviations, nor those at another depth.
+    """
+    is_atac = wanted[0] == "to_atac" and model.config.bridge.n_heads > 0
+    return not is_atac or wanted[1:] in (["predicted"], ["b1"])
+
+
 @pytest.mark.parametrize("name", ["two", "three", "paper"])
 def test_results_are_those_of_then(name, tmp_path):
     model = scmomer.load(HERE / f"{name}.scmomer")
@@ -61,5 +71,6 @@ def test_results_are_those_of_then(name, tmp_path):
         _, place, *wanted = key.split("/")
         cells = mdata[place].copy() if place in mdata.mod else mdata
         found = results(model, cells, wanted)
-        np.testing.assert_allclose(found[:6], expected[key], rtol=2e-4, atol=2e-5, err_msg=key)
+        if is_as_then(model, wanted):
+            np.testing.assert_allclose(found[:6], expected[key], rtol=2e-4, atol=2e-5, err_msg=key)
         assert np.array_equal(found, results(again, cells, wanted), equal_nan=True), key

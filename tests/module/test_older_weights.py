@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scmomer.module import SCMOMERModule, former_state, with_linear_map
+from scmomer.module import SCMOMERModule, former_state, with_later_tensors
 
 MODALITIES = ("rna", "atac", "protein")
 # Today's names and former ones, first match wins.
@@ -21,6 +21,8 @@ FORMER = (
     (r"bridges\.(\w+)\.0\.", r"bridges.\1."),
     (r"co_measured$", "measured_together"),
 )
+
+LATER = "modalities.protein.log_shift"  # of which nothing was written
 
 
 def to_former(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -36,7 +38,7 @@ def to_former(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif last in ("depth_mean", "depth_std"):
             if m != "rna":
                 sizes[0 if m == "atac" else 3, int(last == "depth_std")] = value
-        elif name != "basis":
+        elif name not in ("basis", LATER):
             found[former_name(name)] = value
     # Also without RNA.
     found.setdefault("target_sum", torch.tensor(1e4))
@@ -62,7 +64,7 @@ def former_name(name: str) -> str:
 
 def with_random_state(module: SCMOMERModule) -> SCMOMERModule:
     """Every tensor gets values of its own; RNA has no depth, and an old basis is the identity."""
-    kept = ("modalities.rna.depth_mean", "modalities.rna.depth_std", "basis")
+    kept = ("modalities.rna.depth_mean", "modalities.rna.depth_std", "basis", LATER)
     for name, value in module.state_dict().items():
         if value.is_floating_point() and name not in kept:
             value.normal_()
@@ -96,7 +98,8 @@ def test_former_weights_get_todays_names(module):
     former = to_former(state)
     assert not any(name.startswith("modalities.") for name in former)
     before = dict(former)
-    assert same(former_state(former), state)
+    found = with_later_tensors(former_state(former), module.config)
+    assert same(found, state)
     assert list(former) == list(before)  # the input stays as it was
 
 
@@ -153,16 +156,29 @@ def test_a_perceptron_without_a_linear_map_gets_zeros(make_module):
         k: v for k, v in state.items() if not k.endswith((".encoder.linear", ".encoder.bias"))
     }
     assert len(former) == len(state) - 2
-    found = with_linear_map(former, module.config)
+    found = with_later_tensors(former, module.config)
     assert found.keys() == state.keys()
     assert not found["modalities.rna.encoder.linear"].any()
     module.load_state_dict(found)
-    assert with_linear_map(state, module.config).keys() == state.keys()
+    assert with_later_tensors(state, module.config).keys() == state.keys()
     without = make_module(rna_encoder="mlp", rna_value_skip=False)
     assert (
-        with_linear_map(without.state_dict(), without.config).keys() == without.state_dict().keys()
+        with_later_tensors(without.state_dict(), without.config).keys()
+        == without.state_dict().keys()
     )
     performer = make_module(rna_encoder="performer")
-    assert with_linear_map(performer.state_dict(), performer.config).keys() == (
+    assert with_later_tensors(performer.state_dict(), performer.config).keys() == (
         performer.state_dict().keys()
     )
+
+
+def test_proteins_without_a_shift_get_zeros(make_module):
+    module = make_module(n_proteins=5)
+    state = module.state_dict()
+    former = {k: v for k, v in state.items() if not k.endswith(".log_shift")}
+    assert len(former) == len(state) - 1
+    found = with_later_tensors(former, module.config)
+    assert found.keys() == state.keys() and not found["modalities.protein.log_shift"].any()
+    module.modality("protein").log_shift.fill_(2)
+    kept = with_later_tensors(module.state_dict(), module.config)
+    assert (kept["modalities.protein.log_shift"] == 2).all()

@@ -185,8 +185,8 @@ class ModalityModule(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Return first and second derivative of each value's error, ``(n, n_features)``."""
 
-    def to_output(self, values: Tensor) -> Tensor:
-        """Turn decoded values into what users read."""
+    def to_output(self, values: Tensor, columns: slice | Tensor = slice(None)) -> Tensor:
+        """Turn decoded values of the features in `columns` into what users read."""
         return values
 
     def mask_inputs(self, counts: SparseRows, fraction: float) -> SparseRows:

@@ -1,8 +1,9 @@
 """Closed-form fits: start values before stage 1, and what precedes and follows stages.
 
 :data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order, and :data:`START` what
-precedes it only if it was never trained. After stage 3 decoders and depth heads come first, then the
-shrinkage of measured ATAC, which the outputs of bridges into RNA are fitted with.
+precedes it only if it was never trained. After stage 3 decoders and depth heads come first, then
+the shrinkage of measured ATAC, which the outputs of bridges into RNA are fitted with. Typical
+counts of proteins describe the result and come last.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from scmomer.train.fits._query_bias import fit_query_bias
 from scmomer.train.fits._shared_profiles import share_profiles
 from scmomer.train.fits._shrinkage import fit_shrinkage
 from scmomer.train.fits._start_values import init_from_data
+from scmomer.train.fits._typical_counts import fit_typical_counts
 
 Fit = Callable[[SCMOMERModule, Cells, Split, int], None]
 """Changes a network in place, given cells, their split and a seed."""
@@ -40,6 +42,7 @@ AFTER: dict[str, tuple[Fit, ...]] = {
         fit_latent_basis,
         fit_shrinkage,
         fit_bridge_outputs,
+        fit_typical_counts,
     ),
 }
 
@@ -74,6 +77,7 @@ __all__ = [
     "fit_latent_basis",
     "fit_query_bias",
     "fit_shrinkage",
+    "fit_typical_counts",
     "init_from_data",
     "record_co_measured",
     "reset_bridge_fits",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from scmomer._constants import ATAC, RNA
+from scmomer._constants import ATAC, PROTEIN, RNA
 from scmomer.data import Cells, Split
-from scmomer.module import SCMOMERModule
+from scmomer.module import ProteinModality, SCMOMERModule
 
 
 @torch.no_grad()
@@ -17,6 +17,9 @@ def reset_bridge_fits(module: SCMOMERModule, cells: Cells, split: Split, seed: i
         module.even_depth.zero_()
     if module.refines is not None:
         module.refines.fill_(False)
+    for kind in module.kinds().values():
+        if isinstance(kind, ProteinModality) and PROTEIN in cells.counts:
+            kind.log_shift.zero_()
 
 
 def start_refining(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:

@@ -138,7 +138,7 @@ class ATACModality(ModalityModule):
         probability = values.sigmoid()
         return weight * (probability - target), weight * probability * (1 - probability)
 
-    def to_output(self, values: Tensor) -> Tensor:
+    def to_output(self, values: Tensor, columns: slice | Tensor = slice(None)) -> Tensor:
         """Return probabilities."""
         return values.sigmoid()
 

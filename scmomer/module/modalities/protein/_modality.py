@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,20 @@ class ProteinModality(ModalityModule):
     # In antibody counts depth is mostly the cell's size, which RNA predicts well.
     has_depth = True
     published_reads = "both"  # the published code has no protein
+    feature_axes: ClassVar[dict[str, int]] = {"log_shift": 0}
+
+    log_shift: Tensor
+
+    def __init__(
+        self,
+        features: pd.Index,
+        n_batches: int,
+        config: ModuleConfig,
+        encoder: Encoder | None = None,
+    ):
+        super().__init__(features, n_batches, config, encoder)
+        # From the log of expected counts to that of typical ones: fit_typical_counts.
+        self.register_buffer("log_shift", torch.zeros(len(features)))
 
     def make_encoder(self, features: pd.Index, config: ModuleConfig) -> Encoder:
         """Return a perceptron on centered log ratios."""
@@ -71,9 +86,9 @@ class ProteinModality(ModalityModule):
         slope = theta * (mean - table) / (theta + mean)
         return slope, (table + theta) * theta * mean / (theta + mean).square()
 
-    def to_output(self, values: Tensor) -> Tensor:
-        """Return expected counts."""
-        return values.exp()
+    def to_output(self, values: Tensor, columns: slice | Tensor = slice(None)) -> Tensor:
+        """Return typical counts: their ``log1p`` is that of counts on average."""
+        return (values + self.log_shift[columns]).exp()
 
     def mask_inputs(self, counts: SparseRows, fraction: float) -> SparseRows:
         """Return the counts as they are: a missing protein would shift all others."""

@@ -174,7 +174,7 @@ class RNAModality(ModalityModule):
         weight = self.gene_weight.expand_as(values)
         return weight * (values - self.loss_target(counts)), weight
 
-    def to_output(self, values: Tensor) -> Tensor:
+    def to_output(self, values: Tensor, columns: slice | Tensor = slice(None)) -> Tensor:
         """Return log2 expression, which is not below zero."""
         return values.clamp_min(0)
 
