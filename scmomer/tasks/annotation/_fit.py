@@ -9,6 +9,10 @@ import torch
 
 from scmomer._constants import RNA
 from scmomer.data import Cells
+from scmomer.tasks.annotation._embedding_regression import (
+    EmbeddingRegression,
+    held_out_by_embedding,
+)
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._fine_tuning import changed_tensors, fine_tune
 from scmomer.tasks.annotation._fitted import FittedClassifier
@@ -16,7 +20,7 @@ from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers, cross_va
 from scmomer.tasks.annotation._inputs import Settings, cell_inputs
 from scmomer.tasks.annotation._module import ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
-from scmomer.tasks.annotation._stacking import combine, fit_weights
+from scmomer.tasks.annotation._stacking import Stack
 from scmomer.tasks.annotation._train import seeded, train_heads
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ def fit_classifier(
     settings: Settings,
     batch_size: int | None = None,
 ) -> FittedClassifier:
-    """Train heads, fine-tune the network if asked for, and fit gene classifiers and novelty.
+    """Train heads, fine-tune the network if asked for, and fit regressions, their weights and novelty.
 
     Parameters
     ----------
@@ -66,15 +70,16 @@ def fit_classifier(
         )
         network = changed_tensors(model.module, tuned.module)
         found = cell_inputs(tuned, cells, settings, batch_size, pcs)
-    gene_classifiers, weights = None, np.ones(1)
+    embedding_regression = EmbeddingRegression.fit(found.z, codes, len(classes))
+    linear = held_out_by_embedding(found.z, codes, len(classes))[held_out]
+    by_embedding, by_genes = np.stack([probabilities, linear]), None
+    gene_classifiers = None
     if reads_genes:
         gene_classifiers = GeneClassifiers.fit_cells(cells, codes, len(classes))
     if gene_classifiers is not None:
         by_genes = cross_val_probabilities(cells, codes, len(classes))[:, held_out]
-        every = np.concatenate([probabilities[None], by_genes])
-        known = ~np.isnan(every).any((0, 2))
-        weights = fit_weights(every[:, known], codes[held_out][known])
-        probabilities = combine(every, weights)
+    stack = Stack.fit(by_embedding, by_genes, codes[held_out])
+    probabilities = stack.predict_proba(by_embedding, by_genes)
     return FittedClassifier(
         **vars(settings),
         model_id=model.id,
@@ -84,8 +89,9 @@ def fit_classifier(
         held_out=np.sort(probabilities.max(1)),
         mahalanobis=ClassMahalanobis.fit(found.z, codes),
         pcs=pcs,
+        embedding_regression=embedding_regression,
         gene_classifiers=gene_classifiers,
-        weights=weights,
+        stack=stack,
         target_sum=target_sum,
         network=network,
         fine_epoch=fine_epoch,

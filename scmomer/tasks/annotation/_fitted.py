@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from scmomer.data import Cells
+from scmomer.tasks.annotation._embedding_regression import EmbeddingRegression
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers
 from scmomer.tasks.annotation._inputs import CellInputs, Settings
 from scmomer.tasks.annotation._module import ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
-from scmomer.tasks.annotation._stacking import combine
+from scmomer.tasks.annotation._stacking import Stack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,10 @@ class FittedClassifier(Settings):
     """Largest probability of each held-out reference cell, sorted, ``(n,)``."""
     mahalanobis: ClassMahalanobis
     pcs: ExpressionPCs | None
+    embedding_regression: EmbeddingRegression
     gene_classifiers: GeneClassifiers | None
-    weights: np.ndarray
-    """Of the heads, and of L2, L1 and component regression on genes, at least 0."""
+    stack: Stack
+    """Of the heads, the regression on the embedding, and L2, L1 and component regression on genes."""
     target_sum: float
     """Counts per cell after normalization, for components that heads read."""
     network: dict[str, Tensor] = field(default_factory=dict)
@@ -45,7 +47,8 @@ class FittedClassifier(Settings):
         """Return the probability of each class, ``(n_cells, n_classes)``, float32."""
         with torch.no_grad():
             by_heads = self.heads(torch.from_numpy(inputs.values)).numpy()
-        if self.gene_classifiers is None:
-            return by_heads
-        by_genes = self.gene_classifiers.predict_proba_cells(cells)
-        return combine(np.concatenate([by_heads[None], by_genes]), self.weights)
+        by_embedding = np.stack([by_heads, self.embedding_regression.predict_proba(inputs.z)])
+        by_genes = None
+        if self.gene_classifiers is not None:
+            by_genes = self.gene_classifiers.predict_proba_cells(cells)
+        return self.stack.predict_proba(by_embedding, by_genes)

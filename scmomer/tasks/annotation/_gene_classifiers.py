@@ -19,21 +19,21 @@ from sklearn.multiclass import OneVsRestClassifier
 from scmomer._constants import RNA
 from scmomer.data import Cells
 from scmomer.nn import log_normalize_csr
-from scmomer.tasks.annotation._subsample import stratified_stride
+from scmomer.tasks.annotation._regression import (
+    N_FOLDS,
+    TOL,
+    Weights,
+    fit_cells,
+    l2_of_standardized,
+    l2_regression,
+)
 from scmomer.tasks.annotation._train import stratified_folds
 
-_N_FOLDS = 3
-_MAX_FIT_CELLS = 20_000  # linear weights of a few thousand genes need no more
-_MIN_CELLS_PER_CLASS = 100  # kept in the subsample, if the class has them
 _MAX_GENES = 12_000  # the most variable between classes
 _MAX_COMPS = 50
-_TOL = 1e-2
 # scikit-learn 1.8 renames the argument, older releases need the former one.
 _RENAMED = inspect.signature(LogisticRegression).parameters["penalty"].default == "deprecated"
 _L1: dict[str, Any] = {"l1_ratio": 1.0} if _RENAMED else {"penalty": "l1"}
-
-Weights = tuple[np.ndarray, np.ndarray]
-"""Coefficients ``(n_genes, n_present)`` and intercepts ``(n_present,)`` of the classes present."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class GeneClassifiers:
 
         A class without cells gets probability 0.
         """
-        kept = _subsample(codes)
+        kept = fit_cells(codes)
         counts, codes = counts[kept], codes[kept]
         target_sum = max(float(np.median(np.asarray(counts.sum(1)))), 1.0)
         x = log_normalize_csr(counts, target_sum)
@@ -109,7 +109,7 @@ def cross_val_probabilities(cells: Cells, codes: np.ndarray, n_classes: int) -> 
     """
     found = np.full((len(_CLASSIFIERS), len(codes), n_classes), np.nan, np.float32)
     known = np.flatnonzero(cells.measured[RNA])
-    folds = stratified_folds(codes[known], _N_FOLDS, 0) if len(known) >= _N_FOLDS else known[:0]
+    folds = stratified_folds(codes[known], N_FOLDS, 0) if len(known) >= N_FOLDS else known[:0]
     for fold in np.unique(folds):
         held_out, train = known[folds == fold], known[folds != fold]
         if len(np.unique(codes[train])) > 1:
@@ -119,16 +119,8 @@ def cross_val_probabilities(cells: Cells, codes: np.ndarray, n_classes: int) -> 
     return found
 
 
-def _ridge(x: np.ndarray | sp.csr_matrix, codes: np.ndarray) -> Weights:
-    regression = LogisticRegression(C=1.0, max_iter=300, tol=_TOL).fit(x, codes)
-    weights, starts = regression.coef_, regression.intercept_
-    if len(starts) == 1:  # of two classes, there is one set of weights, for the second
-        weights, starts = np.vstack([0 * weights, weights]), np.r_[0, starts]
-    return weights.T, starts
-
-
 def _lasso(x: sp.csr_matrix, codes: np.ndarray) -> Weights:
-    one = LogisticRegression(**_L1, solver="liblinear", C=1.0, tol=_TOL, random_state=0)
+    one = LogisticRegression(**_L1, solver="liblinear", C=1.0, tol=TOL, random_state=0)
     found = OneVsRestClassifier(one).fit(x, codes).estimators_
     weights = np.vstack([e.coef_ for e in found])
     starts = np.concatenate([e.intercept_ for e in found])
@@ -142,25 +134,15 @@ def _on_components(x: sp.csr_matrix, codes: np.ndarray) -> Weights:
     n_comps = max(1, min(_MAX_COMPS, *(n - 1 for n in x.shape)))
     svd = TruncatedSVD(n_comps, algorithm="arpack", random_state=0)
     comps = svd.fit_transform(x.astype(np.float64))
-    mean, std = comps.mean(0), comps.std(0)
-    # Components beyond the rank are rounding error, which standardization would amplify.
-    scale = np.divide(1, std, out=np.zeros_like(std), where=std > 1e-6 * std.max())
-    weights, starts = _ridge((comps - mean) * scale, codes)
-    weights = scale[:, None] * weights
-    return svd.components_.T @ weights, starts - mean @ weights
+    weights, starts = l2_of_standardized(comps, codes)
+    return svd.components_.T @ weights, starts
 
 
 _CLASSIFIERS: tuple[Callable[[sp.csr_matrix, np.ndarray], Weights], ...] = (
-    _ridge,
+    l2_regression,
     _lasso,
     _on_components,
 )
-
-
-def _subsample(codes: np.ndarray) -> np.ndarray:
-    """Return about `_MAX_FIT_CELLS` cells, evenly spaced in each class; all cells of rare ones."""
-    step = -(-len(codes) // _MAX_FIT_CELLS)
-    return stratified_stride(codes, np.clip(np.bincount(codes) // _MIN_CELLS_PER_CLASS, 1, step))
 
 
 def _most_variable_between_classes(x: sp.csr_matrix, codes: np.ndarray) -> np.ndarray:

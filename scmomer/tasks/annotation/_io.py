@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from scmomer.model import Folder
+from scmomer.tasks.annotation._embedding_regression import EmbeddingRegression
 from scmomer.tasks.annotation._expression_pcs import ExpressionPCs
 from scmomer.tasks.annotation._fitted import FittedClassifier
 from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers
 from scmomer.tasks.annotation._module import ClassifierConfig, ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
+from scmomer.tasks.annotation._stacking import Stack
 
-_FOLDER = Folder("classifier", version=3)
+_FOLDER = Folder("classifier", version=4)
 _PLAIN = ("model_id", "inputs", "mode", "target_sum")
 
 
@@ -26,8 +28,8 @@ def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> N
     tensors = {f"heads.{k}": v for k, v in fitted.heads.state_dict().items()}
     tensors |= {f"network.{k}": v.detach().cpu() for k, v in fitted.network.items()}
     tensors |= _arrays(fitted.mahalanobis, "novelty.") | _arrays(fitted.gene_classifiers, "genes.")
+    tensors |= _arrays(fitted.embedding_regression, "linear.") | _arrays(fitted.stack, "stack.")
     tensors["held_out"] = torch.from_numpy(fitted.held_out)
-    tensors["weights"] = torch.from_numpy(fitted.weights)
     if fitted.pcs is not None:
         tensors["pcs"] = torch.from_numpy(fitted.pcs.weights)
     meta = {name: getattr(fitted, name) for name in _PLAIN} | {
@@ -80,9 +82,9 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedClassifie
     n_classes = len(meta["classes"])
     heads = ClassifierModule(meta["n_inputs"], n_classes, meta["n_always_present"], config)
     heads.load_state_dict(_part(tensors, "heads."))
-    novelty, genes = (
+    novelty, genes, linear, stack = (
         {name: values.numpy() for name, values in _part(tensors, prefix).items()}
-        for prefix in ("novelty.", "genes.")
+        for prefix in ("novelty.", "genes.", "linear.", "stack.")
     )
     return FittedClassifier(
         **{name: meta[name] for name in _PLAIN},
@@ -99,7 +101,8 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedClassifie
         gene_classifiers=(
             GeneClassifiers(**genes, target_sum=meta["genes_target_sum"]) if genes else None
         ),
-        weights=tensors["weights"].numpy(),
+        embedding_regression=EmbeddingRegression(**linear),
+        stack=Stack(**stack),
         network=_part(tensors, "network."),
     )
 

@@ -44,11 +44,11 @@ class CellTypeClassifier(LabelAssigner):
 
     The published protocol is a feed-forward head of three layers on the cell embedding. Beyond it,
     several heads, each with its own validation fold, are averaged. They also read the embeddings of
-    the translation heads and components of expression. Beside them stand three logistic regressions
-    on log expression: L2, L1, and on 50 principal components. The probabilities are multiplied,
-    each to the power of a weight. The weights are those under which the classes of held-out
-    reference cells are most probable (stacking), so that what does not help on these data does not
-    count. Held-out reference cells also give a threshold for unknown cells.
+    the translation heads and components of expression. Beside them stand an L2 regression on the
+    embedding and three regressions on log expression: L2, L1, and on 50 principal components. The
+    probabilities are multiplied, each to the power of a weight. The weights are those under which
+    the classes of held-out reference cells are most probable (stacking), so that what does not help
+    on these data does not count. Held-out reference cells also give a threshold for unknown cells.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class CellTypeClassifier(LabelAssigner):
     inputs
         ``"all"``: fused embedding, RNA embedding, those of the translation heads, and 50 components
         of the reference's expression.
-        ``"embedding"``: the fused embedding alone, without gene classifiers, as published.
+        ``"embedding"``: the fused embedding alone, without regressions on expression.
     options
         Fields of ``ClassifierConfig`` to replace, for example ``n_members=1``.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
@@ -51,13 +53,40 @@ def fit_weights(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weighted product of probabilities, normalized, ``(n_cells, n_classes)`` float32.
+    """Return the weighted product of probabilities, normalized, ``(n_cells, n_classes)`` float32."""
+    return softmax(np.tensordot(weights, _logs(probabilities), 1), axis=1).astype(np.float32)
 
-    Where a cell lacks classifiers (NaN), the first, which all cells have, counts alone.
-    """
-    both = softmax(np.tensordot(weights, _logs(probabilities), 1), axis=1)
-    alone = np.isnan(probabilities).any((0, 2))
-    return np.where(alone[:, None], probabilities[0], both).astype(np.float32)
+
+@dataclass(frozen=True)
+class Stack:
+    """Weights of classifiers on the embedding and, for cells with RNA, of those on genes too."""
+
+    weights: np.ndarray
+    """Of all classifiers, those on the embedding first; empty without classifiers on genes."""
+    of_embedding: np.ndarray
+    """Of the classifiers on the embedding, for cells that lack RNA."""
+
+    @classmethod
+    def fit(cls, by_embedding: np.ndarray, by_genes: np.ndarray | None, codes: np.ndarray) -> Stack:
+        """Fit to probabilities of held-out cells, ``(n_classifiers, n_cells, n_classes)`` each.
+
+        Those by genes are NaN in cells without RNA; None if no classifier reads genes.
+        """
+        weights = np.zeros(0)
+        if by_genes is not None:
+            known = ~np.isnan(by_genes).any((0, 2))
+            every = np.concatenate([by_embedding, by_genes])
+            weights = fit_weights(every[:, known], codes[known])
+        return cls(weights, fit_weights(by_embedding, codes))
+
+    def predict_proba(self, by_embedding: np.ndarray, by_genes: np.ndarray | None) -> np.ndarray:
+        """Combine probabilities as in :meth:`fit`; ``(n_cells, n_classes)``, float32."""
+        found = combine(by_embedding, self.of_embedding)
+        if by_genes is not None:
+            known = ~np.isnan(by_genes).any((0, 2))
+            every = np.concatenate([by_embedding, by_genes])
+            found[known] = combine(every[:, known], self.weights)
+        return found
 
 
 def _logs(probabilities: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from scmomer.data import Cells
 from scmomer.nn import log_normalize_csr
-from scmomer.tasks.annotation import _gene_classifiers
+from scmomer.tasks.annotation import _gene_classifiers, _regression
 from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers, cross_val_probabilities
 
 N, GENES = 90, 40
@@ -98,12 +98,12 @@ def test_a_held_out_cell_was_not_fitted(cells, codes, n_classes):
 
 
 def test_of_many_cells_some_are_enough_but_rare_classes_are_kept(monkeypatch):
-    monkeypatch.setattr(_gene_classifiers, "_MAX_FIT_CELLS", 1000)
+    monkeypatch.setattr(_regression, "_MAX_FIT_CELLS", 1000)
     codes = np.repeat([0, 1, 2], [5000, 250, 30])
     np.random.default_rng(0).shuffle(codes)
-    kept = np.bincount(codes[_gene_classifiers._subsample(codes)])
+    kept = np.bincount(codes[_regression.fit_cells(codes)])
     assert kept.tolist() == [834, 125, 30]
-    assert len(_gene_classifiers._subsample(codes[:900])) == 900
+    assert len(_regression.fit_cells(codes[:900])) == 900
 
 
 def test_of_many_genes_the_most_variable_between_classes_are_read(

@@ -92,23 +92,26 @@ def test_gene_classifiers_count_with_their_weight(trained, mdata, seed):
     with seed(0):
         made = CellTypeClassifier(trained, **QUICK).fit(mdata, "cell_type")
     fitted, cells = made.fitted_, trained._read_cells(mdata, {})
-    assert fitted.weights.shape == (4,) and (fitted.weights >= 0).all()
+    assert fitted.stack.weights.shape == (5,) and (fitted.stack.weights >= 0).all()
     inputs = cell_inputs(trained, cells, fitted, None, fitted.pcs)
     by_heads = fitted.heads(torch.from_numpy(inputs.values)).detach().numpy()
+    linear = fitted.embedding_regression.predict_proba(inputs.z)
     by_genes = fitted.gene_classifiers.predict_proba_cells(cells)
-    expected = combine(np.concatenate([by_heads[None], by_genes]), fitted.weights)
+    expected = combine(np.concatenate([[by_heads, linear], by_genes]), fitted.stack.weights)
     np.testing.assert_allclose(made.predict_proba(mdata), expected, atol=1e-6)
     published = CellTypeClassifier(trained, **QUICK, inputs="embedding")
     assert published.fit(mdata, "cell_type").fitted_.gene_classifiers is None
 
 
-def test_cells_of_atac_alone_are_given_the_types_of_the_heads(classifier, trained, mdata):
+def test_cells_of_atac_alone_are_given_the_types_of_heads_and_embedding(classifier, trained, mdata):
     some = mdata["atac"][60:].copy()
     fitted, cells = classifier.fitted_, trained._read_cells(some, {})
     assert np.isnan(fitted.gene_classifiers.predict_proba_cells(cells)).all()
     inputs = cell_inputs(trained, cells, fitted, None, fitted.pcs)
     by_heads = fitted.heads(torch.from_numpy(inputs.values)).detach().numpy()
-    np.testing.assert_allclose(classifier.predict_proba(some), by_heads, atol=1e-6)
+    linear = fitted.embedding_regression.predict_proba(inputs.z)
+    expected = combine(np.stack([by_heads, linear]), fitted.stack.of_embedding)
+    np.testing.assert_allclose(classifier.predict_proba(some), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["rna", "atac"])
@@ -245,7 +248,7 @@ def test_a_folder_of_an_earlier_version_is_to_be_fitted_again(classifier, tmp_pa
     classifier.save(path)
     file = path / "classifier.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "format_version": 2}))
-    with refuses(ValueError, "format version 3", "found 2", "Fit it again"):
+    with refuses(ValueError, "format version 4", "found 2", "Fit it again"):
         CellTypeClassifier.load(path, classifier.model)
 
 

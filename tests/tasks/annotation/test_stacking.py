@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
 from scmomer.tasks.annotation import _stacking
-from scmomer.tasks.annotation._stacking import combine, fit_weights
+from scmomer.tasks.annotation._stacking import Stack, combine, fit_weights
 
 N = 3000
 CODES = np.arange(N) % 3
@@ -66,11 +66,18 @@ def test_few_cells_leave_weights_near_equal_ones():
     np.testing.assert_array_equal(fit_weights(parts[:, :0], CODES[:0]), [0.5, 0.5])
 
 
-def test_cells_that_lack_a_classifier_have_the_first_alone():
-    parts = np.stack([classifier(1, 0), classifier(1, 1)])
-    parts[1, :3] = np.nan
-    found = combine(parts, np.array([0.2, 0.9]))
-    np.testing.assert_allclose(found[:3], parts[0, :3], atol=1e-6)
-    logs = 0.2 * np.log(parts[0, 3:]) + 0.9 * np.log(parts[1, 3:])
-    np.testing.assert_allclose(found[3:], softmax(logs, axis=1), atol=1e-3)
-    assert found.dtype == np.float32
+def test_cells_without_rna_have_the_weights_of_the_embedding():
+    by_embedding = np.stack([classifier(1, 0), nonsense()])
+    by_genes = classifier(1, 1)[None].copy()
+    by_genes[:, :50] = np.nan
+    stack = Stack.fit(by_embedding, by_genes, CODES)
+    assert stack.weights.shape == (3,) and stack.of_embedding.shape == (2,)
+    np.testing.assert_array_equal(stack.of_embedding, fit_weights(by_embedding, CODES))
+    found = stack.predict_proba(by_embedding, by_genes)
+    alone = Stack.fit(by_embedding, None, CODES)
+    np.testing.assert_array_equal(found[:50], alone.predict_proba(by_embedding, None)[:50])
+    every = np.concatenate([by_embedding, by_genes])[:, 50:]
+    np.testing.assert_allclose(stack.weights, fit_weights(every, CODES[50:]), rtol=1e-4)
+    logs = np.tensordot(stack.weights, np.log(np.maximum(every, 1e-4)), 1)
+    np.testing.assert_allclose(found[50:], softmax(logs, axis=1), atol=1e-6)
+    assert found.dtype == np.float32 and alone.weights.shape == (0,)
