@@ -246,15 +246,17 @@ class Inference:
         batch: int | None,
         columns: np.ndarray | None = None,
         spread: bool = False,
+        use_depth_free: bool = True,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode some cells to expression, probabilities or counts, ``(n, n_columns)`` float32.
 
         Predictions of the decoder and the heads are averaged as logits, logs or expression. Heads
-        without a depth term take the mean of those that others have. With `spread`, return also the
-        standard deviation of the single predictions around the result.
+        without a depth term take the mean of those that others have; without `use_depth_free` they
+        are left out, because what they know of a cell includes some of its depth. With `spread`,
+        return also the standard deviation of the single predictions around the result.
         """
         start, stop, _ = rows.indices(len(embeddings.z))
-        options = (depth, batch, columns, spread)
+        options = (depth, batch, columns, spread, use_depth_free)
         if self._most is None or stop - start <= self._most:
             try:
                 return self._decode(to, embeddings, rows, *options)
@@ -281,6 +283,7 @@ class Inference:
         batch: int | None,
         columns: np.ndarray | None,
         spread: bool,
+        use_depth_free: bool,
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Decode these cells at once."""
         module, kind = self.module, self.module.modality(to)
@@ -307,8 +310,11 @@ class Inference:
                 own_z = on_device(own[rows])
                 for k, head in enumerate(module.heads_from(source)):
                     decoder = head.decoder(to)
-                    values = decoder(own_z[:, k], codes, log_depth, wanted)
-                    yield values if decoder.sees_depth else values + common
+                    is_free = kind.decoder.sees_depth and not decoder.sees_depth
+                    if not is_free:
+                        yield decoder(own_z[:, k], codes, log_depth, wanted)
+                    elif use_depth_free:
+                        yield decoder(own_z[:, k], codes, None, wanted) + common
 
         every = list(predictions()) if spread else None
         n, total = z.new_zeros(len(z), 1), torch.zeros((), device=self.device)

@@ -143,8 +143,9 @@ class ResultsMixin:
         depth
             Sequencing depth of predicted accessibility or protein: ``"predicted"`` from the cell's
             RNA, ``"mean"`` of the training cells, or a number of open peaks or protein counts. Use
-            ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. RNA that
-            is not counts may have no depth to predict from: ``"predicted"`` is ``"mean"`` then.
+            ``"mean"`` to cluster or compare cells, which otherwise differ most in depth. Heads
+            without a depth term are averaged in at predicted depth only. RNA that is not counts may
+            have no depth to predict from: ``"predicted"`` is ``"mean"`` then.
         depth_share
             With ``depth="predicted"``: share of the predicted deviation from the mean depth, from 0
             to 1. None: 1 for proteins; for accessibility, whose depth RNA predicts roughly, the
@@ -222,8 +223,9 @@ class ResultsMixin:
             logger.info("RNA has no library sizes: depth='mean' is used for depth='predicted'.")
             depth = "mean"
         log_depth = run.depths(found, depth, to, depth_share)
-        n = len(self.spec.features[to])
-        return Translation(run, found, to, columns, log_depth, code, n)
+        # Heads without a depth term know some of a cell's depth: not for a depth that is asked for.
+        free, n = depth == "predicted", len(self.spec.features[to])
+        return Translation(run, found, to, columns, log_depth, free, code, n)
 
     def _check_can_translate(self, to: str) -> None:
         self._check_trained()
@@ -316,11 +318,12 @@ class Translation:
         to: str,
         columns: np.ndarray | None,
         depth: np.ndarray | None,
+        use_depth_free: bool,
         batch: int | None,
         n_features: int,
     ):
         self.run, self.embeddings, self.to, self.columns = run, embeddings, to, columns
-        self.depth, self.batch = depth, batch
+        self.depth, self.use_depth_free, self.batch = depth, use_depth_free, batch
         n = len(embeddings.z)
         self.shape = (n, n_features if columns is None else len(columns))
 
@@ -329,7 +332,14 @@ class Translation:
         for start in range(0, self.shape[0], self.run.batch_size):
             rows = slice(start, start + self.run.batch_size)
             values, deviation = self.run.decode(
-                self.to, self.embeddings, rows, self.depth, self.batch, self.columns, spread
+                self.to,
+                self.embeddings,
+                rows,
+                self.depth,
+                self.batch,
+                self.columns,
+                spread,
+                self.use_depth_free,
             )
             yield rows, values, deviation
 

@@ -114,12 +114,14 @@ def test_heads_without_a_depth_term_take_the_mean_of_those_of_others(network, de
     np.testing.assert_allclose(values, averaged(module, "atac", expected), **CLOSE)
     some = decode(module, "atac", found, 1.0, columns=np.array([3, 1]))[0]
     np.testing.assert_allclose(some, values[:, [3, 1]], **CLOSE)
+    values, _ = decode(module, "atac", found, 1.0, use_depth_free=False)
+    np.testing.assert_allclose(values, averaged(module, "atac", deep[:2]), **CLOSE)
 
 
 def test_depth_changes_nothing_where_nothing_has_a_depth_term(network, decode, to):
     """Expression never has one; accessibility has none on demand."""
     module, found = network(atac_depth_term=False), draw(to)
-    values, _ = decode(module, to, found, 1.0)
+    values, _ = decode(module, to, found, 1.0, use_depth_free=False)
     every = predictions(module, to, found, 1.0)
     assert len(every) == 4
     np.testing.assert_allclose(values, averaged(module, to, every), **CLOSE)

@@ -15,6 +15,7 @@ from scmomer.tasks.annotation._gene_classifiers import GeneClassifiers
 from scmomer.tasks.annotation._inputs import CellInputs, Settings
 from scmomer.tasks.annotation._module import ClassifierModule
 from scmomer.tasks.annotation._novelty import ClassMahalanobis
+from scmomer.tasks.annotation._stacked_heads import StackedHeads
 from scmomer.tasks.annotation._stacking import Stack
 
 
@@ -42,6 +43,10 @@ class FittedClassifier(Settings):
     """Tensors of the network that fine-tuning changed."""
     fine_epoch: int = 0
     """Best epoch of fine-tuning; 0 if none improved."""
+
+    def of_embedding(self) -> StackedHeads:
+        """Return what is made of embeddings alone, with gradients, for ``inputs="embedding"``."""
+        return StackedHeads(self.heads, self.embedding_regression, self.stack.of_embedding)
 
     def predict_proba(self, inputs: CellInputs, cells: Cells) -> np.ndarray:
         """Return the probability of each class, ``(n_cells, n_classes)``, float32."""

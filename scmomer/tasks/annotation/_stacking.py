@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-_FLOOR = 1e-4  # of probabilities, so that no classifier alone can rule a class out
+FLOOR = 1e-4  # of probabilities, so that no classifier alone can rule a class out
 _PRIOR = 10.0  # strength of the pull to equal weights, which counts if there are few cells
 _CLASS_WEIGHT = 0.5  # power of the inverse frequency, as in the training of the heads
 
@@ -90,4 +90,4 @@ class Stack:
 
 
 def _logs(probabilities: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(probabilities.astype(np.float64), _FLOOR))
+    return np.log(np.maximum(probabilities.astype(np.float64), FLOOR))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -159,9 +158,9 @@ def classifier_readout(classifier: CellTypeClassifier, target: Target, source: s
         raise ValueError(msg)
     check_labels(target.names, fitted.classes.tolist())
     basis = classifier._network.module.basis
-    heads = copy.deepcopy(fitted.heads).eval().to(basis.device)
+    probabilities = fitted.of_embedding().eval().to(basis.device)
     codes = np.array([fitted.classes.tolist().index(name) for name in target.names])
-    return log_odds_readout(heads, codes, basis)
+    return log_odds_readout(probabilities, codes, basis)
 
 
 def check_labels(names: Sequence[str], known: Sequence[str]) -> None:
