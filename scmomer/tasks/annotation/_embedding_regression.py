@@ -10,6 +10,8 @@ from scipy.special import softmax
 from scmomer.tasks.annotation._regression import N_FOLDS, fit_cells, l2_of_standardized
 from scmomer.tasks.annotation._train import stratified_folds
 
+_TOL = 1e-4  # an early stop would be a stronger penalty
+
 
 @dataclass(frozen=True)
 class EmbeddingRegression:
@@ -32,7 +34,7 @@ class EmbeddingRegression:
         present = np.unique(codes)
         coef = np.zeros((z.shape[1], n_classes), np.float32)
         intercept = np.full(n_classes, -np.inf, np.float32)
-        coef[:, present], intercept[present] = l2_of_standardized(z, codes)
+        coef[:, present], intercept[present] = l2_of_standardized(z, codes, _TOL)
         return cls(coef, intercept)
 
     def predict_proba(self, z: np.ndarray) -> np.ndarray:
