@@ -118,13 +118,19 @@ def test_heads_without_a_depth_term_take_the_mean_of_those_of_others(network, de
     np.testing.assert_allclose(values, averaged(module, "atac", deep[:2]), **CLOSE)
 
 
-def test_depth_changes_nothing_where_nothing_has_a_depth_term(network, decode, to):
+def test_no_head_is_left_out_where_nothing_has_a_depth_term(network, decode, to):
     """Expression never has one; accessibility has none on demand."""
     module, found = network(atac_depth_term=False), draw(to)
     values, _ = decode(module, to, found, 1.0, use_depth_free=False)
     every = predictions(module, to, found, 1.0)
     assert len(every) == 4
     np.testing.assert_allclose(values, averaged(module, to, every), **CLOSE)
+
+
+def test_expression_has_no_depth_to_ask_for(network, decode):
+    module, found = network(), draw("rna")
+    values, _ = decode(module, "rna", found, use_depth_free=False)
+    np.testing.assert_array_equal(values, decode(module, "rna", found)[0])
 
 
 def test_without_heads_only_the_decoder_counts(network, decode, to):
