@@ -298,10 +298,10 @@ class Inference:
 
         heads = [head for source in embeddings.heads for head in module.heads_from(source)]
         common: Tensor | float = 0.0  # what depth adds, for heads without a term of it
-        if log_depth is not None and kind.decoder.sees_depth:
+        if use_depth_free and log_depth is not None and kind.decoder.sees_depth:
             decoders = [kind.decoder, *(head.decoder(to) for head in heads)]
-            effects = [d.depth_effect(log_depth, wanted) for d in decoders if d.sees_depth]
-            common = torch.stack(effects).mean(0)
+            slopes = [d.depth_slopes(wanted) for d in decoders if d.sees_depth]
+            common = log_depth[:, None] * torch.stack(slopes).mean(0)  # (n, n_columns)
 
         def predictions() -> Iterator[Tensor]:
             yield kind.decoder(z, codes, log_depth, wanted)

@@ -106,11 +106,10 @@ class Decoder(nn.Module):
         """Whether it has a depth term."""
         return self.depth_slope is not None
 
-    def depth_effect(self, depth: Tensor, columns: slice | Tensor = slice(None)) -> Tensor:
-        """Return what the standardized log depth ``(n,)`` adds, ``(n, n_columns)``."""
-        slope = torch.as_tensor(self.depth_slope)[columns]
-        slope = slope if self.scale is None else slope * self.scale[columns]
-        return depth[:, None] * slope.T
+    def depth_slopes(self, columns: slice | Tensor = slice(None)) -> Tensor:
+        """Return what a standard deviation of the log depth adds, ``(n_columns,)``."""
+        slopes = torch.as_tensor(self.depth_slope)[columns, 0]
+        return slopes if self.scale is None else slopes * self.scale[columns, 0]
 
     def forward(
         self,

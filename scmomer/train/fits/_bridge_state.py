@@ -17,9 +17,9 @@ def reset_bridge_fits(module: SCMOMERModule, cells: Cells, split: Split, seed: i
         module.even_depth.zero_()
     if module.refines is not None:
         module.refines.fill_(False)
-    for kind in module.kinds().values():
-        if isinstance(kind, ProteinModality) and PROTEIN in cells.counts:
-            kind.log_shift.zero_()
+    protein = module.kinds().get(PROTEIN)
+    if isinstance(protein, ProteinModality) and PROTEIN in cells.counts:
+        protein.log_shift.zero_()
 
 
 def start_refining(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
