@@ -137,7 +137,9 @@ def test_a_file_is_copied_into_memory(trained, mdata, tmp_path, part, refuses):
     mdata["rna"].write_h5ad(tmp_path / "a.h5ad")
     backed = anndata.read_h5ad(tmp_path / "a.h5ad", backed="r")[part]
     out = scmomer.tl.embed(backed, trained, copy=True)
-    np.testing.assert_array_equal(out.obsm["X_scmomer"], z_of(trained, mdata["rna"])[part])
+    # Of a part, batches have other sizes, and sums other rounding errors.
+    expected = z_of(trained, mdata["rna"])[part]
+    np.testing.assert_allclose(out.obsm["X_scmomer"], expected, rtol=0, atol=1e-6)
     assert scmomer.pp.drop_unmeasured(backed).n_obs == backed.n_obs
     if backed.is_view:
         with refuses(ValueError, "adata.to_memory()"):
@@ -303,7 +305,8 @@ def test_arguments_of_training(mdata, make_model, train, refuses):
 
 def test_indices_of_other_kinds(trained, mdata, refuses):
     z = z_of(trained, mdata)
-    np.testing.assert_array_equal(z_of(trained, mdata, indices=slice(3, 9)), z[3:9])
+    part = z_of(trained, mdata, indices=slice(3, 9))
+    np.testing.assert_allclose(part, z[3:9], rtol=0, atol=1e-6)
     for indices in (3, (i for i in range(3)), ["cell00001"]):
         with refuses(TypeError, "indices"):
             z_of(trained, mdata, indices=indices)
