@@ -27,6 +27,23 @@ def whole_number(name: str, value: object, remedy: str = "") -> int:
     return int(value)  # type: ignore[call-overload]
 
 
+def optional_share(name: str, value: object) -> None:
+    """Check a number from 0 to 1, or None.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if value is None:
+        return
+    found = np.asarray(value)
+    if found.ndim == 0 and found.dtype.kind in "iuf" and 0 <= found <= 1:
+        return
+    msg = f"Expected {name} None or a number from 0 to 1, found {value!r}."
+    raise ValueError(msg)
+
+
 def finite_number(name: str, value: object) -> float:
     """Return a finite number.
 

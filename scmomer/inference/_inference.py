@@ -133,7 +133,7 @@ class Inference:
                 cells = min(cells, int(_SHARE * free / (per_token * longest)))
         return max(1, cells)
 
-    def _each(
+    def each(
         self,
         indices: np.ndarray,
         modalities: tuple[str, ...],
@@ -202,7 +202,7 @@ class Inference:
         out = Embeddings(z, z, single, depth, heads)
         for available, members in cells_by_pattern(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
-            self._each(self.indices[members], chosen, partial(self._embed_some, out, members))
+            self.each(self.indices[members], chosen, partial(self._embed_some, out, members))
         return replace(out, latent=z @ _to_numpy(self.module.basis))
 
     def _embed_some(
@@ -230,7 +230,7 @@ class Inference:
             features = kind.normalize(self.counts(cells)[modality])
             out[position] = _to_numpy(kind.encoder(features).cell)
 
-        self._each(self.indices, (modality,), encode_some)
+        self.each(self.indices, (modality,), encode_some)
         return out
 
     def counts(self, cells: CellBatch) -> dict[str, SparseRows]:

@@ -13,6 +13,7 @@ import psutil
 from anndata import AnnData
 from mudata import MuData
 
+from scmomer._checks import optional_share
 from scmomer._constants import RNA, Modality
 from scmomer.data import (
     Layers,
@@ -211,7 +212,7 @@ class ResultsMixin:
     ) -> Translation:
         self._check_can_translate(to)
         _check_depth(depth)
-        _check_share(depth_share)
+        optional_share("depth_share", depth_share)
         columns = self._columns(to, features)
         code = self._batch_code(batch)
         cells = self._read_cells(data, layers)
@@ -376,16 +377,6 @@ def _check_depth(depth: Depth) -> None:
             f"{depth!r}."
         )
         raise ValueError(msg)
-
-
-def _check_share(share: float | None) -> None:
-    if share is None:
-        return
-    one = np.ndim(share) == 0 and np.asarray(share).dtype.kind in "iuf"
-    if one and 0 <= share <= 1:
-        return
-    msg = f"Expected depth_share None or a number from 0 to 1, found {share!r}."
-    raise ValueError(msg)
 
 
 def _check_fits(shape: tuple[int, int], n_results: int, to: str) -> None:

@@ -331,3 +331,9 @@ def test_removed_options_raise_if_they_were_set(name):
 def test_options_that_became_something_else_name_it(name, remedy):
     with pytest.raises(ValueError, match=f"{name} is no longer an option.*{remedy}"):
         get_config("small", **{name: 0.5})
+
+
+@pytest.mark.parametrize("share", [-0.1, 2, "all"])
+def test_a_share_of_the_depth_is_from_0_to_1(share):
+    with pytest.raises(ValueError, match=f"atac_depth_share None or a number.*{share!r}"):
+        get_config("small", atac_depth_share=share)

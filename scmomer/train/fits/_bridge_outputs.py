@@ -12,6 +12,7 @@ from scmomer._constants import RNA
 from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
+from scmomer.nn import CellBatch
 from scmomer.train.fits._chosen_cells import cells_with, slopes_within
 
 _MAX_CELLS = 20_000  # enough for tens of weights an output
@@ -61,12 +62,14 @@ def _fused(
     outputs: list[str],
 ) -> np.ndarray:
     """Return what fusion reads of cells that show some modalities, ``(n, outputs * n_latent)``."""
-    width = module.config.n_latent
-    found = np.zeros((len(chosen), len(outputs) * width))
-    for position, batch in Inference(module, cells).batches(chosen, shown):
+    found = np.zeros((len(chosen), len(outputs) * module.config.n_latent))
+
+    def embed_some(position: np.ndarray, batch: CellBatch) -> None:
         here = batch.to(module.device)
         parts = module.embed(here.counts, here.encoded).parts
         found[position] = torch.cat([parts[m] for m in outputs], 1).cpu().numpy()
+
+    Inference(module, cells).each(chosen, shown, embed_some)
     return found
 
 

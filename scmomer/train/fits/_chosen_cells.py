@@ -14,8 +14,12 @@ def cells_with(
     cells: Cells, train: np.ndarray, modalities: tuple[str, ...], most: int
 ) -> np.ndarray:
     """Return the `train` cells with all `modalities`, sorted, every k-th so that `most` are left."""
-    train = np.sort(train)
-    chosen = train[cells.has_all(*modalities)[train]]
+    return thinned(train, cells.has_all(*modalities), most)
+
+
+def thinned(train: np.ndarray, is_wanted: np.ndarray, most: int) -> np.ndarray:
+    """Return the `train` cells that are wanted, sorted, every k-th so that `most` are left."""
+    chosen = np.sort(train[is_wanted[train]])
     return chosen[:: max(1, -(-len(chosen) // most))]
 
 

@@ -9,6 +9,7 @@ from scmomer._constants import PROTEIN
 from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import ProteinModality, SCMOMERModule
+from scmomer.train.fits._chosen_cells import thinned
 
 _MIN_CELLS = 20
 _MAX_CELLS = 5_000  # enough for one number a protein
@@ -28,12 +29,10 @@ def fit_typical_counts(module: SCMOMERModule, cells: Cells, split: Split, seed: 
     if not isinstance(kind, ProteinModality) or PROTEIN not in cells.counts or not module.fused:
         return
     kind.log_shift.zero_()
-    train = np.sort(split[0])
-    known = cells.measured[PROTEIN] & (cells.n_measured > 1)
-    chosen = train[known[train]]
+    has_another = cells.measured[PROTEIN] & (cells.n_measured > 1)
+    chosen = thinned(split[0], has_another, _MAX_CELLS)
     if len(chosen) < _MIN_CELLS:
         return
-    chosen = chosen[:: -(-len(chosen) // _MAX_CELLS)]
     run = Inference(module, cells, chosen)
     found = run.embed(tuple(m for m in cells.counts if m != PROTEIN), PROTEIN)
     depth = run.depths(found, "predicted", PROTEIN)

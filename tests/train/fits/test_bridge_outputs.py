@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -66,6 +68,32 @@ def test_a_second_fit_gains_nothing_more(make_module, cells):
         fit_bridge_outputs(module, cells, SPLIT, 0)
         errors.append(np.square(embedded(module, cells.select_modality("atac")) - both).mean())
     assert errors[1] == pytest.approx(errors[0], rel=0.02)
+
+
+def test_a_gpu_that_is_too_small_gets_fewer_cells(make_module, cells, monkeypatch):
+    states = []
+    for most in (1000, 50):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            module = make_module().eval()
+        init_from_data(module, cells, ALL)
+        embed = module.embed
+
+        def limited(counts, *args, embed=embed, most=most):
+            if counts["atac"].n_rows > most:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return embed(counts, *args)
+
+        monkeypatch.setattr(module, "embed", limited)
+        fit = partial(fit_bridge_outputs, module, cells, SPLIT, 0)
+        if most == 50:
+            with pytest.warns(UserWarning, match="with 128 cells at a time. It goes on with 64"):
+                fit()
+        else:
+            fit()
+        states.append(clone_state(module))
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_of_three_modalities_only_what_goes_to_rna_changes(make_module, cells):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scmomer.train.fits._chosen_cells import cells_with, center_within, slopes_within
+from scmomer.train.fits._chosen_cells import cells_with, center_within, slopes_within, thinned
 
 
 def test_cells_with_all_modalities_are_sorted_and_thinned(make_cells):
@@ -15,6 +15,13 @@ def test_cells_with_all_modalities_are_sorted_and_thinned(make_cells):
     few = cells_with(cells, train, ("rna", "atac"), 7)
     assert len(few) <= 7 and np.isin(few, expected).all()
     assert len(cells_with(cells, train[:0], ("rna",), 7)) == 0
+
+
+def test_wanted_cells_are_sorted_and_thinned():
+    train, is_wanted = np.array([9, 3, 5, 0, 7]), np.arange(10) != 5
+    np.testing.assert_array_equal(thinned(train, is_wanted, 4), [0, 3, 7, 9])
+    np.testing.assert_array_equal(thinned(train, is_wanted, 3), [0, 7])
+    assert len(thinned(train, np.zeros(10, bool), 3)) == 0
 
 
 def test_means_of_batches_are_taken_away():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from scmomer._checks import optional_share
 from scmomer.module._config import StageConfig
 
 
@@ -31,6 +32,10 @@ class ATACConfig:
     # Share of the predicted deviation from the mean depth at which RNA is translated, which RNA
     # predicts roughly. None: 1 in deep cells, 0.35 in others; see resolve_for_depth.
     depth_share: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a share outside of 0 to 1, which translations would follow in silence."""
+        optional_share("atac_depth_share", self.depth_share)
 
 
 _STAGE = StageConfig(min_steps=50)
