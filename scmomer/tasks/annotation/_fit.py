@@ -9,6 +9,7 @@ import torch
 
 from scmomer._constants import RNA
 from scmomer.data import Cells
+from scmomer.tasks.annotation._class_report import class_report
 from scmomer.tasks.annotation._embedding_regression import (
     EmbeddingRegression,
     held_out_by_embedding,
@@ -87,6 +88,7 @@ def fit_classifier(
         heads=heads,
         epochs=epochs,
         held_out=np.sort(probabilities.max(1)),
+        class_report=class_report(probabilities, codes[held_out], classes),
         mahalanobis=ClassMahalanobis.fit(found.z, codes),
         pcs=pcs,
         embedding_regression=embedding_regression,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -31,6 +32,8 @@ class FittedClassifier(Settings):
     """Best epoch of each head, ``(n_heads,)``."""
     held_out: np.ndarray
     """Largest probability of each held-out reference cell, sorted, ``(n,)``."""
+    class_report: pd.DataFrame
+    """Measures of held-out reference cells by class."""
     mahalanobis: ClassMahalanobis
     pcs: ExpressionPCs | None
     embedding_regression: EmbeddingRegression

@@ -39,6 +39,7 @@ def write_classifier(fitted: FittedClassifier, path: Path, overwrite: bool) -> N
         "config": fitted.config.to_dict(),
         "n_inputs": fitted.heads.n_inputs,
         "n_always_present": fitted.heads.n_always_present,
+        "class_report": fitted.class_report.reset_index().to_dict("list"),
         "epochs": fitted.epochs.tolist(),
         "fine_epoch": fitted.fine_epoch,
         "scale": fitted.mahalanobis.scale,
@@ -96,6 +97,7 @@ def _fitted(meta: dict[str, Any], tensors: dict[str, Tensor]) -> FittedClassifie
         epochs=np.array(meta["epochs"]),
         fine_epoch=meta["fine_epoch"],
         held_out=tensors["held_out"].numpy(),
+        class_report=pd.DataFrame(meta["class_report"]).set_index("class"),
         mahalanobis=ClassMahalanobis(**novelty, scale=meta["scale"]),
         pcs=ExpressionPCs(tensors["pcs"].numpy(), target_sum) if "pcs" in tensors else None,
         gene_classifiers=(

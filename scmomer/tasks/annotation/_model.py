@@ -106,6 +106,25 @@ class CellTypeClassifier(LabelAssigner):
         """Largest probability of each held-out reference cell, sorted, ``(n,)``."""
         return self.fitted_.held_out
 
+    @property
+    def class_report_(self) -> pd.DataFrame:
+        """How well held-out reference cells of each class are annotated, the lowest F1 first.
+
+        Each cell is judged by classifiers that were not fitted to it; only their weights, two to
+        five numbers, were. A query of another batch or assay will do worse.
+
+        ``n_cells``
+            Held-out cells of the class.
+        ``precision``, ``recall``, ``f1``
+            From 0 to 1; NaN where there is nothing to divide by.
+        ``confidence``
+            Mean probability of the cells that are given the class; calibrated if it is the
+            precision.
+        ``confused_with``
+            The class that most of its other cells are given, ``""`` if there are none.
+        """
+        return self.fitted_.class_report.copy()
+
     def _set_fitted(self, fitted: FittedClassifier) -> None:
         self._fitted, self.model_id = fitted, fitted.model_id
         tuned = fitted.mode == "finetune"

@@ -146,6 +146,16 @@ def test_held_out_cells_set_the_threshold(classifier):
     assert classifier.threshold(None) is None and classifier.threshold(0.3) == 0.3
 
 
+def test_classes_are_reported_by_held_out_cells(classifier, mdata):
+    report = classifier.class_report_
+    assert set(report.index) == set(classifier.classes_)
+    assert report["n_cells"].sum() == len(classifier.held_out_)
+    sizes = mdata["rna"].obs["cell_type"].value_counts()
+    assert (report["n_cells"] <= sizes[report.index]).all()
+    report["f1"] = 0.0  # a copy
+    assert classifier.class_report_["f1"].max() > 0.5
+
+
 def test_cells_below_the_threshold_are_unknown(classifier, data):
     largest = classifier.predict_proba(data).max(axis=1).to_numpy()
     cut = float(np.median(largest))
@@ -240,6 +250,7 @@ def test_a_saved_classifier_predicts_the_same(trained, saved, mdata, tmp_path, m
         pd.testing.assert_frame_equal(read.predict_proba(mdata), fitted.predict_proba(mdata))
         np.testing.assert_allclose(read.novelty(mdata), fitted.novelty(mdata), rtol=1e-6)
         assert read.threshold() == fitted.threshold() and read.mode == mode
+        pd.testing.assert_frame_equal(read.class_report_, fitted.class_report_)
         assert read.fitted_.fine_epoch == fitted.fitted_.fine_epoch
 
 
