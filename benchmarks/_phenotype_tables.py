@@ -1,8 +1,9 @@
-"""Tables of ``phenotype.py`` and ``confidence.py``."""
+"""Tables of ``phenotype.py``, ``confidence.py`` and ``rna_embedding.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 from _markdown import markdown, results
 
@@ -18,11 +19,14 @@ _KNOWN = {
     "overconfidence": "mean confidence - accuracy",
     "brier": "Brier score",
 }
+_EMBEDDING = {
+    "ari": "k-means ARI",
+    "ami": "AMI",
+    "accuracy": "accuracy, 15 neighbors",
+    "macro_f1": "macro-F1",
+}
 _LOW, _UNRANKED = ("expected_calibration_error", "brier"), ("overconfidence",)
 Methods = dict[str, dict[str, list[float]]]
-
-PHENOTYPE = ("kang", "baron", "kang-clusters", "baron-clusters")
-CONFIDENCE = ("known", "unknown")
 
 
 def phenotype(part: str) -> str:
@@ -53,6 +57,11 @@ def confidence(part: str) -> str:
     return _table(methods, {name: name for name in types})
 
 
+def rna_embedding(name: str) -> str:
+    """Return methods x scores of the embedding of a data set; the best scores are bold."""
+    return _table(results("rna_embedding")["summary"][name], _EMBEDDING)
+
+
 def _table(
     methods: Methods,
     columns: dict[str, str],
@@ -71,3 +80,16 @@ def _table(
 
     rows = ([name, *(cell(scores, key) for key in columns)] for name, scores in methods.items())
     return markdown([" ", *columns.values()], rows)
+
+
+PHENOTYPE_TABLES: dict[str, Callable[[], str]] = {
+    **{
+        f"phenotype-{part}": partial(phenotype, part)
+        for part in ("kang", "baron", "kang-clusters", "baron-clusters")
+    },
+    **{f"confidence-{part}": partial(confidence, part) for part in ("known", "unknown")},
+    **{
+        f"rna-embedding-{name.replace('_', '-')}": partial(rna_embedding, name)
+        for name in ("facs_deep", "kang", "pancreas")
+    },
+}

@@ -134,6 +134,19 @@ def standard_error(values: list[float]) -> float:
     return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
 
 
+def over_folds(runs: list[dict[str, Any]], method: str, key: str) -> list[float]:
+    """Return mean and standard error of a method's score.
+
+    Seeds of a fold share their cells, so that the error is that of the folds' means.
+    """
+    folds: dict[str, list[float]] = {}
+    for run in runs:
+        if method in run["methods"]:
+            folds.setdefault(run["fold"], []).append(run["methods"][method][key])
+    means = [float(np.nanmean(values)) for values in folds.values()]
+    return [float(np.mean(means)), standard_error(means)]
+
+
 def _fold_means(runs: list[dict[str, Any]], part: str, method: str, key: str) -> list[float]:
     """Return the mean over seeds for each fold."""
     folds = dict.fromkeys(r["fold"] for r in runs)

@@ -14,35 +14,24 @@ without a subtype (``Mis``) are left out of reference and test. Protocols:
   cells.
 - ``unknown``: one type is left out of the reference's labels; AUROC of its test cells against all
   other cells. The model itself was trained on unlabeled cells of that type.
-- ``pancreas``: Baron (human and mouse, 350 cells, counts) to Xin and Wang, shared types and
-  genes. Xin and Wang are available as log2 expression of a full-length assay; ``round(2 ** x - 1)``
-  replaces counts.
-- ``kang``: control to interferon-stimulated PBMC. Available as log-normalized counts; the
-  smallest value of a cell is one count, from which counts are recovered.
-- ``facs``: five folds of 300 sorted PBMC.
-- ``facs_deep``: five folds of 3,774 sorted PBMC, median 594 genes; each label was a library of its
-  own.
+- ``pancreas``, ``kang``, ``facs``, ``facs_deep``: cells of RNA alone, ``_rna_sets``.
 
-``scanpy.datasets.pbmc68k_reduced`` is left out: it is scaled, and counts cannot be recovered.
 Settings of scMomer were chosen on 09A+09E and 09C+09J (``_quality.CHOSEN_ON``).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-import scvi
 from _annotators import (
     N_RARE,
     Annotator,
@@ -53,28 +42,17 @@ from _annotators import (
     score,
     unknown_auroc,
 )
-from _counts import pseudocounts, recover_counts
 from _measure import machine, versions
-from _quality import (
-    UNTOUCHED,
-    all_cells,
-    data,
-    kept_model,
-    parser,
-    standard_error,
-    trained,
-)
+from _quality import UNTOUCHED, all_cells, data, over_folds, parser, trained
 from _report import write_report
+from _rna_sets import RNA_SETS
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-import scmomer
-
 LABELS = "cell_subtype"
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 NEW_TYPES = ("Ast", "OliM", "InP", "Clau", "E6Tle4", "Mic")
-DATA = Path(os.environ.get("SCMOMER_DATA", "../shared/data")) / "rna"
 KEYS = ("accuracy", "macro_f1", "rare_f1")
 
 
@@ -229,93 +207,19 @@ def unknown(args: Namespace) -> Iterator[dict[str, Any]]:
             yield {"fold": fold, "seed": seed, "setting": new, **scored(found)}
 
 
-# -- other data
+# -- RNA alone
 
 
-def small_model(
-    rna: AnnData, name: str, seed: int, models: Path | None, max_epochs: int | None
-) -> Any:
-    """Return scMomer of RNA alone, with its defaults."""
-
-    def make() -> tuple[Any, dict[str, float]]:
-        scvi.settings.seed = seed
-        cells = rna.copy()
-        scmomer.pp.setup_anndata(cells, modality="rna")
-        model = scmomer.SCMOMER(cells)
-        model.train(max_epochs, enable_progress_bar=False)
-        return model, {}
-
-    path = None if models is None else models / f"{name}_{seed}.scmomer"
-    return kept_model(path, make)[0]
-
-
-def _shared(name: str) -> AnnData:
-    found = ad.read_h5ad(DATA / f"{name}.h5ad")
-    found.X = sp.csr_matrix(found.X)
-    return found
-
-
-def pancreas(args: Namespace) -> Iterator[dict[str, Any]]:
-    """Baron to Xin and Wang."""
-    baron = _shared("pancreas_baron_350")
-    labels = baron.obs["Group"].astype(str).replace("activated_stellate", "stellate").to_numpy()
-    for seed in args.seeds:
-        for name in ("xin", "wang"):
-            query = pseudocounts(_shared(f"pancreas_{name}_lognorm"))
-            truth = query.obs["cell_type"].astype(str).to_numpy()
-            known = np.isin(truth, labels)
-            genes = baron.var_names[baron.var_names.isin(query.var_names)]
-            train = AnnData(baron[:, genes].X.astype(np.float32), var=baron[:, genes].var[[]])
-            train.obs_names = baron.obs_names
-            model = small_model(train, f"baron_{name}", seed, args.models, args.max_epochs)
-            print(f"  {name}, seed {seed}: {len(genes)} genes, {known.sum()} cells", flush=True)
-            test = query[known, genes].copy(), truth[known]
-            found = compare(model, (train, labels), test, seed, args)
-            yield {"fold": name, "seed": seed, **scored(found)}
-
-
-def kang(args: Namespace) -> Iterator[dict[str, Any]]:
-    """Control to stimulated."""
-    cells = recover_counts(_shared("kang_pbmc_lognorm"))
-    side = (cells.obs["condition"] == "control").to_numpy()
-    train, test = (labeled(cells[rows].copy(), "cell_type") for rows in (side, ~side))
-    for seed in args.seeds:
-        model = small_model(train[0], "kang", seed, args.models, args.max_epochs)
-        print(f"  kang, seed {seed}", flush=True)
-        found = compare(model, train, test, seed, args)
-        yield {"fold": "stimulated", "seed": seed, **scored(found)}
-
-
-def facs(args: Namespace) -> Iterator[dict[str, Any]]:
-    """Five folds of 300 sorted PBMC."""
-    yield from _sorted_cells(args, "pbmc_facs_300", "cell_type", "facs")
-
-
-def facs_deep(args: Namespace) -> Iterator[dict[str, Any]]:
-    """Five folds of 3,774 sorted PBMC."""
-    yield from _sorted_cells(args, "pbmc_facs_3774", "celltype", "deep")
-
-
-def _sorted_cells(args: Namespace, file: str, key: str, name: str) -> Iterator[dict[str, Any]]:
-    """Five folds; genes of at least ten cells."""
-    cells = _shared(file)
-    cells = cells[:, np.asarray((cells.X > 0).sum(0)).ravel() >= 10].copy()
-    cells = AnnData(cells.X.astype(np.float32), obs=cells.obs, var=cells.var[[]])
-    labels = cells.obs[key].astype(str).to_numpy()
-    for seed in args.seeds:
-        folds = StratifiedKFold(5, shuffle=True, random_state=seed).split(labels, labels)
-        for number, (known, held_out) in enumerate(folds):
-            train = cells[known].copy()
-            model = small_model(train, f"{name}{number}", seed, args.models, args.max_epochs)
-            print(f"  {name}, fold {number}, seed {seed}", flush=True)
-            test = cells[held_out].copy(), labels[held_out]
-            found = compare(model, (train, labels[known]), test, seed, args)
-            yield {"fold": str(number), "seed": seed, **scored(found)}
+def of_rna(name: str, args: Namespace) -> Iterator[dict[str, Any]]:
+    """A data set of RNA alone."""
+    for split in RNA_SETS[name](args):
+        found = compare(split.model, split.train, split.test, split.seed, args)
+        yield {"fold": split.fold, "seed": split.seed, **scored(found)}
 
 
 PROTOCOLS: dict[str, Callable[[Namespace], Iterator[dict[str, Any]]]] = {
-    p.__name__: p
-    for p in (batches, five_fold, fractions, imbalance, unknown, pancreas, kang, facs, facs_deep)
+    **{p.__name__: p for p in (batches, five_fold, fractions, imbalance, unknown)},
+    **{name: partial(of_rna, name) for name in RNA_SETS},
 }
 
 
@@ -323,31 +227,19 @@ PROTOCOLS: dict[str, Callable[[Namespace], Iterator[dict[str, Any]]]] = {
 
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return mean and standard error of each score, by setting and method, over folds.
-
-    Seeds of a fold share their cells, so that the error is that of the folds' means.
-    """
+    """Return mean and standard error of each score, by setting and method, over folds."""
     summary: dict[str, Any] = {}
     for setting in dict.fromkeys(r.get("setting", "all") for r in runs):
         some = [r for r in runs if r.get("setting", "all") == setting]
         summary[setting] = {
             method: {
-                key: _mean(some, method, key)
+                key: over_folds(some, method, key)
                 for key, value in scores.items()
                 if isinstance(value, float)
             }
             for method, scores in some[0]["methods"].items()
         }
     return summary
-
-
-def _mean(runs: list[dict[str, Any]], method: str, key: str) -> list[float]:
-    folds: dict[str, list[float]] = {}
-    for r in runs:
-        if method in r["methods"]:
-            folds.setdefault(r["fold"], []).append(r["methods"][method][key])
-    means = [float(np.nanmean(values)) for values in folds.values()]
-    return [float(np.mean(means)), standard_error(means)]
 
 
 def write(path: Path, protocols: dict[str, list[dict[str, Any]]]) -> None:

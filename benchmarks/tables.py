@@ -28,7 +28,7 @@ from _gpu_tables import gpu
 from _markdown import ROOT, markdown, results
 from _perturbation_tables import TABLES as PERTURBATION_PARTS
 from _perturbation_tables import perturbation
-from _phenotype_tables import CONFIDENCE, PHENOTYPE, confidence, phenotype
+from _phenotype_tables import PHENOTYPE_TABLES
 from _transfer_tables import transfer
 
 PAGES = (
@@ -403,8 +403,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "transfer-labels": lambda: transfer("labels"),
     "transfer-translation": lambda: transfer("translation"),
     "invariance": invariance,
-    **{f"phenotype-{p}": lambda p=p: phenotype(p) for p in PHENOTYPE},  # type: ignore[misc]
-    **{f"confidence-{p}": lambda p=p: confidence(p) for p in CONFIDENCE},  # type: ignore[misc]
+    **PHENOTYPE_TABLES,
     "annotation-batches": lambda: annotation("batches"),
     "annotation-unknown": lambda: by_setting("unknown", "auroc", "AUROC of the left-out type"),
     "annotation-five-fold": lambda: annotation("five_fold"),

@@ -119,6 +119,12 @@ def annotate(
     --------
     >>> scmomer.tl.annotate(query, reference, labels_key="cell_type", unknown_threshold="auto")
     >>> query.obs["scmomer_label"]
+
+    Which types can be told apart, by cells of the reference that were held out:
+
+    >>> classifier = scmomer.CellTypeClassifier(model).fit(reference, "cell_type")
+    >>> classifier.class_report_
+    >>> scmomer.tl.annotate(query, classifier)
     """
     with called("query"):
         check_container(query)

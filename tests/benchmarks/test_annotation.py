@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,12 +49,14 @@ def test_unknown_types_stand_out(report):
 
 @pytest.fixture(scope="module")
 def helpers():
-    """The benchmark as a module."""
+    """The benchmarks as modules."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
+        import _counts
         import annotation
+        import rna_embedding
 
-        yield annotation
+        yield SimpleNamespace(**vars(annotation), counts=_counts, embedding=rna_embedding)
     finally:
         sys.path.remove(str(BENCHMARKS))
 
@@ -63,10 +66,10 @@ def test_counts_come_back_from_their_logarithm(helpers):
     counts = rng.poisson(0.3, (50, 80)).astype(float)
     counts[:, 0] = 1  # every cell has a gene with one count
     lognorm = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4)
-    again = helpers.recover_counts(AnnData(sp.csr_matrix(lognorm)))
+    again = helpers.counts.recover_counts(AnnData(sp.csr_matrix(lognorm)))
     assert np.array_equal(again.X.toarray(), counts)
     with pytest.raises(SystemExit, match="whole counts"):
-        helpers.recover_counts(AnnData(sp.csr_matrix(rng.random((5, 8)))))
+        helpers.counts.recover_counts(AnnData(sp.csr_matrix(rng.random((5, 8)))))
 
 
 def test_subsets_keep_two_cells_of_each_type(helpers):
@@ -76,3 +79,31 @@ def test_subsets_keep_two_cells_of_each_type(helpers):
     assert np.array_equal(kept, helpers.subset(labels, {"a": 20, "b": 1, "c": 0}, 0))
     few, names = helpers.without_singletons((AnnData(np.zeros((4, 1))), np.array([*"aabc"])))
     assert names.tolist() == ["a", "a"] and few.n_obs == 2
+
+
+def test_embeddings_of_a_query_are_scored_beside_components(helpers):
+    rng = np.random.default_rng(0)
+    truth = np.repeat([*"ab"], 60)
+    counts = rng.poisson(1.0, (120, 70)) + 9 * (truth == "a")[:, None] * (np.arange(70) < 5)
+    cells = AnnData(sp.csr_matrix(counts.astype(np.float32)))
+
+    class Model:
+        def get_latent_representation(self, data: AnnData) -> np.ndarray:
+            return np.asarray(data.X[:, :5].todense())
+
+    reference, query = (cells[::2].copy(), truth[::2]), (cells[1::2].copy(), truth[1::2])
+    split = helpers.embedding.RnaSplit("0", 0, Model(), reference, query)
+    found = {name: (z, of_query) for name, z, of_query in helpers.embedding.embeddings(split)}
+    assert list(found) == ["scMomer", "50 PCs", "50 PCs, scaled"]
+    z, of_query = found["scMomer"]
+    scores = helpers.embedding.score(z, reference[1], of_query, query[1])
+    assert scores["accuracy"] == scores["macro_f1"] == 1 and scores["ari"] > 0.9
+
+
+def test_seeds_of_a_fold_are_one_value(helpers):
+    runs = [
+        {"data": "d", "fold": fold, "methods": {"m": {"ari": value}}}
+        for fold, value in [("0", 0.1), ("0", 0.3), ("1", 0.6)]
+    ]
+    mean, error = helpers.embedding.summarize(runs)["d"]["m"]["ari"]
+    assert mean == pytest.approx(0.4) and error == pytest.approx(0.2)
