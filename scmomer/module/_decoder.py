@@ -71,15 +71,6 @@ class Decoder(nn.Module):
             mean = mean / spread
         self.linear.bias.copy_(mean)
 
-    @torch.no_grad()
-    def init_linear(self, weights: Tensor) -> None:
-        """Start at the slopes of some dimensions, ``(n_features, k)``, after :meth:`init_mean`.
-
-        While slopes are random, what an encoder adds to its own start values grows without use.
-        """
-        own = weights if self.scale is None else weights / self.scale
-        self.linear.weight[:, : weights.shape[1]] = own
-
     def slopes(self) -> Tensor:
         """Return how the embedding moves each feature, ``(n_features, n_latent)``."""
         weights = self.linear.weight.detach()

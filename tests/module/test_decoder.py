@@ -91,17 +91,6 @@ def test_only_a_scaled_decoder_has_units():
     torch.testing.assert_close(plain(torch.zeros(1, 4))[0], mean)
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_slopes_are_start_values(scaled):
-    made, mean, slopes = Decoder(4, 5, 2, False, scaled=scaled), torch.randn(5), torch.randn(5, 3)
-    made.init_mean(mean, torch.rand(5) + 0.5)
-    before = made.slopes()[:, 3].clone()
-    made.init_linear(slopes)
-    z = torch.cat([torch.randn(6, 3), torch.zeros(6, 1)], 1)
-    torch.testing.assert_close(made(z), z[:, :3] @ slopes.T + mean)
-    torch.testing.assert_close(made.slopes()[:, 3], before)  # of another dimension
-
-
 @pytest.mark.parametrize("n_batches", [0, 1, 3])
 @pytest.mark.parametrize("scaled", [False, True])
 def test_batches_of_a_query_are_differences_from_the_average(n_batches, scaled):

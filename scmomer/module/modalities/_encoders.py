@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from scmomer.nn import SparseRows, drop_entries, sparse_linear
 
+_SMALL = 0.1  # of the perceptron's output, where it begins beside a linear map
+
 
 class Encoded(NamedTuple):
     """Output of an encoder."""
@@ -137,8 +139,8 @@ class MLPEncoder(Encoder):
     norm
         Normalization of the embedding.
     linear
-        Whether a linear map is added, which begins at start values from data; the perceptron then
-        begins at zero. Without it, a short training leaves it far behind principal components.
+        Whether a linear map is added, which begins at start values from data. Without it, a short
+        training leaves the perceptron far behind principal components.
     """
 
     feature_axes: ClassVar[dict[str, int]] = {"first": 0, "linear": 0}
@@ -161,6 +163,8 @@ class MLPEncoder(Encoder):
         if linear:
             self.linear = nn.Parameter(torch.zeros(n_features, n_latent))
             self.bias = nn.Parameter(torch.zeros(n_latent))
+            last.weight.data.mul_(_SMALL)
+            nn.init.zeros_(last.bias)
         self.norm = LatentNorm(n_latent, norm)
 
     def forward(self, features: SparseRows) -> Encoded:
@@ -172,11 +176,9 @@ class MLPEncoder(Encoder):
 
     @torch.no_grad()
     def init_linear(self, weights: Tensor, bias: Tensor | None = None) -> None:
-        """Start at a linear map from features, ``(n_features, k)`` and ``(k,)``, and nothing else."""
+        """Start at a linear map from features, ``(n_features, k)`` and ``(k,)``."""
         if self.linear is None or self.bias is None:
             return
-        for parameter in self.rest[-1].parameters():
-            nn.init.zeros_(parameter)
         k = weights.shape[1]
         self.linear[:, :k] = weights
         if bias is not None:

@@ -190,10 +190,7 @@ class RNAModality(ModalityModule):
         bridges: Sequence[Bridge],
         warm_start: bool,
     ) -> None:
-        """Set statistics, decoders to the mean profile, the encoder to principal components.
-
-        In models of RNA alone the decoder begins at what these explain.
-        """
+        """Set statistics, decoders to the mean profile, the encoder to principal components."""
         totals = np.asarray(counts.sum(1)).ravel()
         if self.config.target_sum is None and totals.any():
             self.target_sum.fill_(float(np.median(totals[totals > 0])))
@@ -219,10 +216,8 @@ class RNAModality(ModalityModule):
             if self.config.scale_genes:
                 bridge.standardize(torch.from_numpy(mean), torch.from_numpy(std))
         if warm_start:
-            weights, bias, loadings = principal_components(expression, mean, std, self.n_latent)
+            weights, bias = principal_components(expression, mean, std, self.n_latent)
             self.encoder.init_linear(weights, bias)
-            if not bridges:  # else fusion will turn the axes that its decoder reads
-                self.decoder.init_linear(loadings)
             if isinstance(self.encoder, PerformerEncoder):
                 components = expression @ weights.numpy()
                 self.encoder.init_genes(gene_profiles(counts, components, self.config.dim))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -16,24 +14,16 @@ _MIN_GROUP = 5  # mean cells of a group that has a profile
 _PRIOR_CELLS = 10  # mean cells that are added to each group, so that few counts give no large ratio
 
 
-class Components(NamedTuple):
-    """Linear maps from log expression to components of scaled genes, and back."""
-
-    weights: torch.Tensor
-    """``(n_genes, k)``."""
-    bias: torch.Tensor
-    """``(k,)``."""
-    loadings: torch.Tensor
-    """From components to log expression less its mean, ``(n_genes, k)``."""
-
-
 def principal_components(
     expression: sp.csr_matrix, mean: np.ndarray, std: np.ndarray, n_components: int
-) -> Components:
-    """Return components of which the first has standard deviation 1, others less.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the linear map from log expression to components of scaled genes.
 
-    As much less as they explain less. `mean` and `std` are those of log expression,
-    ``(n_genes,)``.
+    Returns
+    -------
+    tuple
+        Weights ``(n_genes, k)`` and bias ``(k,)``; the first component has standard deviation
+        1, the others as much less as they explain less.
     """
     picked = expression[:: -(-expression.shape[0] // _MAX_CELLS)]
     k = max(0, min(n_components, *(n - 1 for n in picked.shape)))
@@ -48,10 +38,9 @@ def principal_components(
         _, s, vt = randomized_svd(scaled, k + 1, random_state=0)
         vectors, spread = vt[1:].T, s[1] / np.sqrt(scaled.shape[0])
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
-    spread = max(spread, 1e-6)
-    bias = -shift @ vectors / spread
-    found = vectors / spread / std[:, None], bias, vectors * spread * std[:, None]
-    return Components(*(torch.from_numpy(values).float() for values in found))
+    vectors = vectors / max(spread, 1e-6)
+    weights, bias = vectors / std[:, None], -shift @ vectors
+    return torch.from_numpy(weights).float(), torch.from_numpy(bias).float()
 
 
 def gene_profiles(counts: sp.csr_matrix, components: np.ndarray, n_groups: int) -> torch.Tensor:

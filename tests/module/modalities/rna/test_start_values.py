@@ -102,21 +102,6 @@ def test_a_gene_that_never_varies_has_finite_weight_without_a_least_spread(make_
     assert torch.isfinite(module.rna.gene_weight).all()
 
 
-@pytest.mark.parametrize("scaled", [True, False])
-@torch.no_grad()
-def test_decoding_starts_as_reconstruction_by_pca(make_module, make_cells, scaled):
-    counts = make_cells(200).counts["rna"]
-    module = make_module(n_latent=4, rna_encoder="mlp", rna_scale_genes=scaled).eval()
-    kind = module.rna
-    kind.init_from_data(counts, module.all_decoders("rna"), [], warm_start=True)
-    found = kind.decoder(kind.encoder(kind.normalize(to_rows(counts))).cell).numpy()
-    expression = log_expression(counts, median_total(counts))
-    spread = np.maximum(expression.std(0), MIN_SPREAD)
-    pca = PCA(4, svd_solver="full").fit(expression / spread)
-    expected = pca.inverse_transform(pca.transform(expression / spread)) * spread
-    np.testing.assert_allclose(found, expected, atol=2e-3)
-
-
 @torch.no_grad()
 def test_decoders_start_at_the_mean_profile(make_module, make_cells):
     counts, module = make_cells().counts["rna"], make_module()
