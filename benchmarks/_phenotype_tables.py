@@ -90,6 +90,6 @@ PHENOTYPE_TABLES: dict[str, Callable[[], str]] = {
     **{f"confidence-{part}": partial(confidence, part) for part in ("known", "unknown")},
     **{
         f"rna-embedding-{name.replace('_', '-')}": partial(rna_embedding, name)
-        for name in ("facs_deep", "kang", "pancreas")
+        for name in ("facs_deep", "kang", "pancreas", "snareseq")
     },
 }

@@ -8,6 +8,7 @@
 - ``facs``: five folds of 300 sorted PBMC.
 - ``facs_deep``: five folds of 3,774 sorted PBMC, median 594 genes; each label was a library of its
   own.
+- ``snareseq``: RNA of SNARE-seq, two batches unseen; cells without a subtype are left out.
 
 ``scanpy.datasets.pbmc68k_reduced`` is left out: it is scaled, and counts cannot be recovered.
 """
@@ -25,7 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 import scvi
 from _counts import pseudocounts, recover_counts
-from _quality import kept_model
+from _quality import UNTOUCHED, data, kept_model
 from anndata import AnnData
 from sklearn.model_selection import StratifiedKFold
 
@@ -38,6 +39,8 @@ Labeled = tuple[AnnData, np.ndarray]
 class RnaSplit(NamedTuple):
     """Reference and query, and scMomer trained on the reference without labels."""
 
+    name: str
+    """Of the model, without the seed."""
     fold: str
     seed: int
     model: Any
@@ -45,20 +48,18 @@ class RnaSplit(NamedTuple):
     test: Labeled
 
 
-def small_model(
-    rna: AnnData, name: str, seed: int, models: Path | None, max_epochs: int | None
-) -> Any:
-    """Return scMomer of RNA alone, with its defaults."""
+def small_model(rna: AnnData, name: str, seed: int, args: Namespace, **options: Any) -> Any:
+    """Return scMomer of RNA alone, with its defaults but for `options`."""
 
     def make() -> tuple[Any, dict[str, float]]:
         scvi.settings.seed = seed
         cells = rna.copy()
         scmomer.pp.setup_anndata(cells, modality="rna")
-        model = scmomer.SCMOMER(cells)
-        model.train(max_epochs, enable_progress_bar=False)
+        model = scmomer.SCMOMER(cells, **options)
+        model.train(args.max_epochs, enable_progress_bar=False)
         return model, {}
 
-    path = None if models is None else models / f"{name}_{seed}.scmomer"
+    path = None if args.models is None else args.models / f"{name}_{seed}.scmomer"
     return kept_model(path, make)[0]
 
 
@@ -80,10 +81,10 @@ def pancreas(args: Namespace) -> Iterator[RnaSplit]:
             genes = baron.var_names[baron.var_names.isin(query.var_names)]
             train = AnnData(baron[:, genes].X.astype(np.float32), var=baron[:, genes].var[[]])
             train.obs_names = baron.obs_names
-            model = small_model(train, f"baron_{name}", seed, args.models, args.max_epochs)
+            model = small_model(train, f"baron_{name}", seed, args)
             print(f"  {name}, seed {seed}: {len(genes)} genes, {known.sum()} cells", flush=True)
             test = query[known, genes].copy(), truth[known]
-            yield RnaSplit(name, seed, model, (train, labels), test)
+            yield RnaSplit(f"baron_{name}", name, seed, model, (train, labels), test)
 
 
 def kang(args: Namespace) -> Iterator[RnaSplit]:
@@ -93,9 +94,9 @@ def kang(args: Namespace) -> Iterator[RnaSplit]:
     labels = cells.obs["cell_type"].astype(str).to_numpy()
     train, test = ((cells[rows].copy(), labels[rows]) for rows in (side, ~side))
     for seed in args.seeds:
-        model = small_model(train[0], "kang", seed, args.models, args.max_epochs)
+        model = small_model(train[0], "kang", seed, args)
         print(f"  kang, seed {seed}", flush=True)
-        yield RnaSplit("stimulated", seed, model, train, test)
+        yield RnaSplit("kang", "stimulated", seed, model, train, test)
 
 
 def facs(args: Namespace) -> Iterator[RnaSplit]:
@@ -118,13 +119,27 @@ def _sorted_cells(args: Namespace, file: str, key: str, name: str) -> Iterator[R
         folds = StratifiedKFold(5, shuffle=True, random_state=seed).split(labels, labels)
         for number, (known, held_out) in enumerate(folds):
             train, test = cells[known].copy(), cells[held_out].copy()
-            model = small_model(train, f"{name}{number}", seed, args.models, args.max_epochs)
+            model = small_model(train, f"{name}{number}", seed, args)
             print(f"  {name}, fold {number}, seed {seed}", flush=True)
-            yield RnaSplit(
-                str(number), seed, model, (train, labels[known]), (test, labels[held_out])
-            )
+            parts = (train, labels[known]), (test, labels[held_out])
+            yield RnaSplit(f"{name}{number}", str(number), seed, model, *parts)
+
+
+def snareseq(args: Namespace) -> Iterator[RnaSplit]:
+    """Two batches unseen."""
+    for seed in args.seeds:
+        for fold in UNTOUCHED:
+            train, test = (_with_subtype(part["rna"]) for part in data(fold, None))
+            model = small_model(train[0], f"snareseq_{fold}", seed, args)
+            print(f"  {fold}, seed {seed}", flush=True)
+            yield RnaSplit(f"snareseq_{fold}", fold, seed, model, train, test)
+
+
+def _with_subtype(rna: AnnData) -> Labeled:
+    labels = rna.obs["cell_subtype"].astype(str).to_numpy()
+    return rna[labels != "Mis"].copy(), labels[labels != "Mis"]
 
 
 RNA_SETS: dict[str, Callable[[Namespace], Iterator[RnaSplit]]] = {
-    s.__name__: s for s in (pancreas, kang, facs, facs_deep)
+    s.__name__: s for s in (pancreas, kang, facs, facs_deep, snareseq)
 }

@@ -1,11 +1,11 @@
-"""The embedding of RNA alone beside principal components, on deep cells that nobody saw.
+"""The embedding of RNA alone beside principal components, on cells that nobody saw.
 
-    SCMOMER_DATA=... python benchmarks/rna_embedding.py [--data facs_deep kang pancreas]
-        [--seeds 0 1 2] [--models DIR] [--json PATH]
+    SCMOMER_DATA=... python benchmarks/rna_embedding.py [--data facs_deep kang pancreas snareseq]
+        [--seeds 0 1 2] [--performer kang pancreas snareseq] [--models DIR] [--json PATH]
 
-Data sets, splits and models are those of ``annotation.py`` (``_rna_sets``). Embeddings are fitted to
-the reference without labels. Of the query: k-means in its embedding, as many clusters as types, and
-types by the 15 nearest cells of the reference.
+Data sets and splits are in ``_rna_sets``. Embeddings are fitted to the reference without labels. Of
+the query: k-means in its embedding, as many clusters as types, and types by the 15 nearest cells of
+the reference. The Performer is slow in the deepest cells, and measured on the others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from _held_out import score_embedding
 from _quality import over_folds, parser
 from _report import write_runs
-from _rna_sets import RNA_SETS, RnaSplit
+from _rna_sets import RNA_SETS, RnaSplit, small_model
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -29,11 +29,15 @@ N_NEIGHBORS = 15
 Scores = dict[str, float]
 
 
-def embeddings(split: RnaSplit) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield a name and the embeddings of reference and query."""
+def embeddings(
+    split: RnaSplit, performer: Any = None
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield a name and the embeddings of reference and query; `performer` is another model."""
     reference, query = split.train[0], split.test[0]
-    embed = split.model.get_latent_representation
-    yield "scMomer", embed(reference), embed(query)
+    for name, model in (("scMomer", split.model), ("scMomer, Performer", performer)):
+        if model is not None:
+            embed = model.get_latent_representation
+            yield name, embed(reference), embed(query)
     pca = partial(baselines.rna_pca, reference.X, query.X)
     yield "50 PCs", *pca()
     yield "50 PCs, scaled", *pca(target_sum=None, scale=True)
@@ -52,8 +56,11 @@ def score(z: np.ndarray, labels: np.ndarray, z_query: np.ndarray, truth: np.ndar
 def runs_of(name: str, args: Namespace) -> Iterator[dict[str, Any]]:
     """Yield one run for each fold and seed."""
     for split in RNA_SETS[name](args):
-        found = {}
-        for method, z, z_query in embeddings(split):
+        found, other = {}, None
+        if name in args.performer:
+            kept = f"{split.name}_performer", split.seed, args
+            other = small_model(split.train[0], *kept, rna_encoder="performer")
+        for method, z, z_query in embeddings(split, other):
             started = time.process_time()
             found[method] = score(z, split.train[1], z_query, split.test[1])
             short = {key: round(value, 3) for key, value in found[method].items()}
@@ -76,7 +83,9 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     """Run the data sets."""
     command = parser(__doc__, "rna_embedding.json")
-    command.add_argument("--data", nargs="+", default=["facs_deep", "kang", "pancreas"])
+    names = ["kang", "pancreas", "snareseq"]
+    command.add_argument("--data", nargs="+", default=["facs_deep", *names], choices=RNA_SETS)
+    command.add_argument("--performer", nargs="*", default=names, choices=RNA_SETS)
     args = command.parse_args()
     runs: list[dict[str, Any]] = []
     for name in args.data:

@@ -102,9 +102,8 @@ class SCMOMER(
         ``bridge_<field>``. Most used: ``tokens="expressed" | "all"``,
         ``binning="quantile" | "log2"``, ``rna_encoder="auto" | "performer" | "mlp"``,
         ``atac_encoder="vit" | "mlp"``, ``n_latent``. By default models of RNA alone have a
-        perceptron (``"mlp"``) for cells with more than 400 expressed genes in the median: there it is
-        as good as the Performer and many times as fast. Contextual embeddings of genes need
-        ``"performer"``. Instead of its name, an encoder can be an object of your own
+        perceptron (``"mlp"``): it is as good as the Performer or better, and many times as fast.
+        Contextual embeddings of genes need ``"performer"``. Instead of its name, an encoder can be an object of your own
         :class:`scmomer.module.Encoder`.
 
     Raises
@@ -179,7 +178,7 @@ class SCMOMER(
             with called(argument=None):
                 lengths = read_cells(data, rna, check=False).lengths(RNA)
             n_expressed = float(np.median(lengths))
-            config = resolve_encoder(config, n_expressed, len(spec.features) == 1)
+            config = resolve_encoder(config, len(spec.features) == 1)
             config = resolve_attention(config, n_expressed)
             if ATAC in spec.features:
                 config = resolve_for_depth(config, n_expressed)

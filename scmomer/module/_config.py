@@ -54,8 +54,8 @@ class ModuleConfig:
     stages: dict[str, StageConfig] = field(default_factory=dict)
     n_latent: int = 32
     latent_norm: Literal["none", "layer"] = "none"  # "layer" is published: L2 norm, layer norm
-    # Distances in the embedding of RNA and ATAC are those of decoded expression; see
-    # fit_latent_basis.
+    # Distances in embeddings of RNA and ATAC, and of RNA alone, are those of expression; see
+    # fit_latent_basis and fit_rna_basis.
     expression_metric: bool = True
     # Refine measured embeddings: RNA's by its bridge, ATAC's by shrinking towards the one predicted from
     # RNA. None: yes, but not for RNA and ATAC of deep cells, which are better as they are measured;

@@ -92,7 +92,7 @@ def test_embeddings_of_a_query_are_scored_beside_components(helpers):
             return np.asarray(data.X[:, :5].todense())
 
     reference, query = (cells[::2].copy(), truth[::2]), (cells[1::2].copy(), truth[1::2])
-    split = helpers.embedding.RnaSplit("0", 0, Model(), reference, query)
+    split = helpers.embedding.RnaSplit("", "0", 0, Model(), reference, query)
     found = {name: (z, of_query) for name, z, of_query in helpers.embedding.embeddings(split)}
     assert list(found) == ["scMomer", "50 PCs", "50 PCs, scaled"]
     z, of_query = found["scMomer"]

@@ -18,7 +18,7 @@ from scmomer.train.fits._depth import fit_depth_heads
 from scmomer.train.fits._encoder_cache import cache_encoders
 from scmomer.train.fits._expression_decoders import fit_expression_decoders
 from scmomer.train.fits._fusion_start import start_fusion
-from scmomer.train.fits._latent_basis import fit_latent_basis
+from scmomer.train.fits._latent_basis import fit_latent_basis, fit_rna_basis
 from scmomer.train.fits._query_bias import fit_query_bias
 from scmomer.train.fits._shared_profiles import share_profiles
 from scmomer.train.fits._shrinkage import fit_shrinkage
@@ -35,6 +35,7 @@ BEFORE: dict[str, tuple[Fit, ...]] = {
     "bridge": (cache_encoders, record_co_measured, start_refining),
 }
 AFTER: dict[str, tuple[Fit, ...]] = {
+    "rna": (fit_rna_basis,),
     "bridge": (
         share_profiles,
         fit_expression_decoders,
@@ -76,6 +77,7 @@ __all__ = [
     "fit_expression_decoders",
     "fit_latent_basis",
     "fit_query_bias",
+    "fit_rna_basis",
     "fit_shrinkage",
     "fit_typical_counts",
     "init_from_data",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from scmomer._constants import ATAC, RNA
 from scmomer.data import Cells, Split
+from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
+from scmomer.nn import log_normalize_csr
+from scmomer.train.fits._chosen_cells import cells_with, slopes_within
 
+_MAX_CELLS = 20_000  # enough for tens of weights a gene
 _MIN_EIGENVALUE = 0.03  # of the mean one; directions of accessibility alone stay visible
 
 
@@ -26,8 +31,33 @@ def fit_latent_basis(module: SCMOMERModule, cells: Cells, split: Split, seed: in
     """
     if not module.config.expression_metric or {*module.modalities} != {RNA, ATAC}:
         return
-    slopes = module.rna.decoder.slopes() * module.rna.gene_weight.sqrt()[:, None]
-    metric = (slopes.T @ slopes).cpu().double()  # (n_latent, n_latent)
+    _set_basis(module, module.rna.decoder.slopes())
+
+
+@torch.no_grad()
+def fit_rna_basis(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
+    """Give embeddings of a model of RNA alone the distances of expression, in place.
+
+    As :func:`fit_latent_basis`, but with the slopes of a ridge regression of the training cells'
+    expression on their embeddings: the short stage 1 blows directions up that its decoder has
+    hardly learned to read, and which would outweigh others in distances.
+    """
+    if not module.config.expression_metric or {*module.modalities} != {RNA}:
+        return
+    chosen = cells_with(cells, split[0], (RNA,), _MAX_CELLS)
+    if len(chosen) <= module.config.n_latent:
+        return
+    z = Inference(module, cells, chosen).embed().z.astype("float64")
+    expression = log_normalize_csr(cells.counts[RNA][chosen], float(module.rna.target_sum))
+    batch = None if cells.batch is None else cells.batch[chosen]
+    slopes = torch.from_numpy(slopes_within(z, expression, batch))
+    _set_basis(module, slopes.to(module.basis))
+
+
+def _set_basis(module: SCMOMERModule, slopes: Tensor) -> None:
+    """Set the basis for `slopes` from the embedding to log expression, ``(n_genes, n_latent)``."""
+    scaled = slopes * module.rna.gene_weight.sqrt()[:, None]  # in units of each gene's spread
+    metric = (scaled.T @ scaled).cpu().double()  # (n_latent, n_latent)
     eigenvalues, axes = torch.linalg.eigh(metric)
     if eigenvalues.mean() > 0:  # else nothing is decoded
         roots = eigenvalues.clamp_min(_MIN_EIGENVALUE * eigenvalues.mean()).sqrt()

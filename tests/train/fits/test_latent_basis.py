@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import pdist
+from sklearn.linear_model import Ridge
 
 from scmomer.inference import Inference
-from scmomer.train import clone_state
-from scmomer.train.fits import fit_latent_basis
+from scmomer.nn import log_normalize_csr
+from scmomer.train import clone_state, init_from_data
+from scmomer.train.fits import fit_latent_basis, fit_rna_basis
 
 
 def fit(module) -> None:
@@ -89,3 +92,49 @@ def test_a_silent_decoder_is_no_unit(make_module):
     torch.nn.init.zeros_(module.rna.decoder.linear.weight)
     fit(module)
     assert torch.equal(module.basis, torch.eye(8))
+
+
+# -- RNA alone
+
+ALL = np.arange(200)
+SPLIT = ALL, ALL[:0], ALL[:0]
+
+
+@pytest.fixture
+def alone(make_module):
+    """A network of RNA alone that blows up four directions which tell nothing of expression."""
+    made = make_module(n_peaks=0, rna_encoder="mlp").eval()
+    torch.nn.init.normal_(made.rna.encoder.rest[-1].weight)
+    with torch.no_grad():
+        made.rna.encoder.rest[-1].weight[4:] *= 3
+    return made
+
+
+def test_distances_of_rna_alone_are_those_of_fitted_expression(alone, make_cells):
+    cells = make_cells(200).select_modality("rna")
+    init_from_data(alone, cells, ALL)
+    state, before = clone_state(alone), Inference(alone, cells).embed().z
+    fit_rna_basis(alone, cells, SPLIT, 0)
+    after = alone.state_dict()
+    assert [name for name in state if not torch.equal(after[name], state[name])] == ["basis"]
+    latent = Inference(alone, cells).embed().latent
+    expression = log_normalize_csr(cells.counts["rna"], float(alone.rna.target_sum)).toarray()
+    fitted = Ridge(1e-3 * before.var(0).sum() / 8 * 200).fit(before, expression).predict(before)
+    fitted = fitted * alone.rna.gene_weight.sqrt().numpy()
+    found, expected = pdist(latent), pdist(fitted)
+    assert np.corrcoef(found, expected)[0, 1] > 0.99
+    assert np.corrcoef(pdist(before), expected)[0, 1] < np.corrcoef(found, expected)[0, 1]
+
+
+def test_models_of_two_modalities_few_cells_and_other_metrics_keep_theirs(make_module, make_cells):
+    cells = make_cells(200)
+    few = cells.select_modality("rna"), (ALL[:8], ALL[:0], ALL[:0])
+    every = cells.select_modality("rna"), SPLIT
+    for module, (some, split) in (
+        (make_module(), (cells, SPLIT)),
+        (make_module(n_peaks=0), few),
+        (make_module(n_peaks=0, expression_metric=False), every),
+    ):
+        init_from_data(module.eval(), some, split[0])
+        fit_rna_basis(module, some, split, 0)
+        assert torch.equal(module.basis, torch.eye(8))

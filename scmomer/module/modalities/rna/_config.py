@@ -80,20 +80,18 @@ PRESETS = {
 }
 
 
-def resolve_encoder(config: ModuleConfig, n_expressed: float, is_alone: bool) -> ModuleConfig:
-    """Settle ``encoder="auto"`` for cells with `n_expressed` genes in the median.
+def resolve_encoder(config: ModuleConfig, is_alone: bool) -> ModuleConfig:
+    """Settle ``encoder="auto"``.
 
-    A perceptron beyond 400 genes if RNA `is_alone` in the model, unless an option was changed that
-    only the Performer has.
+    A perceptron if RNA `is_alone` in the model, unless an option was changed that only the
+    Performer has.
     """
     rna: RNAConfig = config.modalities["rna"]
     if rna.encoder != "auto":
         return config
     sizes = [_of_performer(preset) for preset, _ in PRESETS.values()]
     is_usual = _of_performer(rna) in sizes
-    rna = replace(
-        rna, encoder="mlp" if is_alone and n_expressed > _LONG and is_usual else "performer"
-    )
+    rna = replace(rna, encoder="mlp" if is_alone and is_usual else "performer")
     return replace(config, modalities={**config.modalities, "rna": rna})
 
 

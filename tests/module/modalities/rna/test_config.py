@@ -8,11 +8,9 @@ from scmomer.module import get_config, resolve_encoder, resolve_for_depth
 
 
 @pytest.mark.parametrize("size", ["small", "base"])
-@pytest.mark.parametrize(("n_expressed", "expected"), [(400, "performer"), (401, "mlp")])
-def test_cells_with_many_genes_have_a_perceptron(size, n_expressed, expected):
-    found = resolve_encoder(get_config(size), n_expressed, True).modalities["rna"]
-    assert found.encoder == expected
-    with_others = resolve_encoder(get_config(size), n_expressed, False)
+def test_rna_alone_has_a_perceptron(size):
+    assert resolve_encoder(get_config(size), True).modalities["rna"].encoder == "mlp"
+    with_others = resolve_encoder(get_config(size), False)
     assert with_others.modalities["rna"].encoder == "performer"
 
 
@@ -21,19 +19,14 @@ def test_cells_with_many_genes_have_a_perceptron(size, n_expressed, expected):
     [{"rna_encoder": "performer"}, {"rna_dim": 32}, {"binning": "log2"}, {"size": "paper"}],
 )
 def test_who_asks_for_a_performer_gets_one(options):
-    assert (
-        resolve_encoder(get_config(**options), 3000, True).modalities["rna"].encoder == "performer"
-    )
+    assert resolve_encoder(get_config(**options), True).modalities["rna"].encoder == "performer"
 
 
 @pytest.mark.parametrize(
     "options", [{"rna_mlp_hidden": 64}, {"rna_min_spread": 0.2}, {"n_latent": 16}]
 )
 def test_options_of_all_encoders_leave_the_choice(options):
-    assert resolve_encoder(get_config(**options), 3000, True).modalities["rna"].encoder == "mlp"
-    assert (
-        resolve_encoder(get_config(**options), 100, True).modalities["rna"].encoder == "performer"
-    )
+    assert resolve_encoder(get_config(**options), True).modalities["rna"].encoder == "mlp"
 
 
 @pytest.mark.parametrize(("n_expressed", "expected"), [(400, True), (401, False)])
