@@ -103,8 +103,8 @@ class SCMOMER(
         ``binning="quantile" | "log2"``, ``rna_encoder="auto" | "performer" | "mlp"``,
         ``atac_encoder="vit" | "mlp"``, ``n_latent``. By default models of RNA alone have a
         perceptron (``"mlp"``): it is as good as the Performer or better, and many times as fast.
-        Contextual embeddings of genes need ``"performer"``. Instead of its name, an encoder can be an object of your own
-        :class:`scmomer.module.Encoder`.
+        Contextual embeddings of genes need ``"performer"``. Instead of its name, an encoder can be an
+        object of your own :class:`scmomer.module.Encoder`.
 
     Raises
     ------
