@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +48,9 @@ def fit_rna_basis(module: SCMOMERModule, cells: Cells, split: Split, seed: int) 
     chosen = cells_with(cells, split[0], (RNA,), _MAX_CELLS)
     if len(chosen) <= module.config.n_latent:
         return
-    z = Inference(module, cells, chosen).embed().z.astype("float64")
+    z = Inference(module, cells, chosen).embed().z.astype(np.float64)
+    if np.allclose(z, z[0]):
+        return
     expression = log_normalize_csr(cells.counts[RNA][chosen], float(module.rna.target_sum))
     batch = None if cells.batch is None else cells.batch[chosen]
     slopes = torch.from_numpy(slopes_within(z, expression, batch))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from scipy.spatial.distance import pdist
 from sklearn.linear_model import Ridge
 
+from scmomer.data import Cells
 from scmomer.inference import Inference
 from scmomer.nn import log_normalize_csr
 from scmomer.train import clone_state, init_from_data
@@ -130,9 +132,13 @@ def test_models_of_two_modalities_few_cells_and_other_metrics_keep_theirs(make_m
     cells = make_cells(200)
     few = cells.select_modality("rna"), (ALL[:8], ALL[:0], ALL[:0])
     every = cells.select_modality("rna"), SPLIT
+    nothing = Cells(
+        {"rna": sp.csr_matrix((200, 30), dtype=np.float32)}, {"rna": np.ones(200, bool)}
+    )
     for module, (some, split) in (
         (make_module(), (cells, SPLIT)),
         (make_module(n_peaks=0), few),
+        (make_module(n_peaks=0), (nothing, SPLIT)),
         (make_module(n_peaks=0, expression_metric=False), every),
     ):
         init_from_data(module.eval(), some, split[0])
