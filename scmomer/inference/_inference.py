@@ -36,7 +36,7 @@ class Embeddings:
     """Fused, in the units that decoders read, ``(n_cells, n_latent)``."""
     single: dict[str, np.ndarray]
     """Of each modality, ``(n_cells, n_latent)``: measured, or predicted from others; NaN where
-    neither is possible."""
+    neither is possible. `latent` in a network of one modality."""
     depth: dict[str, np.ndarray]
     """Predicted depth of each modality that has one, standardized log, ``(n_cells,)``; zero for
     cells without RNA."""
@@ -203,7 +203,10 @@ class Inference:
         for available, members in cells_by_pattern(self.cells, self.indices):
             chosen = tuple(m for m in available if use is None or m in use) or available
             self.each(self.indices[members], chosen, partial(self._embed_some, out, members))
-        return replace(out, latent=z @ _to_numpy(self.module.basis))
+        latent = z @ _to_numpy(self.module.basis)
+        if not self.module.fused:  # there is one embedding
+            single = dict.fromkeys(single, latent)
+        return replace(out, latent=latent, single=single)
 
     def _embed_some(
         self, out: Embeddings, members: np.ndarray, position: np.ndarray, cells: CellBatch

@@ -51,8 +51,8 @@ def embed(
         ``obsm[key_added]``
             The fused embedding.
         ``obsm[key_added + "_rna"]``, ``"_atac"``, ``"_protein"``
-            Embeddings of single modalities in the units of their encoders, predicted where a modality
-            was not measured. NaN if no training cell had it together with a modality of the cell.
+            Embeddings of single modalities, predicted where a modality was not measured. NaN if no
+            training cell had it together with a modality of the cell.
         ``uns["scmomer"]``
             Parameters and model id.
 
