@@ -139,11 +139,8 @@ def over_folds(runs: list[dict[str, Any]], method: str, key: str) -> list[float]
 
     Seeds of a fold share their cells, so that the error is that of the folds' means.
     """
-    folds: dict[str, list[float]] = {}
-    for run in runs:
-        if method in run["methods"]:
-            folds.setdefault(run["fold"], []).append(run["methods"][method][key])
-    means = [float(np.nanmean(values)) for values in folds.values()]
+    known = [run for run in runs if method in run["methods"]]
+    means = _fold_means(known, "methods", method, key)
     return [float(np.mean(means)), standard_error(means)]
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 import scvi
 from _counts import pseudocounts, recover_counts
-from _quality import UNTOUCHED, data, kept_model
+from _quality import data, kept_model
 from anndata import AnnData
 from sklearn.model_selection import StratifiedKFold
 
@@ -61,6 +61,12 @@ def small_model(rna: AnnData, name: str, seed: int, args: Namespace, **options: 
 
     path = None if args.models is None else args.models / f"{name}_{seed}.scmomer"
     return kept_model(path, make)[0]
+
+
+def labeled(rna: AnnData) -> Labeled:
+    """Return the cells of SNARE-seq that have a subtype, and their subtypes."""
+    labels = rna.obs["cell_subtype"].astype(str).to_numpy()
+    return rna[labels != "Mis"].copy(), labels[labels != "Mis"]
 
 
 def _read(name: str) -> AnnData:
@@ -128,16 +134,11 @@ def _sorted_cells(args: Namespace, file: str, key: str, name: str) -> Iterator[R
 def snareseq(args: Namespace) -> Iterator[RnaSplit]:
     """Two batches unseen."""
     for seed in args.seeds:
-        for fold in UNTOUCHED:
-            train, test = (_with_subtype(part["rna"]) for part in data(fold, None))
+        for fold in args.folds:
+            train, test = (labeled(part["rna"]) for part in data(fold, args.cells))
             model = small_model(train[0], f"snareseq_{fold}", seed, args)
             print(f"  {fold}, seed {seed}", flush=True)
             yield RnaSplit(f"snareseq_{fold}", fold, seed, model, train, test)
-
-
-def _with_subtype(rna: AnnData) -> Labeled:
-    labels = rna.obs["cell_subtype"].astype(str).to_numpy()
-    return rna[labels != "Mis"].copy(), labels[labels != "Mis"]
 
 
 RNA_SETS: dict[str, Callable[[Namespace], Iterator[RnaSplit]]] = {

@@ -45,8 +45,7 @@ from _annotators import (
 from _measure import machine, versions
 from _quality import UNTOUCHED, all_cells, data, over_folds, parser, trained
 from _report import write_report
-from _rna_sets import RNA_SETS
-from anndata import AnnData
+from _rna_sets import RNA_SETS, Labeled, labeled
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -56,13 +55,7 @@ NEW_TYPES = ("Ast", "OliM", "InP", "Clau", "E6Tle4", "Mic")
 KEYS = ("accuracy", "macro_f1", "rare_f1")
 
 
-def labeled(rna: AnnData, key: str = LABELS) -> tuple[AnnData, np.ndarray]:
-    """Return the cells that have a label, and their labels."""
-    labels = rna.obs[key].astype(str).to_numpy()
-    return rna[labels != "Mis"].copy(), labels[labels != "Mis"]
-
-
-def without_singletons(train: tuple[AnnData, np.ndarray]) -> tuple[AnnData, np.ndarray]:
+def without_singletons(train: Labeled) -> Labeled:
     """Leave out types with a single cell, which cannot be validated."""
     rna, labels = train
     kept = pd.Series(labels).map(pd.Series(labels).value_counts()).to_numpy() > 1
@@ -76,8 +69,8 @@ def rarest(labels: np.ndarray) -> list[str]:
 
 def compare(
     model: Any,
-    train: tuple[AnnData, np.ndarray],
-    test: tuple[AnnData, np.ndarray],
+    train: Labeled,
+    test: Labeled,
     seed: int,
     args: Namespace,
     rare: list[str] | None = None,
@@ -105,7 +98,7 @@ def _all_methods(model: Any, args: Namespace) -> dict[str, Annotator]:
 
 # -- SNARE-seq
 
-Split = tuple[str, int, Any, tuple[AnnData, np.ndarray], tuple[AnnData, np.ndarray]]
+Split = tuple[str, int, Any, Labeled, Labeled]
 
 
 def _splits(args: Namespace) -> Iterator[Split]:

@@ -1,9 +1,10 @@
 """Closed-form fits: start values before stage 1, and what precedes and follows stages.
 
 :data:`BEFORE` and :data:`AFTER` list what belongs to a stage, in order, and :data:`START` what
-precedes it only if it was never trained. After stage 3 decoders and depth heads come first, then
-the shrinkage of measured ATAC, which the outputs of bridges into RNA are fitted with. Typical
-counts of proteins describe the result and come last.
+precedes it only if it was never trained. After stage 1 the embedding of RNA alone gets its unit.
+After stage 3 decoders and depth heads come first, then the shrinkage of measured ATAC, which the
+outputs of bridges into RNA are fitted with. Typical counts of proteins describe the result and come
+last.
 """
 
 from __future__ import annotations

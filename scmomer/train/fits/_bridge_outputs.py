@@ -13,7 +13,7 @@ from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
 from scmomer.nn import CellBatch
-from scmomer.train.fits._chosen_cells import cells_with, slopes_within
+from scmomer.train.fits._chosen_cells import batch_of, cells_with, slopes_within
 
 _MAX_CELLS = 20_000  # enough for tens of weights an output
 
@@ -45,7 +45,7 @@ def fit_bridge_outputs(module: SCMOMERModule, cells: Cells, split: Split, seed: 
         if np.allclose(shown, shown[0]):
             continue
         wanted = _fused(module, cells, chosen, (RNA, source), outputs)
-        batch = None if cells.batch is None else cells.batch[chosen]
+        batch = batch_of(cells, chosen)
         slopes = slopes_within(shown, wanted, batch)
         start = torch.from_numpy(wanted.mean(0) - slopes @ shown.mean(0)).to(last.weight)
         linear = torch.from_numpy(slopes).to(last.weight)

@@ -11,7 +11,7 @@ from scmomer.module import ProteinModality, SCMOMERModule
 
 @torch.no_grad()
 def reset_bridge_fits(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -> None:
-    """Drop what was fitted after an earlier stage 3: it describes a network that changes now."""
+    """Drop what was fitted after earlier training: it describes a network that changes now."""
     module.basis.copy_(torch.eye(len(module.basis)))
     if module.paired and {RNA, ATAC} <= cells.counts.keys():  # else nothing can fit it again
         module.even_depth.zero_()

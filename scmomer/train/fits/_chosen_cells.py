@@ -23,6 +23,11 @@ def thinned(train: np.ndarray, is_wanted: np.ndarray, most: int) -> np.ndarray:
     return chosen[:: max(1, -(-len(chosen) // most))]
 
 
+def batch_of(cells: Cells, chosen: np.ndarray) -> np.ndarray | None:
+    """Return the batch of each chosen cell, None if batches are not known."""
+    return None if cells.batch is None else cells.batch[chosen]
+
+
 def center_within(values: np.ndarray, batch: np.ndarray | None) -> np.ndarray:
     """Return ``(n, d)`` less the mean of each cell's batch, ``(n,)``; of all cells for None."""
     if batch is None:

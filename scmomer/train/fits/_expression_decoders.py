@@ -10,7 +10,7 @@ from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
 from scmomer.nn import log_normalize_csr
-from scmomer.train.fits._chosen_cells import cells_with, slopes_within
+from scmomer.train.fits._chosen_cells import batch_of, cells_with, slopes_within
 
 _MAX_CELLS = 20_000  # enough for tens of weights a gene
 
@@ -34,7 +34,7 @@ def fit_expression_decoders(module: SCMOMERModule, cells: Cells, split: Split, s
             continue
         expression = log_normalize_csr(cells.counts[RNA][chosen], float(module.rna.target_sum))
         found = Inference(module, cells.select_modality(source), chosen).embed(to=RNA)
-        batch = None if cells.batch is None else cells.batch[chosen]
+        batch = batch_of(cells, chosen)
         for k, head in enumerate(heads):
             decoder = head.decoder(RNA)
             z = found.heads[source][:, k].astype(np.float64)

@@ -10,7 +10,7 @@ import torch
 from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
-from scmomer.train.fits._chosen_cells import cells_with, center_within
+from scmomer.train.fits._chosen_cells import batch_of, cells_with, center_within
 
 _MIN_CELLS = 100  # fewer have correlations by chance
 _MAX_CELLS = 2_000  # enough for directions of a hundred or so dimensions
@@ -36,7 +36,7 @@ def start_fusion(module: SCMOMERModule, cells: Cells, split: Split, seed: int) -
         m: Inference(module, cells.select_modality(m), chosen).encode(m).astype(np.float64)
         for m in module.fused_modalities
     }
-    batch = None if cells.batch is None else cells.batch[chosen]
+    batch = batch_of(cells, chosen)
     weights, bias = common_components(list(encoded.values()), batch, module.config.n_latent)
     module.fusion.init_linear(
         [torch.from_numpy(w).float() for w in weights], torch.from_numpy(bias)

@@ -1,4 +1,4 @@
-"""The unit of length in the fused embedding: distances of decoded expression."""
+"""The unit of length in the embedding: distances of expression."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scmomer.data import Cells, Split
 from scmomer.inference import Inference
 from scmomer.module import SCMOMERModule
 from scmomer.nn import log_normalize_csr
-from scmomer.train.fits._chosen_cells import cells_with, slopes_within
+from scmomer.train.fits._chosen_cells import batch_of, cells_with, slopes_within
 
 _MAX_CELLS = 20_000  # enough for tens of weights a gene
 _MIN_EIGENVALUE = 0.03  # of the mean one; directions of accessibility alone stay visible
@@ -40,8 +40,8 @@ def fit_rna_basis(module: SCMOMERModule, cells: Cells, split: Split, seed: int) 
     """Give embeddings of a model of RNA alone the distances of expression, in place.
 
     As :func:`fit_latent_basis`, but with the slopes of a ridge regression of the training cells'
-    expression on their embeddings: the short stage 1 blows directions up that its decoder has
-    hardly learned to read, and which would outweigh others in distances.
+    expression on their embeddings: the short stage 1 inflates directions that its decoder has
+    hardly learned to read, and in distances they would outweigh others.
     """
     if not module.config.expression_metric or {*module.modalities} != {RNA}:
         return
@@ -52,7 +52,7 @@ def fit_rna_basis(module: SCMOMERModule, cells: Cells, split: Split, seed: int) 
     if np.allclose(z, z[0]):
         return
     expression = log_normalize_csr(cells.counts[RNA][chosen], float(module.rna.target_sum))
-    batch = None if cells.batch is None else cells.batch[chosen]
+    batch = batch_of(cells, chosen)
     slopes = torch.from_numpy(slopes_within(z, expression, batch))
     _set_basis(module, slopes.to(module.basis))
 
